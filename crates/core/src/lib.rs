@@ -1,2 +1,6 @@
 //! core
 pub mod error_code;
+pub mod app_name;
+pub mod lane;
+pub mod processor_ref;
+mod text;
