@@ -4,3 +4,4 @@ pub mod app_name;
 pub mod lane;
 pub mod processor_ref;
 mod text;
+pub mod clock;
