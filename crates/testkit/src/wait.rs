@@ -71,6 +71,7 @@ pub fn some<T>(
                 waited: deadline,
             });
         }
+        // L77: the pause between two questions, at most 5 ms.
         std::thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -94,6 +95,7 @@ where
     let poll = async {
         let mut pause = FIRST_PAUSE;
         while !condition().await {
+            // L77: the pause between two questions, at most 5 ms.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
