@@ -135,12 +135,24 @@ class Records(unittest.TestCase):
                 self.assertEqual(found.description, "Bäcker Ö")
 
     def test_signs_stay_as_written_and_odd_ones_are_noted(self) -> None:
-        result = extract_one(TRNTYPE="DEBIT", TRNAMT="5.00")
-        self.assertEqual(result.transactions[0].amount, Decimal("5.00"))
-        self.assertEqual(
-            result.notes,
-            ["1 amounts have another sign than their TRNTYPE: kept as written"],
+        note = "1 amounts have another sign than their TRNTYPE: kept as written"
+        cases: tuple[tuple[str, str, list[str]], ...] = (
+            ("DEBIT", "5.00", [note]),
+            ("CHECK", "5.00", [note]),
+            ("CREDIT", "-5.00", [note]),
+            ("DEP", "-5.00", [note]),
+            ("DIRECTDEP", "-5.00", [note]),
+            ("DEBIT", "-5.00", []),
+            ("DEBIT", "0.00", []),
+            ("CREDIT", "5.00", []),
+            ("PAYMENT", "5.00", []),
+            ("OTHER", "5.00", []),
         )
+        for kind, amount, notes in cases:
+            with self.subTest(kind=kind, amount=amount):
+                result = extract_one(TRNTYPE=kind, TRNAMT=amount)
+                self.assertEqual(str(result.transactions[0].amount), amount)
+                self.assertEqual(result.notes, notes)
 
 
 class Refusals(unittest.TestCase):
@@ -164,11 +176,18 @@ class Refusals(unittest.TestCase):
         )
 
     def test_a_long_list_of_problems_is_cut(self) -> None:
-        bad = [transaction(FITID=f"f{n}", TRNAMT="") for n in range(50)]
-        with self.assertRaises(ValidationFailure) as raised:
-            extract(document(bank(*bad)))
-        self.assertRegex(str(raised.exception), "^50 of 50 .*; and 45 more$")
-        self.assertLess(len(str(raised.exception)), 500)
+        for count, ending in (
+            (5, "is missing"),
+            (6, "; and 1 more"),
+            (50, "; and 45 more"),
+        ):
+            with self.subTest(count=count):
+                bad = [transaction(FITID=f"f{n}", TRNAMT="") for n in range(count)]
+                with self.assertRaises(ValidationFailure) as raised:
+                    extract(document(bank(*bad)))
+                reason = str(raised.exception)
+                self.assertRegex(reason, f"^{count} of {count} .*{ending}$")
+                self.assertEqual(reason.count("TRNAMT is missing"), min(count, 5))
 
     def test_transactions_that_damage_ran_together_are_refused(self) -> None:
         text = document(bank(transaction(FITID="1"), transaction(FITID="2")))

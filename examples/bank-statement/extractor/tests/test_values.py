@@ -1,6 +1,7 @@
 """Amounts and dates."""
 
 import unittest
+from datetime import timedelta
 
 from extractor.values import parse_amount, parse_datetime, rfc3339
 
@@ -20,7 +21,7 @@ class Amounts(unittest.TestCase):
             ",5": "0.5",
             "-00000000001500.0000": "-1500.0000",
             "123456789012345678901.23": "123456789012345678901.23",
-            "0.1000000000000000055511151231": "0.1000000000000000055511151231",
+            "0.123456789012345678901234567891": "0.123456789012345678901234567891",
         }
         for text, expected in cases.items():
             with self.subTest(text=text):
@@ -94,6 +95,21 @@ class Dates(unittest.TestCase):
         for text, expected in cases.items():
             with self.subTest(text=text):
                 self.assertEqual(rfc3339(parse_datetime(text)), expected)
+
+    def test_zones_given_by_name_alone_have_their_rfc_5322_offsets(self) -> None:
+        hours = {"GMT": 0, "utc": 0, "EDT": -4, "EST": -5, "CDT": -5, "CST": -6}
+        hours.update({"MDT": -6, "MST": -7, "PDT": -7, "PST": -8})
+        for name, offset in hours.items():
+            with self.subTest(name=name):
+                moment = parse_datetime(f"20240229120000[{name}]")
+                self.assertEqual(moment.utcoffset(), timedelta(hours=offset))
+
+    def test_offsets_reach_as_far_as_zones_do(self) -> None:
+        for text in ("20240229[14:LINT]", "20240229[-12]"):
+            with self.subTest(text=text):
+                parse_datetime(text)
+        with self.assertRaisesRegex(ValueError, "more than 14 hours"):
+            parse_datetime("20240229[14.25]")
 
     def test_what_is_no_date_is_refused_and_quoted(self) -> None:
         refused = (
