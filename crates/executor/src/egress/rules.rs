@@ -1,0 +1,334 @@
+//! The allow-list of one attempt.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use moorline_core::spec::{HostRule, HostRuleError};
+
+use super::address::is_public;
+use super::target::{Host, Target};
+
+/// Ports that an entry without a port stands for.
+const WEB_PORTS: [u16; 2] = [80, 443];
+
+/// The destinations that an attempt may reach: the parsed `egress.allow` of its step (D-SPEC).
+///
+/// | entry | allows |
+/// |---|---|
+/// | `api.example.com` | that name on ports 80 and 443 |
+/// | `db.example.com:5432` | that name on that port |
+/// | `*.example.com`, `*.example.com:8443` | every name below it, at any depth, and not `example.com` itself |
+/// | `192.0.2.7`, `[2001:db8::1]:8080` | that address, and names that are allowed and resolve to it |
+/// | `localhost:8080` | this machine's loopback; no other name leads there |
+/// | `*`, `*:22` | every name and every public address |
+///
+/// A default of two ports, not all: an entry for a web API must not open the mail port beside it.
+///
+/// ```
+/// use moorline_executor::egress::EgressRules;
+///
+/// let rules = EgressRules::parse(&["*.example.com".into(), "[2001:db8::1]:8080".into()])?;
+/// assert!(rules.allows("api.example.com:443"));
+/// assert!(!rules.allows("api.example.com:25"));
+/// assert!(!rules.allows("example.com:443"));
+/// # Ok::<(), moorline_executor::egress::EgressRuleError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EgressRules {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    host: EntryHost,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum EntryHost {
+    Address(IpAddr),
+    Names(HostRule),
+}
+
+/// An entry of an allow-list that can not be used (D-SPEC).
+#[derive(Debug, thiserror::Error)]
+#[error("D-SPEC (egress): entry {position} of the allow-list, `{entry}`, is not a destination")]
+pub struct EgressRuleError {
+    /// 1 for the first entry.
+    pub position: usize,
+    /// The entry as it was given.
+    pub entry: String,
+    /// What is wrong with it, and what to write.
+    #[source]
+    pub reason: EntryError,
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// Not a host, pattern or IPv4 address.
+    #[error(transparent)]
+    Host(#[from] HostRuleError),
+    /// Not an IPv6 address, or one that stands for an IPv4 address.
+    #[error("write an IPv6 address as `[2001:db8::1]` or `[2001:db8::1]:443`, and IPv4 as IPv4")]
+    Ipv6,
+    /// A port that is none.
+    #[error("a port is a number from 1 to 65535")]
+    Port,
+}
+
+/// What a matching entry says beyond "yes".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Permit {
+    /// The port was written in the entry, so whoever wrote it knows what is spoken there.
+    pub(super) explicit_port: bool,
+}
+
+impl EgressRules {
+    /// Reads the entries of an allow-list.
+    ///
+    /// # Errors
+    /// The first entry that is not one of the forms above.
+    pub fn parse(entries: &[String]) -> Result<Self, EgressRuleError> {
+        let entries = entries.iter().enumerate().map(|(index, entry)| {
+            Entry::parse(entry).map_err(|reason| EgressRuleError {
+                position: index + 1,
+                entry: entry.clone(),
+                reason,
+            })
+        });
+        Ok(Self {
+            entries: entries.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether a connection to `host:port` may be tried. A name may still turn out to lead to an
+    /// address that it must not (see [the module](super)).
+    pub fn allows(&self, destination: &str) -> bool {
+        Target::parse(destination, None).is_ok_and(|target| self.check(&target).is_some())
+    }
+
+    pub(super) fn check(&self, target: &Target) -> Option<Permit> {
+        let mut matching = self
+            .entries
+            .iter()
+            .filter(|entry| entry.allows(target))
+            .peekable();
+        matching.peek()?;
+        Some(Permit {
+            explicit_port: matching.any(|entry| entry.port.is_some()),
+        })
+    }
+
+    /// Whether `address` may be dialled for a target that [`check`](Self::check) permits.
+    pub(super) fn may_dial(&self, target: &Target, address: IpAddr) -> bool {
+        let listed = |host: &Host| {
+            let target = Target {
+                host: host.clone(),
+                port: target.port,
+            };
+            self.entries.iter().any(|entry| entry.is_exactly(&target))
+        };
+        let local = Host::Name("localhost".to_owned());
+        is_public(address)
+            || listed(&Host::Ip(address.to_canonical()))
+            || (address.is_loopback() && target.host == local && listed(&local))
+    }
+}
+
+impl Entry {
+    fn parse(text: &str) -> Result<Self, EntryError> {
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, "")) => (address, None),
+            Some((address, port)) => (address, Some(parse_port(port)?)),
+            None if text.matches(':').count() > 1 => (text, None),
+            None => {
+                let rule: HostRule = text.parse()?;
+                let port = rule.port();
+                let address = rule.exact_host().and_then(|host| host.parse().ok());
+                return Ok(Self {
+                    host: address.map_or(EntryHost::Names(rule), EntryHost::Address),
+                    port,
+                });
+            }
+        };
+        let address: Ipv6Addr = host.parse().map_err(|_| EntryError::Ipv6)?;
+        if address.to_canonical().is_ipv4() {
+            return Err(EntryError::Ipv6);
+        }
+        Ok(Self {
+            host: EntryHost::Address(address.into()),
+            port,
+        })
+    }
+
+    fn allows(&self, target: &Target) -> bool {
+        let host = match (&self.host, &target.host) {
+            (EntryHost::Address(listed), Host::Ip(asked)) => listed == asked,
+            (EntryHost::Address(_), Host::Name(_)) => false,
+            (EntryHost::Names(rule), Host::Name(name)) => rule.matches(name, target.port),
+            // Only `*` is left for an address, and it stands for the outside world.
+            (EntryHost::Names(rule), Host::Ip(asked)) => {
+                is_public(*asked) && rule.matches(&asked.to_string(), target.port)
+            }
+        };
+        let port = match self.port {
+            Some(port) => port == target.port,
+            None => WEB_PORTS.contains(&target.port),
+        };
+        host && port
+    }
+
+    /// Whether the entry names this very host, not a pattern that it falls under.
+    fn is_exactly(&self, target: &Target) -> bool {
+        let exact = match &self.host {
+            EntryHost::Address(_) => true,
+            EntryHost::Names(rule) => rule.exact_host().is_some(),
+        };
+        exact && self.allows(target)
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, EntryError> {
+    let digits = text.strip_prefix(':').ok_or(EntryError::Ipv6)?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|port| plain && *port != 0)
+        .ok_or(EntryError::Port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(entries: &[&str]) -> EgressRules {
+        let entries: Vec<String> = entries.iter().map(|&e| e.to_owned()).collect();
+        EgressRules::parse(&entries).unwrap()
+    }
+
+    #[test]
+    fn an_entry_allows_what_it_names_and_nothing_else() {
+        for (entry, destination, expected) in [
+            ("a.example", "a.example:443", true),
+            ("a.example", "A.Example.:80", true),
+            ("a.example", "a.example:22", false),
+            ("a.example", "b.a.example:443", false),
+            ("a.example:22", "a.example:22", true),
+            ("a.example:22", "a.example:443", false),
+            ("*.example", "a.b.example:443", true),
+            ("*.example", "example:443", false),
+            ("*.example:1", "a.example:443", false),
+            ("192.0.2.7:5432", "192.0.2.7:5432", true),
+            ("192.0.2.7", "[::ffff:192.0.2.7]:80", true),
+            ("192.0.2.7", "192.0.2.8:80", false),
+            ("[::1]:8080", "[0:0::1]:8080", true),
+            ("[::1]:8080", "[::1]:80", false),
+            ("::1", "[::1]:443", true),
+            ("*", "any.example:443", true),
+            ("*", "any.example:25", false),
+            ("*", "1.1.1.1:443", true),
+            ("*", "10.0.0.1:443", false),
+            ("*", "[::ffff:127.0.0.1]:80", false),
+            ("*:22", "any.example:22", true),
+        ] {
+            assert_eq!(
+                rules(&[entry]).allows(destination),
+                expected,
+                "{entry} {destination}"
+            );
+        }
+        assert!(!rules(&[]).allows("a.example:443"));
+    }
+
+    #[test]
+    fn a_name_leads_to_public_and_listed_addresses_only() {
+        let public: IpAddr = "1.1.1.1".parse().unwrap();
+        let private: IpAddr = "10.0.0.1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        let target = |text: &str| Target::parse(text, None).unwrap();
+        let name = target("a.example:443");
+        for (entries, asked, address, expected) in [
+            (&["a.example"][..], &name, public, true),
+            (&["a.example"], &name, private, false),
+            (&["a.example"], &name, mapped, false),
+            (&["a.example", "10.0.0.1"], &name, private, true),
+            (&["a.example", "10.0.0.1"], &name, mapped, true),
+            (&["a.example", "10.0.0.1:80"], &name, private, false),
+            (&["a.example", "localhost"], &name, loopback, false),
+            (&["*"], &target("localhost:443"), loopback, false),
+            (&["localhost"], &target("localhost:443"), loopback, true),
+            (&["localhost:80"], &target("localhost:443"), loopback, false),
+            (&["localhost"], &target("localhost:443"), private, false),
+            (&["127.0.0.1"], &target("127.0.0.1:443"), loopback, true),
+        ] {
+            let rules = rules(entries);
+            assert_eq!(
+                rules.may_dial(asked, address),
+                expected,
+                "{entries:?} {asked} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_written_port_is_explicit() {
+        let check =
+            |entries: &[&str]| rules(entries).check(&Target::parse("a.example:443", None).unwrap());
+        assert_eq!(check(&["b.example"]), None);
+        assert_eq!(
+            check(&["a.example"]),
+            Some(Permit {
+                explicit_port: false
+            })
+        );
+        assert_eq!(
+            check(&["*.example:443", "a.example"]),
+            Some(Permit {
+                explicit_port: true
+            })
+        );
+    }
+
+    #[test]
+    fn a_wrong_entry_is_named_with_its_place_and_reason() {
+        for (entry, reason) in [
+            (
+                "https://a.example",
+                "give the host alone, without scheme, path or user",
+            ),
+            (
+                "*a.example",
+                "a star stands alone for the first label, as in `*.example.com`",
+            ),
+            ("[::1]:0", "a port is a number from 1 to 65535"),
+            ("[::1]:", "a port is a number from 1 to 65535"),
+            (
+                "[::ffff:10.0.0.1]",
+                "write an IPv6 address as `[2001:db8::1]` or `[2001:db8::1]:443`, and IPv4 as IPv4",
+            ),
+        ] {
+            let error =
+                EgressRules::parse(&["ok.example".to_owned(), entry.to_owned()]).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "D-SPEC (egress): entry 2 of the allow-list, `{entry}`, is not a destination"
+                )
+            );
+            assert_eq!(error.reason.to_string(), reason, "{entry}");
+        }
+        for entry in [
+            "",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%eth0]",
+            "10.0.0.0/8",
+            "127.1",
+            "[127.0.0.1]",
+        ] {
+            assert!(EgressRules::parse(&[entry.to_owned()]).is_err(), "{entry}");
+        }
+    }
+}
