@@ -1,0 +1,93 @@
+//! `cargo xtask ci`: everything that a change has to pass, in one command.
+//!
+//! Every step runs, also after one has failed, so that one run tells all there is to mend. A table
+//! of outcomes and times follows, and last the closing line of the tests.
+
+mod deny;
+mod tree;
+
+use std::time::Duration;
+
+use crate::cli::TestArguments;
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::output::{self, say, step};
+use crate::product;
+use crate::test;
+use crate::workspace::Workspace;
+
+/// The nextest profile of CI: a flaky test is retried, to learn that it is flaky, and fails.
+const TEST_PROFILE: &str = "ci";
+
+pub(crate) fn run(workspace: &Workspace) -> Result {
+    let before = tree::snapshot(workspace)?;
+    let mut steps = Steps::default();
+
+    steps.run("format", || {
+        workspace.cargo().args(["fmt", "--all", "--check"]).run()
+    });
+    steps.run("lints", || {
+        let clippy =
+            workspace
+                .cargo()
+                .args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+        clippy.args(["--", "--deny", "warnings"]).run()
+    });
+    steps.run("documentation", || {
+        let doc = workspace
+            .cargo()
+            .args(["doc", "--workspace", "--no-deps", "--all-features"]);
+        doc.env("RUSTDOCFLAGS", "--deny warnings").run()
+    });
+    steps.run("dependencies", || deny::check(workspace));
+    steps.run("generated files", || {
+        product::run_gen(workspace, ["gen", "--check"])
+    });
+    let mut closing_line = None;
+    steps.run("tests", || {
+        let report = test::run_counted(workspace, &TestArguments::all(TEST_PROFILE))?;
+        closing_line = Some(report.closing_line());
+        if report.ok() {
+            Ok(())
+        } else {
+            Err(Error::Told)
+        }
+    });
+    steps.run("clean working tree", || {
+        tree::unchanged_since(workspace, before.as_deref())
+    });
+
+    step("ci");
+    for (name, time, passed) in &steps.done {
+        let verdict = if *passed { "passed" } else { "FAILED" };
+        say!("{name:<20} {verdict}  {:>6.1} s", time.as_secs_f64());
+    }
+    let all: Duration = steps.done.iter().map(|(_, time, _)| *time).sum();
+    say!("{:<28} {:>6.1} s", "all", all.as_secs_f64());
+    if let Some(line) = closing_line {
+        say!("{line}");
+    }
+    if steps.done.iter().all(|(_, _, passed)| *passed) {
+        Ok(())
+    } else {
+        Err(Error::Told)
+    }
+}
+
+/// What has run so far: name, time, and whether it passed.
+#[derive(Default)]
+struct Steps {
+    done: Vec<(&'static str, Duration, bool)>,
+}
+
+impl Steps {
+    fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result) {
+        step(&format!("ci: {name}"));
+        let start = clock::now();
+        let result = work();
+        if let Err(error) = &result {
+            output::error(error);
+        }
+        self.done.push((name, start.elapsed(), result.is_ok()));
+    }
+}
