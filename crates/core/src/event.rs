@@ -1,0 +1,123 @@
+//! Events: what happened, append-only, with ids that grow by one in commit order.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::RunId;
+
+/// How much an event matters to a person.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Normal course.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+macro_rules! event_kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// What happened.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum EventKind {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)+
+        }
+
+        impl EventKind {
+            /// Every kind, in the order of a run's life.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The kind's text, e.g. `run.queued`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+
+        impl std::str::FromStr for EventKind {
+            type Err = UnknownEventKind;
+
+            fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+                match text {
+                    $($text => Ok(Self::$name),)+
+                    _ => Err(UnknownEventKind { text: text.to_owned() }),
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// A run became durable.
+    RunQueued = "run.queued",
+    /// The first attempt of a run was claimed.
+    RunStarted = "run.started",
+    /// An attempt was claimed; it may be launched now.
+    AttemptClaimed = "attempt.claimed",
+    /// An attempt was launched and its handle recorded.
+    AttemptLaunched = "attempt.launched",
+    /// A live attempt was taken over from a driver that died.
+    AttemptAdopted = "attempt.adopted",
+    /// An attempt is over.
+    AttemptEnded = "attempt.ended",
+    /// A step is done.
+    StepDone = "step.done",
+    /// A failed step will be tried again.
+    RetryScheduled = "run.retry_scheduled",
+    /// Someone wants the run to end.
+    CancelRequested = "run.cancel_requested",
+    /// A run reached its terminal status.
+    RunEnded = "run.ended",
+    /// A source changed its state.
+    SourceChanged = "source.changed",
+    /// People should be told.
+    AlertRaised = "alert.raised",
+    /// The outputs of a run were published.
+    ExportPublished = "export.published",
+    /// A stop came into force.
+    StopEngaged = "stop.engaged",
+    /// A stop was released.
+    StopReleased = "stop.released",
+}
+
+/// The text names no kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a kind of event; `moorline events list --help` names them")]
+pub struct UnknownEventKind {
+    text: String,
+}
+
+/// An event before it has an id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// How much it matters.
+    pub level: Level,
+    /// Details; no secrets.
+    pub data: Value,
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Grows by one from event to event, in commit order.
+    pub id: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+    /// How much it matters.
+    pub level: Level,
+    /// The run it is about.
+    pub run_id: Option<RunId>,
+    /// The job it is about.
+    pub job_id: Option<String>,
+    /// Details; no secrets.
+    pub data: Value,
+}

@@ -1,0 +1,110 @@
+//! The commands a run accepts and what applying one yields.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CancelKind, Run, Verdict};
+use crate::attempt::{Handle, Isolation, Usage};
+use crate::error_code::{AlertLevel, FailureClass};
+use crate::event::NewEvent;
+use crate::ids::{AttemptId, DriverId};
+
+/// A change asked of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Take the due attempt, before anything is launched.
+    Claim {
+        /// Id of the attempt that is created.
+        attempt_id: AttemptId,
+        /// Who will drive it.
+        driver: DriverId,
+    },
+    /// The attempt was launched; its handle is recorded.
+    Launched {
+        /// Fencing token of the claim.
+        token: u64,
+        /// Where it runs.
+        handle: Handle,
+    },
+    /// Another driver takes the live attempt over, after its driver died.
+    TakeOver {
+        /// The attempt it saw.
+        attempt_id: AttemptId,
+        /// Who takes over.
+        driver: DriverId,
+    },
+    /// The attempt is over and judged.
+    Finish {
+        /// Fencing token of the claim or take-over.
+        token: u64,
+        /// What it came to.
+        verdict: Verdict,
+        /// What it used.
+        usage: Usage,
+        /// What protected the host.
+        isolation: Isolation,
+        /// The process's exit code, when it exited by itself.
+        exit_code: Option<i32>,
+    },
+    /// A person or a stop ends the run.
+    Cancel {
+        /// How.
+        kind: CancelKind,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The result of a command that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// The run afterwards. Equal to the run before when nothing changed.
+    pub run: Run,
+    /// What happened, in order; empty when nothing changed.
+    pub events: Vec<NewEvent>,
+    /// What must follow, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// What a transition demands of the world; written to the outbox or carried out by the driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// The run is over: write its one summary.
+    Summarise,
+    /// Apply the failure matrix's source column for this class, or recovery on success.
+    Source {
+        /// Class of the failure; absent on success.
+        class: Option<FailureClass>,
+    },
+    /// Publish the exported outputs, all or none.
+    Export,
+    /// Keep the outputs out of exports, for people to look at.
+    Archive,
+    /// Tell people, by the alert column of the failure matrix.
+    Alert {
+        /// Class of the failure.
+        class: FailureClass,
+        /// How loud.
+        level: AlertLevel,
+    },
+}
+
+/// A command that the run's state does not allow. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The writer's lease is gone: another driver took the attempt over, or it is finished (D-RUN-4).
+    #[error("stale write refused: the attempt belongs to another driver or is over (D-RUN-4)")]
+    Stale,
+    /// There is nothing to claim.
+    #[error("no attempt of this run is due (D-RUN-4)")]
+    NotDue {
+        /// When one will be, if ever.
+        due_at: Option<Timestamp>,
+    },
+    /// The attempt to take over is not the live one.
+    #[error("that attempt is not alive (D-RUN-4)")]
+    NotLive,
+}

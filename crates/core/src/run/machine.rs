@@ -1,0 +1,245 @@
+//! The transitions of a run.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{
+    Applied, CancelKind, CancelRequest, Command, Effect, Failure, LiveAttempt, Refusal, Run, Verdict,
+};
+use crate::error_code::{ErrorCode, FailureClass, FailureOccurrence, OutputsRule, RunStatus};
+use crate::event::{EventKind, Level, NewEvent};
+
+/// Applies a command to a run: a total, pure function of its arguments.
+///
+/// Ending what has ended, and asking a second time for what was asked, is accepted and changes nothing.
+///
+/// # Errors
+/// [`Refusal`] when the run's state does not allow the command; the run is then unchanged.
+pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Refusal> {
+    let mut next = Draft { run: run.clone(), now, events: Vec::new(), effects: Vec::new() };
+    match command {
+        Command::Claim { attempt_id, driver } => {
+            let due = run.due_at.is_some_and(|at| at <= now);
+            if !due || run.attempt.is_some() || run.status.is_terminal() {
+                return Err(Refusal::NotDue { due_at: run.due_at });
+            }
+            next.claim(attempt_id, driver);
+        }
+        Command::Launched { token, handle } => {
+            next.require_token(token)?;
+            if let Some(attempt) = &mut next.run.attempt {
+                let data = json!({"attempt_id": attempt.id, "number": attempt.number});
+                attempt.handle = Some(handle);
+                next.event(EventKind::AttemptLaunched, Level::Info, data);
+            }
+        }
+        Command::TakeOver { attempt_id, driver } => match &mut next.run.attempt {
+            Some(attempt) if attempt.id == attempt_id => {
+                let data = json!({"attempt_id": attempt_id, "from": attempt.driver, "to": driver});
+                attempt.driver = driver;
+                next.run.token += 1;
+                next.event(EventKind::AttemptAdopted, Level::Warn, data);
+            }
+            _ => return Err(Refusal::NotLive),
+        },
+        Command::Finish { token, verdict, usage, isolation, exit_code } => {
+            next.require_token(token)?;
+            next.run.usage = next.run.usage.plus(usage);
+            next.run.isolation = std::mem::take(&mut next.run.isolation).and(&isolation);
+            next.finish(verdict, exit_code);
+        }
+        Command::Cancel { kind, actor, reason } => next.cancel(kind, actor, reason),
+    }
+    if !next.events.is_empty() {
+        next.run.version += 1;
+    }
+    Ok(Applied { run: next.run, events: next.events, effects: next.effects })
+}
+
+/// The run being changed, with what the change gives rise to.
+struct Draft {
+    run: Run,
+    now: Timestamp,
+    events: Vec<NewEvent>,
+    effects: Vec<Effect>,
+}
+
+impl Draft {
+    fn event(&mut self, kind: EventKind, level: Level, data: serde_json::Value) {
+        self.events.push(NewEvent { kind, level, data });
+    }
+
+    /// A write is current only while its attempt is alive under its token.
+    fn require_token(&self, token: u64) -> Result<(), Refusal> {
+        if self.run.attempt.is_some() && self.run.token == token { Ok(()) } else { Err(Refusal::Stale) }
+    }
+
+    fn claim(&mut self, attempt_id: crate::ids::AttemptId, driver: crate::ids::DriverId) {
+        let run = &mut self.run;
+        let first = run.started_at.is_none();
+        run.token += 1;
+        run.attempts += 1;
+        run.due_at = None;
+        run.status = RunStatus::Running;
+        run.started_at.get_or_insert(self.now);
+        let mut number = 1;
+        let mut step_name = String::new();
+        if let Some(step) = run.steps.get_mut(run.step) {
+            step.attempts += 1;
+            number = step.attempts;
+            step_name.clone_from(&step.name);
+        }
+        run.attempt = Some(LiveAttempt { id: attempt_id, number, driver, handle: None });
+        if first {
+            self.event(EventKind::RunStarted, Level::Info, json!({}));
+        }
+        let data = json!({"attempt_id": attempt_id, "step": step_name, "number": number});
+        self.event(EventKind::AttemptClaimed, Level::Info, data);
+    }
+
+    fn finish(&mut self, verdict: Verdict, exit_code: Option<i32>) {
+        let attempt = self.run.attempt.take();
+        if let Some(step) = self.run.steps.get_mut(self.run.step) {
+            step.exit_code = exit_code;
+            let (level, class) = match &verdict {
+                Verdict::Success { .. } => (Level::Info, None),
+                Verdict::Failure(failure) => (Level::Warn, Some(failure.class)),
+            };
+            let data = json!({
+                "attempt_id": attempt.as_ref().map(|a| a.id),
+                "step": step.name,
+                "number": attempt.as_ref().map(|a| a.number),
+                "exit_code": exit_code,
+                "class": class,
+            });
+            self.event(EventKind::AttemptEnded, level, data);
+        }
+        // A wish to end the run wins over whatever the attempt came to: nothing of it is exported.
+        if let Some(wish) = self.run.cancel.clone() {
+            self.end_on_request(&wish);
+            return;
+        }
+        match verdict {
+            Verdict::Success { data, outputs, transaction_count } => {
+                if let Some(step) = self.run.steps.get_mut(self.run.step) {
+                    step.done = true;
+                    step.data = data;
+                    step.outputs = outputs;
+                    let event = json!({"step": step.name, "outputs": step.outputs.len()});
+                    self.event(EventKind::StepDone, Level::Info, event);
+                }
+                if transaction_count.is_some() {
+                    self.run.transaction_count = transaction_count;
+                }
+                self.run.step += 1;
+                if self.run.step < self.run.steps.len() {
+                    self.run.due_at = Some(self.now);
+                } else {
+                    self.end_in_success();
+                }
+            }
+            Verdict::Failure(failure) => match self.retry_delay(&failure) {
+                Some(delay) => self.schedule_retry(&failure, delay),
+                None => self.end_in_failure(failure),
+            },
+        }
+    }
+
+    /// How long to wait before the next attempt, or `None` when the matrix or the step forbids one.
+    fn retry_delay(&self, failure: &Failure) -> Option<Duration> {
+        let step = self.run.steps.get(self.run.step)?;
+        let attempts_left = (step.retries.max + 1).saturating_sub(step.attempts);
+        let configured = step.retries.on.contains(&failure.class);
+        let allowed = configured && failure.class.rule().retry.allows(step.idempotent, attempts_left);
+        allowed.then(|| step.retries.delay(step.attempts))
+    }
+
+    fn schedule_retry(&mut self, failure: &Failure, delay: Duration) {
+        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO);
+        let due_at = self.now.checked_add(delay).unwrap_or(self.now);
+        self.run.due_at = Some(due_at);
+        let data = json!({"class": failure.class, "reason": failure.reason, "due_at": due_at});
+        self.event(EventKind::RetryScheduled, Level::Warn, data);
+    }
+
+    fn end_in_success(&mut self) {
+        self.effects.push(Effect::Source { class: None });
+        if self.run.steps.iter().any(|step| step.outputs.iter().any(|o| o.export)) {
+            self.effects.push(Effect::Export);
+        }
+        self.end(RunStatus::Success, Level::Info);
+    }
+
+    fn end_in_failure(&mut self, failure: Failure) {
+        self.end_with(failure, Level::Error);
+    }
+
+    fn cancel(&mut self, kind: CancelKind, actor: String, reason: String) {
+        // A stop outranks a cancellation that is still under way; everything else is a repetition.
+        let known = self.run.cancel.as_ref().map(|wish| wish.kind);
+        let repeats = known == Some(kind) || known == Some(CancelKind::Killed);
+        if self.run.status.is_terminal() || repeats {
+            return;
+        }
+        let wish = CancelRequest { kind, actor, reason, at: self.now };
+        let data = json!({"kind": kind, "actor": wish.actor, "reason": wish.reason});
+        self.event(EventKind::CancelRequested, Level::Warn, data);
+        self.run.cancel = Some(wish.clone());
+        if self.run.attempt.is_none() {
+            self.end_on_request(&wish);
+        }
+    }
+
+    fn end_on_request(&mut self, wish: &CancelRequest) {
+        let (class, code) = match wish.kind {
+            CancelKind::Cancelled => (FailureClass::Cancelled, ErrorCode::Cancelled),
+            CancelKind::Killed => (FailureClass::Stopped, ErrorCode::Stopped),
+        };
+        let failure = Failure {
+            class,
+            code,
+            reason: wish.reason.clone(),
+            step: self.run.steps.get(self.run.step).map(|step| step.name.clone()),
+            exit_code: None,
+            signal: None,
+        };
+        self.end_with(failure, Level::Warn);
+    }
+
+    /// Ends the run by the failure matrix (D-RUN-7).
+    fn end_with(&mut self, failure: Failure, level: Level) {
+        let rule = failure.class.rule();
+        let occurrence = FailureOccurrence {
+            retried: false,
+            egress: failure.code == ErrorCode::Egress,
+            in_a_row: 1,
+            repeats: 0,
+        };
+        self.effects.push(Effect::Source { class: Some(failure.class) });
+        if rule.outputs != OutputsRule::None && self.run.attempts > 0 {
+            self.effects.push(Effect::Archive);
+        }
+        if let Some(alert) = rule.alert.level(occurrence) {
+            self.effects.push(Effect::Alert { class: failure.class, level: alert });
+        }
+        self.run.failure = Some(failure);
+        self.end(rule.run, level);
+    }
+
+    fn end(&mut self, status: RunStatus, level: Level) {
+        self.run.status = status;
+        self.run.ended_at = Some(self.now);
+        self.run.due_at = None;
+        self.effects.push(Effect::Summarise);
+        let failure = self.run.failure.as_ref();
+        let data = json!({
+            "status": status,
+            "class": failure.map(|f| f.class),
+            "code": failure.map(|f| f.code),
+            "reason": failure.map(|f| f.reason.clone()),
+        });
+        self.event(EventKind::RunEnded, level, data);
+    }
+}

@@ -1,0 +1,131 @@
+//! Stops (D-STOP): durable gates that are read in the transaction of every claim.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RunId;
+use crate::run::Run;
+
+/// What a stop covers. Text form: `all`, `job:<id>`, `source:<id>`, `lane:<name>`, `run:<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StopScope {
+    /// Everything.
+    All,
+    /// Every run of a job.
+    Job(String),
+    /// Every run that reads a source.
+    Source(String),
+    /// Every run of a lane.
+    Lane(String),
+    /// One run.
+    Run(RunId),
+}
+
+impl StopScope {
+    /// Whether a run is covered.
+    pub fn covers(&self, run: &Run) -> bool {
+        match self {
+            Self::All => true,
+            Self::Job(job) => run.job_id == *job,
+            Self::Source(source) => run.source_id.as_deref() == Some(source),
+            Self::Lane(lane) => run.lane.to_string() == *lane,
+            Self::Run(id) => run.id == *id,
+        }
+    }
+}
+
+impl fmt::Display for StopScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Job(job) => write!(f, "job:{job}"),
+            Self::Source(source) => write!(f, "source:{source}"),
+            Self::Lane(lane) => write!(f, "lane:{lane}"),
+            Self::Run(run) => write!(f, "run:{run}"),
+        }
+    }
+}
+
+/// The text names no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a stop scope: use `all`, `job:<id>`, `source:<id>`, `lane:<name>` or `run:<id>` (D-STOP-1)")]
+pub struct ScopeError {
+    text: String,
+}
+
+impl FromStr for StopScope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        let error = || ScopeError { text: text.to_owned() };
+        match text.split_once(':') {
+            None if text == "all" => Ok(Self::All),
+            Some((_, "")) | None => Err(error()),
+            Some(("job", id)) => Ok(Self::Job(id.to_owned())),
+            Some(("source", id)) => Ok(Self::Source(id.to_owned())),
+            Some(("lane", name)) => Ok(Self::Lane(name.to_owned())),
+            Some(("run", id)) => id.parse().map(Self::Run).map_err(|_| error()),
+            Some(_) => Err(error()),
+        }
+    }
+}
+
+impl Serialize for StopScope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StopScope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for StopScope {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StopScope".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^(all|(job|source|lane|run):.+)$"})
+    }
+}
+
+/// A stop in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stop {
+    /// What it covers.
+    pub scope: StopScope,
+    /// Who engaged it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a stop of {} is in force since {} ({}: {})", self.scope, self.since, self.actor, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_round_trip_and_odd_ones_are_refused() {
+        for text in ["all", "job:a", "source:chase", "lane:prod", "run:01900000-0000-7000-8000-000000000001"] {
+            assert_eq!(text.parse::<StopScope>().unwrap().to_string(), text);
+        }
+        for text in ["", "everything", "job:", "run:x", "pod:1"] {
+            text.parse::<StopScope>().unwrap_err();
+        }
+    }
+}
