@@ -8,10 +8,17 @@ from __future__ import annotations
 
 
 class JobFailure(Exception):
-    """Ends the job. The text says what is wrong, where, and what to do about it."""
+    """Ends the job. The text says what is wrong, where, and what to do about it.
+
+    `code` is the bank's own status code, where there is one.
+    """
 
     failure_class = "runtime"
     exit_code = 75
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class AuthFailure(JobFailure):

@@ -58,12 +58,17 @@ def read_job(environ: Mapping[str, str]) -> Job:
 
 
 def _defaults(params: Mapping[str, Any]) -> Defaults:
+    account_id = params.get("default_account_id") or ""
+    if not isinstance(account_id, str):  # digits that JSON took for a number
+        raise ConfigFailure(
+            f"the parameter default_account_id is not text: give '\"{account_id}\"'"
+        )
     currency = str(params.get("default_currency") or "")
     if currency and not re.fullmatch("[A-Z]{3}", currency):
         raise ConfigFailure(
             "the parameter default_currency is not an ISO 4217 code such as EUR"
         )
-    return Defaults(str(params.get("default_account_id") or ""), currency)
+    return Defaults(account_id, currency)
 
 
 def progress(task: str, pct: int) -> None:
@@ -85,11 +90,13 @@ def succeeded(transaction_count: int, data: Mapping[str, Any]) -> None:
 
 def failed(failure: JobFailure) -> int:
     """The run's one result when it failed; returns the exit code that says the same."""
+    code = {} if failure.code is None else {"code": str(failure.code)}
     _say(
         {
             "type": "result",
             "status": "error",
             "class": failure.failure_class,
+            **code,
             "reason": str(failure),
         }
     )

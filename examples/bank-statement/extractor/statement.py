@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .failure import AuthFailure, JobFailure, TemporaryFailure, ValidationFailure
+from .failure import AuthFailure, TemporaryFailure, ValidationFailure
 from .ofx import Element
 from .values import shorten
 
@@ -82,21 +82,19 @@ def _check(owner: Element, what: str, warnings: list[str]) -> None:
         return
     if 15000 <= code < 15600 or code in _MUST_AUTHENTICATE:
         # 15000, "change your password", arrives as INFO; nothing works until it is done.
-        raise AuthFailure(f"{said}. Sign on again and download the statement anew")
+        raise AuthFailure(
+            f"{said}. Sign on again and download the statement anew", code
+        )
     if severity in ("INFO", "WARN") or code == _UP_TO_DATE:
         warnings.append(said)
-        return
-    raise _failure(code, said)
-
-
-def _failure(code: int, said: str) -> JobFailure:
-    if code in _WRONG_REQUEST:
-        return ValidationFailure(
-            f"{said}. Check the account and dates that were asked for"
+    elif code in _WRONG_REQUEST:
+        raise ValidationFailure(
+            f"{said}. Check the account and the dates that were asked for", code
         )
-    return TemporaryFailure(
-        f"{said}. The bank could not answer: download the statement again"
-    )
+    else:
+        raise TemporaryFailure(
+            f"{said}. The bank could not answer: download the statement again", code
+        )
 
 
 def statements(root: Element, defaults: Defaults) -> list[Statement]:

@@ -58,7 +58,7 @@ def run(
             "attempt": 1,
             "mode": "real",
             "source_id": "river_bank",
-            "params": {},
+            "params": SPEC["params"],
             "inputs": given if statement else {},
             "steps": {},
         }
@@ -196,7 +196,9 @@ class Failure(unittest.TestCase):
 
     def test_a_refused_sign_on_is_auth(self) -> None:
         text = document(sign_on="<CODE>15500<SEVERITY>ERROR<MESSAGE>Bad password")
-        self.failed(run(text.encode()), "auth", 77, "status 15500: Bad password")
+        outcome = run(text.encode())
+        self.failed(outcome, "auth", 77, "status 15500: Bad password")
+        self.assertEqual(outcome.result["code"], "15500")
 
     def test_an_error_of_the_bank_is_temporary(self) -> None:
         text = document(
@@ -219,6 +221,10 @@ class Failure(unittest.TestCase):
             "a directory": (run(JOB_DIR), "can not be read"),
             "no source": (run(statement, source_id=""), "no source_id"),
             "currency": (run(statement, params={"default_currency": "kr"}), "ISO 4217"),
+            "account": (
+                run(statement, params={"default_account_id": 415}),
+                "give '\"415\"'",
+            ),
             "no document": (
                 run(statement, {"MOORLINE_INPUT": "/absent"}),
                 "can not be read",
