@@ -67,24 +67,22 @@ pub(super) fn documentation() -> Runner {
     cargo_test("cargo test --doc", vec!["--doc".to_owned()])
 }
 
-/// The unit tests of each example that brings some.
+/// The unit tests of each example that brings some, found as `python3 -m unittest` finds them when
+/// it is run in the directory of the example.
 pub(super) fn python_examples(workspace: &Workspace) -> Result<Vec<Runner>> {
-    let examples = workspace.root().join("examples");
     let mut runners = Vec::new();
-    for directory in subdirectories(&examples)? {
-        for start in [directory.clone(), directory.join("tests")] {
-            if !start.is_dir() || !has_python_tests(&start)? {
-                continue;
-            }
-            let shown = start
-                .strip_prefix(workspace.root())
-                .unwrap_or(&start)
-                .display();
-            runners.push(Runner {
-                name: format!("python3 -m unittest {shown}"),
-                run: Box::new(move |all| unittest(all, &start)),
-            });
+    for example in entries(&workspace.root().join("examples"))? {
+        if !example.is_dir() || !has_python_tests(&example)? {
+            continue;
         }
+        let shown = example
+            .strip_prefix(workspace.root())
+            .unwrap_or(&example)
+            .display();
+        runners.push(Runner {
+            name: format!("python3 -m unittest, {shown}"),
+            run: Box::new(move |all| unittest(all, &example)),
+        });
     }
     Ok(runners)
 }
@@ -152,11 +150,11 @@ fn cargo_test(name: &'static str, arguments: Vec<String>) -> Runner {
     }
 }
 
-fn unittest(all: &Surroundings<'_>, start: &Path) -> Result<Counted> {
-    let command = Shell::new("python3", start).env("PYTHONDONTWRITEBYTECODE", "1");
+fn unittest(all: &Surroundings<'_>, example: &Path) -> Result<Counted> {
+    let command = Shell::new("python3", example).env("PYTHONDONTWRITEBYTECODE", "1");
     let (status, output) = all
         .hand_to(command)
-        .args(["-m", "unittest", "discover", "--pattern", "test*.py"])
+        .args(["-m", "unittest", "discover"])
         .watch(Stream::Stderr)?;
     let counted = count::unittest(&output).filter(|count| *count != Count::default());
     Ok(judge(status.success(), counted, "it ran no test"))
@@ -178,28 +176,26 @@ fn judge(success: bool, counted: Option<Count>, uncounted: &str) -> Counted {
     }
 }
 
-fn subdirectories(parent: &Path) -> Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = entries(parent)?
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
 fn has_python_tests(directory: &Path) -> Result<bool> {
-    Ok(entries(directory)?.iter().any(|path| {
+    for path in entries(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("test") && name.ends_with(".py")
-    }))
+        let is_test = name.starts_with("test") && name.ends_with(".py");
+        if is_test || (path.is_dir() && has_python_tests(&path)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
+/// In the order of their names.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let failed = || Error::io(format!("list {}", directory.display()));
-    fs::read_dir(directory)
+    let mut found = fs::read_dir(directory)
         .map_err(failed())?
         .map(|entry| entry.map(|entry| entry.path()).map_err(failed()))
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
