@@ -1,1 +1,11 @@
-//! executor
+//! Where attempts run: the [`Executor`] seam and its back ends.
+
+pub mod egress;
+pub mod executor;
+pub mod local;
+mod proc;
+mod supervise;
+
+pub use executor::{
+    Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor, LogStream,
+};

@@ -1,0 +1,91 @@
+//! What `/proc` says of processes (proc(5)).
+
+use std::fs;
+use std::io;
+
+use rustix::process::Pid;
+
+/// State and start time of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// State letter.
+    pub(crate) state: u8,
+    /// Clock ticks since boot: with the id, names a process of this boot for good.
+    pub(crate) start_time: u64,
+}
+
+impl Stat {
+    /// Whether it has ended and only its parent has not asked yet.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// Reads the state of a process; `None` when there is none with this id.
+pub(crate) fn stat(pid: i32) -> io::Result<Option<Stat>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(text) => parse_stat(&text)
+            .map(Some)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat")),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error of reading below `/proc/PID` means that the process is gone.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// The name in parentheses may hold spaces and parentheses, so fields are counted from the last one.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let name_end = text.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(text.get(name_end + 1..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    // `state` is field 3, the start time field 22.
+    let start_time = fields.nth(18)?.parse().ok()?;
+    Some(Stat { state, start_time })
+}
+
+/// The direct children of this process, as of now.
+///
+/// The kernel keeps the list per thread: a child belongs to the thread that started or adopted it.
+pub(crate) fn children() -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        let list = match fs::read_to_string(thread?.path().join("children")) {
+            Ok(list) => list,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let pids = list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
+        children.extend(pids.filter_map(Pid::from_raw));
+    }
+    Ok(children)
+}
+
+/// The id of this boot of the machine.
+pub(crate) fn boot_id() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_name_with_parentheses() {
+        let text = b"42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987 55 66";
+        assert_eq!(parse_stat(text), Some(Stat { state: b'S', start_time: 987 }));
+        assert_eq!(parse_stat(b"42 (a) S 7"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_a_free_id_is_not() {
+        let me = rustix::process::getpid().as_raw_nonzero().get();
+        assert!(!stat(me).unwrap().unwrap().is_over());
+        assert_eq!(stat(i32::MAX).unwrap(), None);
+    }
+}

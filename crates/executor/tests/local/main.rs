@@ -1,0 +1,4 @@
+//! The local executor on real processes.
+
+mod exits;
+mod support;
