@@ -1,1 +1,52 @@
-//! store
+//! Where Moorline's state lives: the [`Store`] seam, and its two engines.
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`Store`] | every operation, each one atomic transaction with a name |
+//! | [`SqliteStore`] | embedded, the default: one file, shared by the processes of one machine |
+//! | [`PostgresStore`] | for many machines |
+//! | [`StoreError`] | why nothing was written |
+//! | [`conformance`] | what every `Store` must do, as cases to run against one |
+//!
+//! A state change, its events, its audit record and its outbox rows are one transaction; the change
+//! itself is decided by `moorline_core::run::apply`, a pure function.
+//!
+//! # How it is built
+//! Each write is an *intent*, each read a *query*, written once over a connection of either engine.
+//! All writes of a process go through one writer, which puts everything that waits into one
+//! transaction (group commit) and begins it by taking the lock that makes the writers of all
+//! processes serial. That order is what the promises rest on: exclusive claims, fencing, stops that
+//! no claim passes, gapless event ids, one audit chain.
+//!
+//! Deliberately absent: transactions in the hands of callers, business rules (the stop gate apart),
+//! clocks, and anything that starts or watches a process.
+
+pub mod conformance;
+
+mod backend;
+mod error;
+mod intent;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod query;
+mod schema;
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod store;
+mod transition;
+mod tx;
+mod types;
+mod unit;
+mod writer;
+
+pub use error::StoreError;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+pub use store::Store;
+pub use types::{
+    AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
+    OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
+};

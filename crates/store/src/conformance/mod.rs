@@ -1,0 +1,218 @@
+//! What every [`Store`] must do, as cases that run against any implementation.
+//!
+//! The engines of this crate pass it, and whoever writes another one runs it on theirs:
+//!
+//! ```
+//! use std::path::PathBuf;
+//! use std::sync::Arc;
+//!
+//! use async_trait::async_trait;
+//! use moorline_store::conformance::{Databases, run_all};
+//! use moorline_store::{SqliteStore, Store, StoreError};
+//!
+//! struct Files(PathBuf);
+//!
+//! #[async_trait]
+//! impl Databases for Files {
+//!     async fn open(&self, name: &str) -> Result<Arc<dyn Store>, StoreError> {
+//!         Ok(Arc::new(SqliteStore::open(&self.0.join(name))?))
+//!     }
+//! }
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let files = Files(directory.path().to_owned());
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! let report = runtime.block_on(run_all(Arc::new(files)));
+//! assert!(report.all_hold(), "{report}");
+//! ```
+//!
+//! A case that races opens its database several times, as several processes would. What needs real
+//! processes (a crash) or the engine's own file (tampering) is in the tests of this crate.
+
+#[macro_use]
+mod check;
+mod fixture;
+
+mod attempts;
+mod cancelling;
+mod claims;
+mod endings;
+mod lists;
+mod logs;
+mod stops;
+mod submission;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+pub use check::Failure;
+pub use fixture::{Shape, World};
+
+/// Where the cases get their databases.
+#[async_trait]
+pub trait Databases: Send + Sync {
+    /// Opens a database. A name that was not used before is a new, empty database; the same name
+    /// again is another connection to the same one, as another process would have it.
+    async fn open(&self, name: &str) -> Result<Arc<dyn Store>, StoreError>;
+}
+
+/// What a case is given: a database of its own.
+#[derive(Clone)]
+pub struct Subject {
+    databases: Arc<dyn Databases>,
+    name: &'static str,
+}
+
+impl Subject {
+    /// Opens the case's database, another time if it is open.
+    pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        self.databases.open(self.name).await
+    }
+
+    /// Opens the case's database `count` times.
+    pub async fn open_many(&self, count: usize) -> Result<Vec<Arc<dyn Store>>, StoreError> {
+        let mut stores = Vec::with_capacity(count);
+        for _ in 0..count {
+            stores.push(self.open().await?);
+        }
+        Ok(stores)
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One behaviour that every store has.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The behaviour.
+    pub name: &'static str,
+    run: fn(Subject) -> BoxFuture<'static, Result<(), Failure>>,
+}
+
+impl Case {
+    /// Runs the case on a database of its name.
+    ///
+    /// # Errors
+    /// [`Failure`] says what was expected and what was found.
+    pub async fn run(&self, databases: Arc<dyn Databases>) -> Result<(), Failure> {
+        (self.run)(Subject { databases, name: self.name }).await
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Every case, once. Hands the list to a macro, so that a test suite can make a test of each:
+///
+/// ```
+/// macro_rules! names {
+///     ($($module:ident :: $case:ident),* $(,)?) => { [$(stringify!($case)),*] };
+/// }
+/// let names = moorline_store::for_each_store_case!(names);
+/// assert_eq!(names.len(), moorline_store::conformance::CASES.len());
+/// ```
+#[macro_export]
+macro_rules! for_each_store_case {
+    ($with:ident) => {
+        $with! {
+            submission::a_submitted_run_is_read_back_whole,
+            submission::the_same_key_gives_the_same_run,
+            submission::the_same_key_at_once_gives_one_run,
+            submission::the_same_key_for_something_else_is_a_conflict,
+            submission::a_run_id_is_used_once,
+            submission::a_run_can_be_claimed_as_it_is_submitted,
+            submission::what_was_acknowledged_survives_reopening,
+            claims::due_runs_are_claimed_oldest_first_up_to_the_limit,
+            claims::what_is_not_due_is_not_claimed,
+            claims::one_run_can_be_claimed_alone,
+            claims::an_attempt_is_claimed_by_one_driver,
+            attempts::the_handle_of_a_launched_attempt_is_kept,
+            attempts::a_stale_token_writes_nothing,
+            attempts::only_the_live_attempt_is_taken_over,
+            attempts::a_lease_is_renewed_for_live_attempts_of_its_driver,
+            attempts::a_failed_attempt_is_retried_when_its_delay_is_over,
+            attempts::the_next_step_is_claimed_as_the_one_before_ends,
+            endings::a_success_leaves_one_summary_and_an_export,
+            endings::every_failure_class_follows_the_matrix,
+            endings::a_source_gets_worse_and_not_better,
+            endings::a_run_that_is_ended_from_all_sides_has_one_summary,
+            endings::an_outbox_row_is_done_once,
+            cancelling::a_queued_run_ends_at_once,
+            cancelling::a_live_run_ends_with_its_attempt,
+            cancelling::repeating_a_cancellation_writes_nothing,
+            stops::every_scope_holds_back_what_it_covers,
+            stops::a_stop_ends_what_is_queued_and_names_what_is_live,
+            stops::repeating_a_stop_writes_nothing,
+            stops::a_release_lets_runs_start_again,
+            stops::nothing_is_claimed_after_a_stop_was_acknowledged,
+            lists::runs_are_listed_newest_first_and_filtered_before_the_limit,
+            lists::a_run_is_found_by_the_beginning_of_its_id,
+            lists::events_are_filtered_before_the_limit,
+            logs::event_ids_have_no_gap_under_concurrency,
+            logs::the_audit_chain_holds_under_concurrency,
+            logs::a_refused_write_leaves_no_trace,
+            logs::an_operation_can_be_audited_by_itself,
+            logs::a_healthy_store_says_how_it_is_set_up,
+        }
+    };
+}
+
+macro_rules! list {
+    ($($module:ident :: $case:ident),* $(,)?) => {
+        /// Every case, once.
+        pub const CASES: &[Case] = &[$(Case {
+            name: stringify!($case),
+            run: |subject| Box::pin($module::$case(subject)),
+        }),*];
+    };
+}
+for_each_store_case!(list);
+
+/// Runs every case, one after the other.
+pub async fn run_all(databases: Arc<dyn Databases>) -> Report {
+    let mut failures = Vec::new();
+    for case in CASES {
+        if let Err(failure) = case.run(Arc::clone(&databases)).await {
+            failures.push((case.name, failure));
+        }
+    }
+    Report { failures }
+}
+
+/// How a run of all cases went.
+#[derive(Debug)]
+pub struct Report {
+    /// The cases that do not hold, and why.
+    pub failures: Vec<(&'static str, Failure)>,
+}
+
+impl Report {
+    /// Whether every case holds.
+    pub fn all_hold(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, failed) = (CASES.len(), self.failures.len());
+        write!(f, "{} of {all} cases of the store's contract hold", all - failed)?;
+        for (name, failure) in &self.failures {
+            write!(f, "\n{name}: {failure}")?;
+        }
+        Ok(())
+    }
+}
