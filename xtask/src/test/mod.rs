@@ -146,7 +146,7 @@ fn watch(surroundings: &Surroundings<'_>, runner: &Runner) -> Result<(String, Co
         Ok(count) => count.to_string(),
         Err(reason) => format!("FAILED: {reason}"),
     };
-    let line = format!("{:<40} {what} ({seconds:.1} s)", runner.name);
+    let line = format!("{:<46} {what} ({seconds:.1} s)", runner.name);
     Ok((line, counted.unwrap_or(Count::ONE_FAILED)))
 }
 

@@ -99,8 +99,8 @@ fn has_nextest(workspace: &Workspace) -> bool {
 fn nextest(all: &Surroundings<'_>, profile: &str, arguments: &[String]) -> Result<Counted> {
     let report = all
         .workspace
-        .target()
-        .join("nextest")
+        .root()
+        .join("target/nextest")
         .join(profile)
         .join("junit.xml");
     // That of an earlier run must not be taken for that of this one.
