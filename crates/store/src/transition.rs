@@ -142,7 +142,7 @@ async fn write_effects<T: Tx>(
     Ok(())
 }
 
-/// Applies the failure matrix's source column (D-RUN-7). A source is listed from its first run on.
+/// Applies the failure matrix's source column (D-RUN-7), or recovery after a success. A source is listed from its first run on.
 /// Returns its new state; none when the job reads no source.
 async fn change_source<T: Tx>(
     unit: &mut Unit<'_, T>,
@@ -164,7 +164,8 @@ async fn change_source<T: Tx>(
     }
     if from != to {
         let data = json!({"source_id": source_id, "from": from, "to": to, "class": class});
-        let event = NewEvent { kind: EventKind::SourceChanged, level: Level::Warn, data };
+        let level = if class.is_some() { Level::Warn } else { Level::Info };
+        let event = NewEvent { kind: EventKind::SourceChanged, level, data };
         unit.event(Some(run.into()), &event, now).await?;
         unit.audit(NewAudit {
             actor: SYSTEM.to_owned(),

@@ -103,15 +103,16 @@ pub(super) async fn every_failure_class_follows_the_matrix(
     Ok(())
 }
 
-/// A failure never improves a source, and neither does a success.
-pub(super) async fn a_source_gets_worse_and_not_better(subject: Subject) -> Result<(), Failure> {
+/// A failure never improves a source; a success does, unless a secret was leaked.
+pub(super) async fn a_source_follows_the_ends_of_its_runs(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let steps = [
         (failure(FailureClass::Runtime), SourceState::Paused),
         (failure(FailureClass::Auth), SourceState::NeedsReauth),
         (failure(FailureClass::Runtime), SourceState::NeedsReauth),
-        (success(false), SourceState::NeedsReauth),
+        (success(false), SourceState::Active),
         (failure(FailureClass::Leak), SourceState::Quarantined),
+        (success(false), SourceState::Quarantined),
     ];
     for (verdict, wanted) in steps {
         let run = world.started(store.as_ref(), &reading("bank")).await?;
@@ -124,7 +125,7 @@ pub(super) async fn a_source_gets_worse_and_not_better(subject: Subject) -> Resu
     }
     let audit = store.audit_list(0, 100).await?;
     let changes = audit.iter().filter(|record| record.operation == "source.change").count();
-    equal(&changes, &3, "audited changes of the source")
+    equal(&changes, &4, "audited changes of the source")
 }
 
 /// D-RUN-2: the driver, a person and a stop end a run at the same time, through connections of their

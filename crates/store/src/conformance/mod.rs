@@ -147,7 +147,7 @@ macro_rules! for_each_store_case {
             attempts::the_next_step_is_claimed_as_the_one_before_ends,
             endings::a_success_leaves_one_summary_and_an_export,
             endings::every_failure_class_follows_the_matrix,
-            endings::a_source_gets_worse_and_not_better,
+            endings::a_source_follows_the_ends_of_its_runs,
             endings::a_run_that_is_ended_from_all_sides_has_one_summary,
             endings::an_outbox_row_is_done_once,
             cancelling::a_queued_run_ends_at_once,
