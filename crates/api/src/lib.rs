@@ -18,6 +18,6 @@ pub mod operation;
 pub mod types;
 
 pub use control_plane::ControlPlane;
-pub use error::ApiError;
+pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
 pub use types::*;

@@ -1,2 +1,11 @@
-//! bin
-fn main() {}
+//! The `moorline` binary. See `moorline --help`.
+
+use std::process::ExitCode;
+
+use moorline::{Env, dispatch};
+
+fn main() -> ExitCode {
+    // An attempt's supervisor may be this very program; then this call does not return.
+    moorline_executor::local::helper_main();
+    dispatch(&Env::read())
+}

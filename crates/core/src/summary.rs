@@ -97,7 +97,7 @@ impl RunSummary {
             job_id: run.job_id.clone(),
             source_id: run.source_id.clone(),
             spec_version: run.spec_version,
-            artifact_hash: run.artifact_hash.clone(),
+            artifact_hash: run.artifact_hash,
             lane: run.lane.to_string(),
             mode: run.mode,
             executor: run.executor.clone(),

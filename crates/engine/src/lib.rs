@@ -1,1 +1,46 @@
-//! engine
+//! The run lifecycle: durable queue, leases, retries, cancellation, validation, exports, summaries.
+//!
+//! [`Engine`] implements every operation of [`moorline_api::ControlPlane`] over three things that it is
+//! given: a [`Store`](moorline_store::Store), one or more [`Executor`](moorline_executor::Executor)s, and
+//! a source of secrets. It runs inside the program that embeds it; there is no daemon to keep.
+//!
+//! How a run moves: [`run_submit`](moorline_api::ControlPlane::run_submit) checks everything, keeps the
+//! job directory and the inputs, and makes the run durable in one transaction. A driver claims the due
+//! attempt under a lease with a fencing token, launches it, records the handle, waits, judges the
+//! outcome, validates the outputs, and records the end together with whatever follows from it. Nothing
+//! is held open while a job runs, and whatever dies is found again (`recover`).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`assemble`] | the configured back ends: the only place that names them |
+//! | `submit`, `bundle` | from a request to a durable run |
+//! | `driver`, `attempt` | carrying runs, one attempt at a time |
+//! | `outputs`, `export` | validation; publishing all or nothing |
+//! | `recover`, `liveness` | after a crash |
+//! | `control`, `logs`, `watch`, `health` | the operations |
+//!
+//! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
+
+pub mod assemble;
+mod attempt;
+mod bundle;
+mod control;
+mod dirs;
+mod driver;
+mod engine;
+mod error;
+mod export;
+mod files;
+mod health;
+mod liveness;
+mod logs;
+mod outputs;
+mod recover;
+mod secrets;
+mod submit;
+mod tasks;
+mod watch;
+
+pub use dirs::StateDirs;
+pub use engine::{Engine, EngineBuilder, EngineConfig};
+pub use tasks::Tasks;

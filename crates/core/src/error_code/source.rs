@@ -71,6 +71,16 @@ impl SourceState {
         }
     }
 
+    /// The state after a run that succeeded: access, extraction and configuration work, so `active`. A
+    /// leaked secret is not undone by a later success, so `quarantined` stays until a person decides.
+    #[must_use]
+    pub const fn recovered(self) -> Self {
+        match self {
+            Self::Quarantined => Self::Quarantined,
+            _ => Self::Active,
+        }
+    }
+
     const fn severity(self) -> u8 {
         match self {
             Self::Active => 0,

@@ -1,0 +1,394 @@
+//! Arguments. Every command has examples; a test runs them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Deploy and operate jobs: reviewed, stoppable, audited.
+#[derive(Debug, Parser)]
+#[command(
+    name = "moorline",
+    version,
+    about,
+    long_about = "Runs jobs on this machine in a sandbox, or elsewhere through executors, governed from \
+                  spec to summary. Everything that runs can be stopped at once.",
+    after_help = "Examples:\n  moorline run examples/bank-statement\n  moorline runs list\n  moorline stop all --reason \"unsafe output\"\n\nExit codes: 0 success, 1 failure, 2 usage, 3 awaiting approval, 65 validation, 75 runtime,\n77 auth, 78 configuration or policy, 124 timed out, 130 cancelled, 137 killed.",
+    infer_subcommands = false,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Print exactly one JSON document on stdout; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// State directory [default: `.moorline`, found by walking up from here; env: MOORLINE_STATE]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Lane, which decides what is permitted [default: dev]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub lane: Option<String>,
+    /// Tell more on stderr: -v what happens, -vv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Form of what is told on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORM")]
+    pub log_format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a state directory here
+    #[command(after_help = "Examples:\n  moorline init\n  moorline --state /srv/moorline init")]
+    Init,
+    /// Run a job and wait for its end
+    #[command(
+        after_help = "Examples:\n  moorline run examples/bank-statement\n  moorline run examples/bank-statement --input statement=may.ofx\n  moorline run examples/hello --json\n  moorline run examples/hello --param greeting='\"Ahoy\"'"
+    )]
+    Run(RunArgs),
+    /// See and steer runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Check and explain job specs
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Derive the app name of a processor ref
+    #[command(
+        after_help = "Examples:\n  moorline app-name llm/litellm@1\n  moorline app-name llm/litellm@1 --policy app-suffix --lane prod"
+    )]
+    AppName(AppNameArgs),
+    /// Check secrets; never shows a value
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+    /// Stop everything, or one run, job, source or lane, at once
+    #[command(
+        after_help = "Examples:\n  moorline stop all --reason \"unsafe output\"\n  moorline stop job:bank-statement --reason \"wrong amounts\"\n  moorline stop --list\n\nThe stop holds until it is released: nothing that it covers can start. Stopping what is\nstopped succeeds."
+    )]
+    Stop(StopArgs),
+    /// Release a stop
+    #[command(
+        after_help = "Examples:\n  moorline release all --reason \"checked by Ada\"\n  moorline release job:bank-statement --reason \"fixed in version 2\""
+    )]
+    Release(ReleaseArgs),
+    /// See what happened
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// See the sources and their states
+    #[command(subcommand)]
+    Sources(SourcesCommand),
+    /// Check the audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Tell what this machine can guarantee, and what is missing
+    #[command(after_help = "Examples:\n  moorline doctor\n  moorline doctor --json")]
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n  moorline completions bash > /etc/bash_completion.d/moorline\n  moorline completions zsh"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all pages to a directory
+    #[command(after_help = "Examples:\n  moorline man | man -l -\n  moorline man --out man1")]
+    Man {
+        /// Directory for one page a command.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The job directory, which holds `job_spec.json`
+    pub job: PathBuf,
+    /// A file for a declared input
+    #[arg(short, long = "input", value_name = "NAME=FILE")]
+    pub inputs: Vec<String>,
+    /// A value for a declared parameter; JSON, or plain text
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// `mock` or `real` [default: real when the job needs neither secrets nor network, else mock]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Executor for steps that name none
+    #[arg(long, value_name = "NAME")]
+    pub executor: Option<String>,
+    /// How missing protections are treated [default: the lane's rule]
+    #[arg(long, value_enum, value_name = "NEED")]
+    pub isolation: Option<Isolation>,
+    /// The same key gives the same run, however often it is asked
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// How missing protections are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// Refuse to run without all of them.
+    Required,
+    /// Run with what this machine has, and say what is missing.
+    BestEffort,
+    /// No sandbox: a plain process (not in prod).
+    Off,
+}
+
+/// `runs …`
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    #[command(
+        after_help = "Examples:\n  moorline runs list\n  moorline runs list --status failed --limit 10\n  moorline runs list --job bank-statement --json"
+    )]
+    List {
+        /// Only of this status (repeatable).
+        #[arg(long = "status", value_name = "STATUS")]
+        statuses: Vec<String>,
+        /// Only of this job.
+        #[arg(long, value_name = "ID")]
+        job: Option<String>,
+        /// Only of this source.
+        #[arg(long, value_name = "ID")]
+        source: Option<String>,
+        /// Only older than this run: the next page.
+        #[arg(long, value_name = "RUN")]
+        before: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
+    /// Show a run: its summary, its attempts, where its outputs are
+    #[command(after_help = "Examples:\n  moorline runs show latest\n  moorline runs show 0198c2 --json")]
+    Show {
+        /// Id, a unique beginning of it, or `latest`.
+        run: String,
+    },
+    /// Print the log of a run
+    #[command(
+        after_help = "Examples:\n  moorline runs logs latest\n  moorline runs logs latest -f\n  moorline runs logs 0198c2 --step load"
+    )]
+    Logs {
+        /// Id, a unique beginning of it, or `latest`.
+        run: String,
+        /// Go on until the run is over.
+        #[arg(short, long)]
+        follow: bool,
+        /// Only this step.
+        #[arg(long, value_name = "NAME")]
+        step: Option<String>,
+    },
+    /// Wait for the end of a run; drives it when nobody does, as after a crash
+    #[command(after_help = "Examples:\n  moorline runs wait latest\n  moorline runs wait --all")]
+    Wait {
+        /// Id, a unique beginning of it, or `latest`.
+        #[arg(required_unless_present = "all")]
+        run: Option<String>,
+        /// Every run that is not over.
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
+    /// Cancel a run and everything it started; cancelling what is over succeeds
+    #[command(
+        after_help = "Examples:\n  moorline runs cancel latest\n  moorline runs cancel 0198c2 --grace 0 --reason \"wrong file\""
+    )]
+    Cancel {
+        /// Id, a unique beginning of it, or `latest`.
+        run: String,
+        /// Why.
+        #[arg(long, default_value = "cancelled on the command line", value_name = "TEXT")]
+        reason: String,
+        /// Seconds between the polite signal and the kill [default: the step's own].
+        #[arg(long, value_name = "SECONDS")]
+        grace: Option<f64>,
+    },
+    /// Run again what a run ran: same job, inputs and parameters
+    #[command(after_help = "Examples:\n  moorline runs retry latest\n  moorline runs retry 0198c2 --json")]
+    Retry {
+        /// Id, a unique beginning of it, or `latest`.
+        run: String,
+        /// Why.
+        #[arg(long, default_value = "retried on the command line", value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// `job …`
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Check a job; reports every violation at once
+    #[command(
+        after_help = "Examples:\n  moorline job validate examples/bank-statement\n  moorline job validate job_spec.json --lane prod --json"
+    )]
+    Validate {
+        /// Job directory or spec file.
+        job: PathBuf,
+    },
+    /// Print a published JSON Schema
+    #[command(after_help = "Examples:\n  moorline job schema\n  moorline job schema tx_v1")]
+    Schema {
+        /// Which: job_spec, run_summary or tx_v1.
+        #[arg(default_value = "job_spec")]
+        name: String,
+    },
+    /// Say in words what a job would do: steps, limits, secrets, network, outputs
+    #[command(after_help = "Examples:\n  moorline job explain examples/bank-statement")]
+    Explain {
+        /// Job directory or spec file.
+        job: PathBuf,
+    },
+}
+
+/// Arguments of `app-name`.
+#[derive(Debug, Args)]
+pub struct AppNameArgs {
+    /// The processor ref, as `namespace/name@version`
+    pub processor_ref: String,
+    /// How lanes are told apart
+    #[arg(long, value_enum, default_value_t = AppPolicy::ModalEnvironment, value_name = "POLICY")]
+    pub policy: AppPolicy,
+    /// Use this name instead; checked by the same rules [env: MODAL_APP_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub app_name: Option<String>,
+    /// Dev lane: put this branch before the name
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<String>,
+    /// Dev lane: put this user before the name
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+}
+
+/// How lanes are told apart in app names (D-REF-7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AppPolicy {
+    /// Same name in each lane; the Modal environment tells them apart.
+    ModalEnvironment,
+    /// The lane is a suffix of the name.
+    AppSuffix,
+    /// Both.
+    Both,
+}
+
+/// `secrets …`
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Say of each key that a job declares whether it is there
+    #[command(after_help = "Examples:\n  moorline secrets check examples/bank-statement")]
+    Check {
+        /// The job directory.
+        job: PathBuf,
+    },
+}
+
+/// Arguments of `stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// `all`, `run:ID`, `job:ID`, `source:ID` or `lane:NAME`
+    #[arg(default_value = "all", value_name = "SCOPE")]
+    pub scope: String,
+    /// Why
+    #[arg(long, default_value = "stopped on the command line", value_name = "TEXT")]
+    pub reason: String,
+    /// Seconds between the polite signal and the kill
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub grace: f64,
+    /// List the stops in force instead
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Arguments of `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// What the stop covers
+    #[arg(default_value = "all", value_name = "SCOPE")]
+    pub scope: String,
+    /// Why it is safe to run again
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Args)]
+pub struct EventFilterArgs {
+    /// Only with a greater id: the cursor
+    #[arg(long, value_name = "ID")]
+    pub after: Option<u64>,
+    /// Only of this kind, e.g. `run.ended` (repeatable)
+    #[arg(long = "kind", value_name = "KIND")]
+    pub kinds: Vec<String>,
+    /// Only at least this level: info, warn or error
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// Only of this run
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// Only of this job
+    #[arg(long, value_name = "ID")]
+    pub job: Option<String>,
+}
+
+/// `events …`
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// List events, oldest first; without a cursor, the newest ones
+    #[command(
+        after_help = "Examples:\n  moorline events list\n  moorline events list --level error --limit 5\n  moorline events list --after 120 --json"
+    )]
+    List {
+        /// Which events.
+        #[command(flatten)]
+        filter: EventFilterArgs,
+        /// At most this many.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+    },
+    /// Follow events until interrupted; with --json, one object a line
+    #[command(
+        after_help = "Examples:\n  moorline events watch\n  moorline events watch --after 0 --kind run.ended --json"
+    )]
+    Watch {
+        /// Which events.
+        #[command(flatten)]
+        filter: EventFilterArgs,
+        /// End after this many events.
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+}
+
+/// `sources …`
+#[derive(Debug, Subcommand)]
+pub enum SourcesCommand {
+    /// List sources and their states
+    #[command(after_help = "Examples:\n  moorline sources list\n  moorline sources list --json")]
+    List,
+}
+
+/// `audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Verify the hash chain from its first record
+    #[command(after_help = "Examples:\n  moorline audit verify\n  moorline audit verify --json")]
+    Verify,
+}

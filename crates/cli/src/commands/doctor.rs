@@ -1,0 +1,35 @@
+//! `moorline doctor`
+
+use moorline_api::{ApiError, ControlPlane as _, HealthReport};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::output;
+
+pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
+    let dirs = context.create_state()?;
+    let report = context.with_engine_in(dirs, |engine| async move { engine.health().await })?;
+    if context.json() {
+        output::json(&report);
+    } else {
+        print(&report);
+    }
+    Ok(u8::from(!report.ok))
+}
+
+fn print(report: &HealthReport) {
+    for check in &report.checks {
+        let mark = if check.ok { "ok  " } else { "FAIL" };
+        output::line(&format!("{mark} {:<22}{}", check.name, check.found));
+        if let Some(hint) = check.hint.as_ref().filter(|_| !check.ok) {
+            output::line(&format!("     {:<22}{hint}", ""));
+        }
+    }
+    let names: Vec<String> =
+        report.protections.iter().filter_map(|p| json!(p).as_str().map(str::to_owned)).collect();
+    output::line(&format!("sandbox gives: {}", names.join(", ")));
+    for missing in &report.missing {
+        let name = json!(missing.protection);
+        output::line(&format!("sandbox lacks: {}: {}", name.as_str().unwrap_or_default(), missing.why));
+    }
+}

@@ -1,0 +1,94 @@
+//! `moorline job …`
+
+use moorline_api::{ApiError, JobCheckRequest, JobView};
+use moorline_core::error_code::ErrorCode;
+use moorline_core::schema;
+use moorline_core::spec::JobSpec;
+use moorline_engine::Engine;
+use serde_json::json;
+
+use crate::args::JobCommand;
+use crate::context::Context;
+use crate::output;
+
+pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiError> {
+    match command {
+        JobCommand::Validate { job } => {
+            let view = check(context, job)?;
+            if context.json() {
+                let valid = json!({
+                    "valid": true,
+                    "job_id": view.job_id,
+                    "spec_hash": view.spec_hash,
+                    "artifact_hash": view.artifact_hash,
+                    "default_mode": view.default_mode,
+                });
+                output::json(&valid);
+            } else {
+                output::line(&format!("{} is valid, spec {}", view.job_id, view.spec_hash));
+            }
+        }
+        JobCommand::Schema { name } => match schema::published(&name) {
+            Some(document) => output::json(&document),
+            None => {
+                let known: Vec<&str> = schema::all().into_iter().map(|(name, _)| name).collect();
+                let message = format!("there is no published schema `{name}`");
+                return Err(ApiError::new(ErrorCode::Usage, message)
+                    .hint(format!("published schemas: {}", known.join(", "))));
+            }
+        },
+        JobCommand::Explain { job } => {
+            let view = check(context, job)?;
+            if context.json() {
+                output::json(&view);
+            } else {
+                explain(&view);
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiError> {
+    let request =
+        JobCheckRequest { job: context.env.cwd.join(job), lane: context.global.lane.clone() };
+    // Checking needs no store, so none is opened.
+    Engine::check_job(&request, context.env.var("CI"))
+}
+
+fn explain(view: &JobView) {
+    let Ok(spec) = serde_json::from_value::<JobSpec>(view.spec.clone()) else {
+        output::json(&view.spec);
+        return;
+    };
+    let title = spec.title.as_deref().or(spec.objective.as_deref()).unwrap_or("no title");
+    output::line(&format!("{}, version {}: {title}", spec.job_id, spec.version));
+    output::line(&format!("runs in {} mode unless asked otherwise", view.default_mode));
+    for (name, input) in &spec.inputs {
+        let need = match (&input.default, input.required) {
+            (Some(default), _) => format!("by default {default}"),
+            (None, true) => "required".to_owned(),
+            (None, false) => "optional".to_owned(),
+        };
+        output::line(&format!("input {name} ({need}): {}", input.description.as_deref().unwrap_or("")));
+    }
+    for step in spec.effective_steps() {
+        let argv: Vec<String> = step.step.argv.iter().map(ToString::to_string).collect();
+        output::line(&format!("step {}: {}", step.step.name, argv.join(" ")));
+        output::line(&format!("  network: {}", json!(step.egress)));
+        output::line(&format!("  at most {} s, then {} s of grace", step.timeout.as_secs(), step.grace.as_secs()));
+        output::line(&format!("  retries: {}", step.retries.max));
+        if !step.step.secrets.is_empty() {
+            output::line(&format!("  secrets: {}", step.step.secrets.join(", ")));
+        }
+        for declared in &step.step.outputs {
+            let schema = declared.schema.as_deref().unwrap_or("any content");
+            let need = if declared.required { "required" } else { "optional" };
+            output::line(&format!("  output {}: {schema}, {need}", declared.path));
+        }
+    }
+    output::line(&format!("spec {}", view.spec_hash));
+    if let Some(artifact) = &view.artifact_hash {
+        output::line(&format!("job directory {artifact}"));
+    }
+}

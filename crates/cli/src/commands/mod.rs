@@ -1,0 +1,39 @@
+//! The commands, one file each.
+
+mod app_name;
+mod audit;
+mod doctor;
+mod events;
+mod init;
+mod job;
+mod pages;
+mod run;
+mod runs;
+mod secrets;
+mod sources;
+mod stop;
+
+use moorline_api::ApiError;
+
+use crate::args::Command;
+use crate::context::Context;
+
+/// Runs a command. Gives the exit code.
+pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiError> {
+    match command {
+        Command::Init => init::run(context),
+        Command::Run(args) => run::run(context, &args),
+        Command::Runs(command) => runs::run(context, command),
+        Command::Job(command) => job::run(context, command),
+        Command::AppName(args) => app_name::run(context, &args),
+        Command::Secrets(command) => secrets::run(context, command),
+        Command::Stop(args) => stop::stop(context, args),
+        Command::Release(args) => stop::release(context, args),
+        Command::Events(command) => events::run(context, command),
+        Command::Sources(command) => sources::run(context, &command),
+        Command::Audit(command) => audit::run(context, &command),
+        Command::Doctor => doctor::run(context),
+        Command::Completions { shell } => Ok(pages::completions(shell)),
+        Command::Man { out } => pages::man(out.as_deref()),
+    }
+}

@@ -1,0 +1,143 @@
+//! `moorline run`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use moorline_api::{
+    ApiError, ControlPlane as _, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest,
+};
+use moorline_core::attempt::IsolationNeed;
+use moorline_core::error_code::{ErrorCode, exit_code};
+use moorline_core::summary::RunSummary;
+use moorline_engine::Engine;
+use serde_json::Value;
+
+use crate::args::{Isolation, RunArgs};
+use crate::context::Context;
+use crate::output;
+use crate::progress::Progress;
+
+/// How long the log of a run that is over may take to be shown to its end.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError> {
+    let request = request(context, args)?;
+    let fresh = context.find_state().is_none_or(|dir| !dir.is_dir());
+    let dirs = context.create_state()?;
+    if fresh {
+        output::note(&format!("made the state directory {}", dirs.root().display()));
+    }
+    let summary = context.with_engine_in(dirs, |engine| async move {
+        let row = engine.run_submit(request).await?;
+        follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
+    })?;
+    Ok(finish(context, &summary))
+}
+
+/// Shows a run until it is over. An interrupt cancels it; a second one does not wait for its grace.
+pub(super) async fn follow(
+    context: &Context<'_>,
+    engine: &Engine,
+    run: &str,
+    job: &str,
+) -> Result<RunSummary, ApiError> {
+    let progress = Progress::start(job, run);
+    let logs = async {
+        let request = LogsRequest { run: run.to_owned(), follow: true, step: None };
+        let mut lines = engine.run_logs(request);
+        while let Some(line) = lines.next().await {
+            match line {
+                Ok(line) => progress.line(&line),
+                Err(error) => progress.print(&format!("the log can not be read: {error}")),
+            }
+        }
+    };
+    let end = async {
+        tokio::select! {
+            ended = engine.run_wait(RunRequest { run: run.to_owned() }) => return ended,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        progress.print("interrupted: cancelling the run; interrupt again to kill it at once");
+        tokio::select! {
+            ended = engine.run_cancel(cancel(context, run, None)) => return ended,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        engine.run_cancel(cancel(context, run, Some(0.0))).await
+    };
+    let summary = {
+        tokio::pin!(logs, end);
+        tokio::select! {
+            summary = &mut end => {
+                // What was written just before the end is still shown.
+                drop(tokio::time::timeout(LAST_LINES, logs).await);
+                summary
+            }
+            () = &mut logs => end.await,
+        }
+    };
+    progress.finish();
+    summary
+}
+
+fn cancel(context: &Context<'_>, run: &str, grace_seconds: Option<f64>) -> RunChangeRequest {
+    RunChangeRequest {
+        run: run.to_owned(),
+        actor: context.actor(),
+        reason: "interrupted on the command line".to_owned(),
+        grace_seconds,
+    }
+}
+
+/// Prints a summary and gives its exit code (`contracts`: exit codes of `moorline run`).
+pub(super) fn finish(context: &Context<'_>, summary: &RunSummary) -> u8 {
+    if context.json() {
+        output::json(summary);
+    } else {
+        super::runs::print_summary(summary);
+    }
+    exit_code(summary.status, summary.failure.as_ref().map(|failure| failure.class))
+}
+
+fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiError> {
+    let mut inputs = BTreeMap::new();
+    for text in &args.inputs {
+        let (name, path) = pair("--input", text, "NAME=FILE")?;
+        inputs.insert(name, context.env.cwd.join(PathBuf::from(path)));
+    }
+    let mut params = serde_json::Map::new();
+    for text in &args.params {
+        let (name, value) = pair("--param", text, "NAME=VALUE")?;
+        // What is no JSON is text, so that a word needs no quotes inside quotes.
+        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+        params.insert(name, value);
+    }
+    let mode = args.mode.as_deref().map(str::parse).transpose();
+    let mode = mode.map_err(|error: moorline_core::spec::UnknownMode| {
+        ApiError::new(ErrorCode::Usage, error.to_string()).hint("modes are `mock` and `real`")
+    })?;
+    Ok(SubmitRequest {
+        job: context.env.cwd.join(&args.job),
+        inputs,
+        params,
+        mode,
+        lane: context.global.lane.clone(),
+        executor: args.executor.clone(),
+        isolation: args.isolation.map(|need| match need {
+            Isolation::Required => IsolationNeed::Required,
+            Isolation::BestEffort => IsolationNeed::BestEffort,
+            Isolation::Off => IsolationNeed::Off,
+        }),
+        idempotency_key: args.idempotency_key.clone(),
+        actor: context.actor(),
+    })
+}
+
+fn pair(flag: &str, text: &str, form: &str) -> Result<(String, String), ApiError> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(ApiError::new(ErrorCode::Usage, format!("{flag} `{text}` is not of the form {form}"))
+            .hint(format!("write {flag} {form}"))),
+    }
+}

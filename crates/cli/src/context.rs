@@ -1,0 +1,159 @@
+//! What every command gets: flags, environment, the way to the engine.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use moorline_api::ApiError;
+use moorline_core::error_code::ErrorCode;
+use moorline_engine::{Engine, StateDirs, assemble};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{Global, LogFormat};
+use crate::env::Env;
+
+/// Name of the state directory.
+const STATE: &str = ".moorline";
+
+/// Flags and environment of one invocation.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The environment.
+    pub env: &'a Env,
+    /// The global flags.
+    pub global: &'a Global,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(env: &'a Env, global: &'a Global) -> Self {
+        Self { env, global }
+    }
+
+    /// Whether exactly one JSON document goes to stdout.
+    pub fn json(&self) -> bool {
+        self.global.json
+    }
+
+    /// Who acts: the user of this machine, as the environment names it.
+    pub fn actor(&self) -> String {
+        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| self.env.var(name));
+        format!("human:{}", user.unwrap_or("local"))
+    }
+
+    pub(crate) fn init_logging(&self) {
+        let level = match self.global.verbose {
+            0 => LevelFilter::ERROR,
+            1 => LevelFilter::INFO,
+            _ => LevelFilter::TRACE,
+        };
+        let builder =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+        let done = match self.global.log_format {
+            LogFormat::Json => builder.json().try_init(),
+            LogFormat::Text => builder.with_ansi(false).try_init(),
+        };
+        // Only a program that embeds these commands can have set one before; then that one stays.
+        drop(done);
+    }
+
+    /// The state directory: the flag, the environment, or the nearest one above the working directory.
+    pub fn find_state(&self) -> Option<PathBuf> {
+        if let Some(given) = &self.global.state {
+            return Some(self.env.cwd.join(given));
+        }
+        if let Some(given) = self.env.var("MOORLINE_STATE").filter(|v| !v.is_empty()) {
+            return Some(self.env.cwd.join(given));
+        }
+        self.env.cwd.ancestors().map(|dir| dir.join(STATE)).find(|dir| dir.is_dir())
+    }
+
+    /// Where `init` and the first `run` make the state directory.
+    pub fn new_state(&self) -> PathBuf {
+        self.find_state().unwrap_or_else(|| self.env.cwd.join(STATE))
+    }
+
+    /// The state directory, which must exist.
+    pub fn state(&self) -> Result<PathBuf, ApiError> {
+        match self.find_state() {
+            Some(dir) if dir.is_dir() => Ok(dir),
+            Some(dir) => Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("there is no state directory {}", dir.display()),
+            )
+            .hint("make one with `moorline init`, or give another with `--state DIR`")),
+            None => Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("there is no `{STATE}` here or above {}", self.env.cwd.display()),
+            )
+            .hint("make one with `moorline init`; `moorline run` makes one too")),
+        }
+    }
+
+    /// Creates the state directory with its layout. Repeating it changes nothing.
+    pub fn create_state(&self) -> Result<StateDirs, ApiError> {
+        let dirs = StateDirs::new(self.new_state());
+        let failed = |error: std::io::Error| {
+            let message = format!("can not create the state directory {}: {error}", dirs.root().display());
+            ApiError::new(ErrorCode::Store, message).hint("give a writable place with `--state DIR`")
+        };
+        dirs.create().map_err(failed)?;
+        let ignore = dirs.root().join(".gitignore");
+        if !ignore.exists() {
+            std::fs::write(&ignore, "*\n").map_err(failed)?;
+        }
+        Ok(dirs)
+    }
+
+    /// Runs a command's work on the engine of the state directory that exists.
+    pub fn with_engine<F, T>(&self, work: impl FnOnce(Engine) -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let dirs = StateDirs::new(self.state()?);
+        self.with_engine_in(dirs, work)
+    }
+
+    /// Runs a command's work on the engine of a state directory.
+    pub fn with_engine_in<F, T>(
+        &self,
+        dirs: StateDirs,
+        work: impl FnOnce(Engine) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                ApiError::new(ErrorCode::Internal, "can not start the runtime").because(error)
+            })?;
+        let options = assemble::Options {
+            dirs,
+            vars: self.env.vars.clone(),
+            helper: self.helper()?,
+        };
+        runtime.block_on(async {
+            let engine = assemble::embedded(options).await?;
+            let left = engine.tidy().await?;
+            if left > 0 && !self.json() {
+                let verb = if left == 1 { "run was" } else { "runs were" };
+                crate::output::note(&format!(
+                    "{left} {verb} interrupted; `moorline runs wait --all` carries on"
+                ));
+            }
+            let done = work(engine.clone()).await;
+            engine.drain().await;
+            done
+        })
+    }
+
+    /// The program that supervises attempts: beside this one, or this one itself.
+    fn helper(&self) -> Result<PathBuf, ApiError> {
+        let program = self.env.program.clone().ok_or_else(|| {
+            ApiError::new(ErrorCode::Internal, "can not find out where this program is")
+        })?;
+        let beside = program.with_file_name("moorline-supervisor");
+        Ok(if beside.is_file() { beside } else { program })
+    }
+}

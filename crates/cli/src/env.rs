@@ -1,0 +1,38 @@
+//! The environment, read once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the program takes from its surroundings.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// Arguments, program name first.
+    pub args: Vec<OsString>,
+    /// Environment variables that are UTF-8.
+    pub vars: BTreeMap<String, String>,
+    /// Working directory.
+    pub cwd: PathBuf,
+    /// Path of this program.
+    pub program: Option<PathBuf>,
+}
+
+impl Env {
+    /// Reads it, at the start of `main`.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn read() -> Self {
+        Self {
+            args: std::env::args_os().collect(),
+            vars: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+            cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            program: std::env::current_exe().ok(),
+        }
+    }
+
+    /// A variable, when it is set and UTF-8.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str)
+    }
+}

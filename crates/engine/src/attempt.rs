@@ -1,0 +1,377 @@
+//! One claimed attempt: launch it or find it again, wait for its end, judge it, record it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_api::ApiError;
+use moorline_core::attempt::{
+    Attempt, Exit, Handle, InputFile, Limits, Mount, Observation, Outcome, StepData, Usage,
+};
+use moorline_core::error_code::{ErrorCode, FailureClass};
+use moorline_core::ids::RunId;
+use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
+use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
+use moorline_executor::{Executor, ExecutorError};
+use moorline_secrets::SecretEnv;
+use moorline_store::{FinishAttempt, StoreError};
+use tracing::{debug, warn};
+
+use crate::bundle;
+use crate::engine::Inner;
+use crate::error::{io_error, store_error};
+use crate::{export, outputs};
+
+/// Everything that driving one attempt needs.
+pub(crate) struct Plan {
+    pub(crate) spec: Arc<JobSpec>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) attempt: Attempt,
+    pub(crate) reply_required: bool,
+}
+
+/// What becomes of the next step once one is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Claim it in the same transaction: this process goes on driving.
+    Claim,
+    /// Leave it due, for whoever drives.
+    LeaveDue,
+}
+
+impl Plan {
+    /// The step of this attempt.
+    pub(crate) fn step(&self) -> Option<&Step> {
+        self.spec.steps().iter().find(|step| step.name == self.attempt.step)
+    }
+}
+
+impl Inner {
+    /// Drives a claimed run until nothing of it is claimed here: to its end, or until it waits.
+    pub(crate) async fn drive(&self, mut run: Run) -> Result<Run, ApiError> {
+        while let Some(live) = run.attempt.clone() {
+            if live.driver != self.driver {
+                break;
+            }
+            run = self.drive_attempt(&run, &live).await?;
+            self.changed.notify_waiters();
+        }
+        if run.status.is_terminal() {
+            self.settle(&run).await?;
+        }
+        Ok(run)
+    }
+
+    /// Carries out the effects of a run that is over.
+    pub(crate) async fn settle(&self, run: &Run) -> Result<(), ApiError> {
+        if !run.steps.iter().any(|step| step.attempts > 0) {
+            return Ok(());
+        }
+        // One at a time here; another process that does the same at this moment does no harm.
+        let _one = self.settling.lock().await;
+        for row in self.store.outbox_pending(Some(run.id)).await.map_err(store_error)? {
+            let event = export::carry_out(&self.config.dirs, run, &row.effect)
+                .map_err(io_error("publish or archive the outputs"))?;
+            let done = moorline_store::OutboxDone { id: row.id, event, now: self.now() };
+            self.store.outbox_done(done).await.map_err(store_error)?;
+        }
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn drive_attempt(&self, run: &Run, live: &LiveAttempt) -> Result<Run, ApiError> {
+        let plan = match self.plan(run, live).await {
+            Ok(plan) => plan,
+            Err(error) => return self.finish_unlaunched(run, &error).await,
+        };
+        let handle = match &live.handle {
+            Some(handle) => handle.clone(),
+            None => match self.launch(run, &plan).await {
+                Ok(handle) => handle,
+                Err(error) => return self.finish_unlaunched(run, &error).await,
+            },
+        };
+        let recorded = async {
+            if live.handle.is_some() {
+                return Ok(());
+            }
+            let now = self.now();
+            let recorded = self.store.attempt_launched(run.id, run.token, handle.clone(), now).await?;
+            if recorded.cancel.is_some() {
+                // The wish came between claim and launch, when there was no handle to send it to.
+                self.cancel_attempt(&plan, &handle, Duration::ZERO).await;
+            }
+            Ok::<(), StoreError>(())
+        };
+        // The commit and the job run side by side; the end is recorded after both.
+        let (recorded, outcome) = tokio::join!(recorded, plan.executor.wait(&handle));
+        match recorded {
+            Err(StoreError::Refused(Refusal::Stale)) => return self.reload(run.id).await,
+            Err(error) => return Err(store_error(error)),
+            Ok(()) => {}
+        }
+        let outcome = outcome.map_err(|error| executor_error(&error))?;
+        self.finish(run, &plan, &handle, outcome, Next::Claim).await
+    }
+
+    /// Records the end of an attempt whose outcome is known.
+    pub(crate) async fn finish(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        handle: &Handle,
+        outcome: Outcome,
+        next: Next,
+    ) -> Result<Run, ApiError> {
+        let mut verdict = judge(&outcome, &plan.attempt.step, plan.reply_required);
+        let collected = match outcome.exit {
+            Exit::NotStarted { .. } | Exit::Lost { .. } => Ok(Vec::new()),
+            _ => plan.executor.collect(handle).await,
+        };
+        verdict = match (verdict, collected) {
+            (Verdict::Success { data, transaction_count, .. }, Ok(files)) => {
+                let secrets = self.attempt_secrets(plan).unwrap_or_default();
+                let checked = outputs::check(plan, run, &files, &secrets, data, transaction_count);
+                outputs::keep(&self.config.dirs, run, plan, &files, &checked)
+                    .map_err(io_error("keep the outputs"))?;
+                checked
+            }
+            (Verdict::Success { .. }, Err(error)) => {
+                let reason = format!("its outputs can not be read: {error}");
+                Verdict::failure(FailureClass::Validation, ErrorCode::Validation, reason)
+            }
+            (failure, files) => {
+                outputs::keep(&self.config.dirs, run, plan, &files.unwrap_or_default(), &failure)
+                    .map_err(io_error("keep partial outputs"))?;
+                failure
+            }
+        };
+        let exit_code = match outcome.exit {
+            Exit::Exited { code } => Some(code),
+            _ => None,
+        };
+        if let Verdict::Failure(failure) = &mut verdict {
+            failure.step.get_or_insert_with(|| plan.attempt.step.clone());
+            failure.exit_code = failure.exit_code.or(exit_code);
+        }
+        let report = serde_json::to_value(&outcome).unwrap_or_default();
+        let now = self.now();
+        self.record(FinishAttempt {
+            run: run.id,
+            token: run.token,
+            verdict,
+            usage: outcome.usage,
+            isolation: outcome.isolation,
+            exit_code,
+            outcome: report,
+            claim_next: (next == Next::Claim).then(|| self.claim_ticket(now)),
+            now,
+        })
+        .await
+    }
+
+    async fn record(&self, finish: FinishAttempt) -> Result<Run, ApiError> {
+        let run = finish.run;
+        match self.store.attempt_finish(finish).await {
+            Ok(run) => Ok(run),
+            // Someone took this attempt over; what it comes to is theirs to say (L45).
+            Err(StoreError::Refused(Refusal::Stale)) => self.reload(run).await,
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn reload(&self, run: RunId) -> Result<Run, ApiError> {
+        debug!(%run, "another driver took the attempt over");
+        let found = self.store.run_get(run).await.map_err(store_error)?;
+        found.ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("no such run {run}")))
+    }
+
+    async fn launch(&self, run: &Run, plan: &Plan) -> Result<Handle, ApiError> {
+        // A wish to end the run that came before the launch: nothing needs to start.
+        if run.cancel.is_some() {
+            return Err(ApiError::new(ErrorCode::Cancelled, "ended by request before it started"));
+        }
+        let secrets = self.attempt_secrets(plan)?;
+        let mut answer = plan.executor.launch(&plan.attempt, &secrets).await;
+        if let Err(ExecutorError::Unknown { reason }) = &answer {
+            // Launching again is safe: it starts nothing that was started before.
+            warn!(run = %run.id, reason, "asking again whether the attempt was launched");
+            answer = plan.executor.launch(&plan.attempt, &secrets).await;
+        }
+        answer.map_err(|error| executor_error(&error))
+    }
+
+    /// The attempt was not launched and will not be: the run learns why.
+    async fn finish_unlaunched(&self, run: &Run, error: &ApiError) -> Result<Run, ApiError> {
+        let class = error.code.class().unwrap_or(FailureClass::Runtime);
+        let verdict = Verdict::Failure(Failure {
+            class,
+            code: error.code,
+            reason: error.message.clone(),
+            step: run.current_step().map(|step| step.name.clone()),
+            exit_code: None,
+            signal: None,
+        });
+        let outcome = serde_json::json!({"exit": {"how": "not_started", "reason": error.message}});
+        let now = self.now();
+        self.record(FinishAttempt {
+            run: run.id,
+            token: run.token,
+            verdict,
+            usage: Usage::default(),
+            isolation: run.isolation.clone(),
+            exit_code: None,
+            outcome,
+            claim_next: Some(self.claim_ticket(now)),
+            now,
+        })
+        .await
+    }
+
+    pub(crate) async fn cancel_attempt(&self, plan: &Plan, handle: &Handle, grace: Duration) {
+        if let Err(error) = plan.executor.cancel(handle, grace).await {
+            warn!(attempt = %handle.attempt_id, %error, "could not cancel the attempt");
+        }
+    }
+
+    fn attempt_secrets(&self, plan: &Plan) -> Result<SecretEnv, ApiError> {
+        match plan.step() {
+            Some(step) => self.resolve_secrets(&plan.spec, step, plan.attempt.mode),
+            None => Ok(SecretEnv::default()),
+        }
+    }
+
+    /// The spec of a run, from memory or from the store.
+    pub(crate) async fn spec_of(&self, run: &Run) -> Result<Arc<JobSpec>, ApiError> {
+        if let Some(spec) = self.known_spec(&run.spec_hash) {
+            return Ok(spec);
+        }
+        let missing = || ApiError::new(ErrorCode::Store, format!("the spec of run {} is not in the store", run.id));
+        let text =
+            self.store.spec_get(&run.spec_hash).await.map_err(store_error)?.ok_or_else(missing)?;
+        let spec: JobSpec = serde_json::from_str(&text).map_err(|error| missing().because(error))?;
+        let spec = Arc::new(spec);
+        self.remember_spec(run.spec_hash, Arc::clone(&spec));
+        Ok(spec)
+    }
+
+    /// The executor that a step of this run uses.
+    pub(crate) fn executor_of(&self, run: &Run, step: &Step) -> Result<Arc<dyn Executor>, ApiError> {
+        let name = step.executor.as_ref().unwrap_or(&run.executor);
+        self.executors.get(name).cloned().ok_or_else(|| {
+            ApiError::new(ErrorCode::Config, format!("the executor `{name}` is not configured"))
+        })
+    }
+
+    /// Builds the attempt that a claimed run stands for; the same claim gives the same attempt.
+    pub(crate) async fn plan(&self, run: &Run, live: &LiveAttempt) -> Result<Plan, ApiError> {
+        let spec = self.spec_of(run).await?;
+        let Some(effective) = spec.effective_steps().nth(run.step) else {
+            let message = format!("run {} is past its last step", run.id);
+            return Err(ApiError::new(ErrorCode::Internal, message));
+        };
+        let step = effective.step;
+        let executor = self.executor_of(run, step)?;
+        let attempt = Attempt {
+            id: live.id,
+            run_id: run.id,
+            owner: self.config.dirs.root().display().to_string(),
+            job_id: run.job_id.clone(),
+            source_id: run.source_id.clone(),
+            lane: run.lane.to_string(),
+            mode: run.mode,
+            step: step.name.clone(),
+            number: live.number,
+            argv: step.argv.clone(),
+            env: step.env.clone(),
+            bundle: bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash),
+            working_dir: step.working_dir.clone(),
+            params: run.params.clone(),
+            inputs: run.inputs.clone(),
+            steps: self.earlier_steps(run),
+            mounts: self.mounts(step),
+            limits: limits(&effective),
+            egress: effective.egress.clone(),
+            isolation: run.isolation_need,
+            image: step.image.clone(),
+        };
+        let reply_required = step.reply == ReplyRule::Required;
+        Ok(Plan { executor, attempt, reply_required, spec: Arc::clone(&spec) })
+    }
+
+    /// Data and output files of the steps before the current one.
+    fn earlier_steps(&self, run: &Run) -> BTreeMap<String, StepData> {
+        run.steps
+            .iter()
+            .take(run.step)
+            .map(|step| {
+                let kept = export::kept_outputs(&self.config.dirs, run, &step.name);
+                let outputs = step
+                    .outputs
+                    .iter()
+                    .map(|output| InputFile {
+                        source: kept.join(&output.path),
+                        path: format!("steps/{}/{}", step.name, output.path),
+                        size: output.size,
+                    })
+                    .collect();
+                (step.name.clone(), StepData { data: step.data.clone(), outputs })
+            })
+            .collect()
+    }
+
+    /// Volumes are directories of the installation, made when first used.
+    fn mounts(&self, step: &Step) -> Vec<Mount> {
+        let volumes: PathBuf = self.config.dirs.root().join("volumes");
+        step.mounts
+            .iter()
+            .map(|mount| Mount {
+                source: volumes.join(&mount.volume),
+                path: mount.path.clone(),
+                read_only: mount.read_only,
+            })
+            .collect()
+    }
+}
+
+fn limits(effective: &EffectiveStep<'_>) -> Limits {
+    let step = effective.step;
+    let mebibytes = |n: Option<u64>| n.map(|n| n.saturating_mul(1 << 20));
+    Limits {
+        timeout: effective.timeout,
+        grace: effective.grace,
+        cpu: step.resources.cpu,
+        memory_bytes: mebibytes(step.resources.memory_mb),
+        disk_bytes: mebibytes(step.resources.disk_mb),
+        pids: step.resources.pids,
+        ..Limits::default()
+    }
+}
+
+/// What an executor's error means for the run.
+pub(crate) fn executor_error(error: &ExecutorError) -> ApiError {
+    let code = match error {
+        ExecutorError::Isolation { .. } => ErrorCode::Isolation,
+        ExecutorError::Unsupported { .. } => ErrorCode::Config,
+        ExecutorError::Start { .. }
+        | ExecutorError::NotFound { .. }
+        | ExecutorError::StillRunning
+        | ExecutorError::Unknown { .. }
+        | ExecutorError::Io { .. } => ErrorCode::AdapterInvocation,
+    };
+    let mut message = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        message = format!("{message}: {source}");
+    }
+    ApiError::new(code, message)
+}
+
+/// What the executor says of an attempt that may be over, without waiting.
+pub(crate) async fn peek(executor: &Arc<dyn Executor>, handle: &Handle) -> Result<Option<Outcome>, ApiError> {
+    match executor.observe(handle).await {
+        Ok(Observation::Over(outcome)) => Ok(Some(*outcome)),
+        Ok(Observation::Running) => Ok(None),
+        Err(error) => Err(executor_error(&error)),
+    }
+}

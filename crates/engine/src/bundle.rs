@@ -1,0 +1,163 @@
+//! A job directory becomes an immutable bundle, named by its content: what was checked is what runs.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use moorline_core::content_id::{ContentId, TreeEntry, TreeNode};
+
+use crate::files;
+
+/// Names that are never part of a job: state, version control, caches.
+const SKIPPED: &[&str] = &[".moorline", ".git", "__pycache__", ".venv", "node_modules", "target"];
+
+/// A job directory that was read completely.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    /// Content id of the tree; time stamps and order of files do not matter.
+    pub(crate) id: ContentId,
+    files: Vec<BundleFile>,
+}
+
+#[derive(Debug)]
+struct BundleFile {
+    relative: String,
+    source: PathBuf,
+    link: Option<PathBuf>,
+    executable: bool,
+}
+
+impl Bundle {
+    /// Reads a job directory. Symbolic links are kept as links and must stay inside; sockets, devices and
+    /// names that are not UTF-8 are refused.
+    pub(crate) fn read(dir: &Path) -> io::Result<Self> {
+        let mut files = Vec::new();
+        walk(dir, String::new(), &mut files)?;
+        let mut entries = Vec::with_capacity(files.len());
+        for file in &files {
+            let node = match &file.link {
+                Some(target) => TreeNode::Symlink { target: target.to_string_lossy().into_owned() },
+                None => TreeNode::File {
+                    executable: file.executable,
+                    content: ContentId::of_reader(File::open(&file.source)?)?,
+                },
+            };
+            entries.push(TreeEntry { path: file.relative.clone(), node });
+        }
+        let id = ContentId::of_tree(entries).map_err(io::Error::other)?;
+        Ok(Self { id, files })
+    }
+
+    /// Copies the bundle below `artifacts` under its content id, unless it is there.
+    pub(crate) fn keep(&self, artifacts: &Path) -> io::Result<PathBuf> {
+        let target = location(artifacts, &self.id);
+        if target.exists() {
+            return Ok(target);
+        }
+        let staging = tempfile::Builder::new().prefix(".staging-").tempdir_in(artifacts)?;
+        let root = staging.path().join("job");
+        fs::create_dir(&root)?;
+        for file in &self.files {
+            let to = root.join(&file.relative);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            match &file.link {
+                Some(link) => std::os::unix::fs::symlink(link, &to)?,
+                None => {
+                    fs::copy(&file.source, &to)?;
+                    let mode = if file.executable { 0o555 } else { 0o444 };
+                    fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
+                }
+            }
+        }
+        files::sync_tree(&root)?;
+        match fs::rename(&root, &target) {
+            // Another process kept the same content at the same time.
+            Err(_) if target.exists() => Ok(target),
+            Err(error) => Err(error),
+            Ok(()) => Ok(target),
+        }
+    }
+}
+
+/// Where a kept bundle is.
+pub(crate) fn location(artifacts: &Path, id: &ContentId) -> PathBuf {
+    artifacts.join(id.to_string().replace(':', "-"))
+}
+
+fn walk(dir: &Path, prefix: String, files: &mut Vec<BundleFile>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            io::Error::other(format!("the name {name:?} is not UTF-8; rename it"))
+        })?;
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
+        let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), relative, files)?;
+        } else if kind.is_symlink() {
+            let link = fs::read_link(entry.path())?;
+            if !stays_inside(&relative, &link) {
+                return Err(io::Error::other(format!(
+                    "the link {relative} leaves the job directory; copy its target there instead"
+                )));
+            }
+            let source = entry.path();
+            files.push(BundleFile { relative, source, link: Some(link), executable: false });
+        } else if kind.is_file() {
+            let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
+            files.push(BundleFile { relative, source: entry.path(), link: None, executable });
+        } else {
+            return Err(io::Error::other(format!("{relative} is neither a file nor a directory")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a link at `relative` that points to `target` stays below the root.
+fn stays_inside(relative: &str, target: &Path) -> bool {
+    let mut depth = relative.matches('/').count();
+    for part in target.components() {
+        match part {
+            std::path::Component::Normal(_) => depth += 1,
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_files_give_the_same_bundle_and_a_changed_byte_another() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "1").unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub/b"), "2").unwrap();
+        let first = Bundle::read(dir.path()).unwrap();
+        let artifacts = tempfile::tempdir().unwrap();
+        let kept = first.keep(artifacts.path()).unwrap();
+        assert_eq!(Bundle::read(&kept).unwrap().id, first.id);
+        assert_eq!(first.keep(artifacts.path()).unwrap(), kept);
+        fs::write(dir.path().join("a"), "3").unwrap();
+        assert_ne!(Bundle::read(dir.path()).unwrap().id, first.id);
+    }
+
+    #[test]
+    fn links_that_leave_the_job_directory_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("../outside", dir.path().join("link")).unwrap();
+        assert!(Bundle::read(dir.path()).unwrap_err().to_string().contains("leaves the job directory"));
+        assert!(stays_inside("sub/link", Path::new("../a")));
+        assert!(!stays_inside("link", Path::new("/etc/passwd")));
+    }
+}

@@ -1,0 +1,376 @@
+//! The engine as a [`ControlPlane`]: each operation in terms of store, drivers and executors.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use moorline_api::{
+    ApiError, AttemptView, AuditReport, ControlPlane, EventsRequest, HealthReport, JobCheckRequest,
+    JobView, LogLine, LogsRequest, ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest,
+    RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest,
+    SubmitRequest,
+};
+use moorline_core::attempt::Outcome;
+use moorline_core::audit::ChainVerifier;
+use moorline_core::error_code::{ErrorCode, RunStatus};
+use moorline_core::event::Event;
+use moorline_core::ids::RunId;
+use moorline_core::run::{CancelKind, Run};
+use moorline_core::stop::{Stop, StopScope};
+use moorline_core::summary::RunSummary;
+use moorline_store::{AttemptRecord, CancelRun, EventFilter, RunFilter};
+
+use crate::engine::{Engine, Inner};
+use crate::error::store_error;
+use crate::{export, health, logs, submit, watch};
+
+/// Audit records read at once while the chain is verified.
+const AUDIT_PAGE: u32 = 1_000;
+
+#[async_trait]
+impl ControlPlane for Engine {
+    async fn job_check(&self, request: JobCheckRequest) -> Result<JobView, ApiError> {
+        submit::view(&request.job, request.lane.as_deref(), self.inner.config.ci.as_deref())
+    }
+
+    async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
+        let run = self.start(&request, None).await?;
+        Ok(RunRow::from(&run))
+    }
+
+    async fn run_get(&self, request: RunRequest) -> Result<RunView, ApiError> {
+        let id = self.inner.find(&request.run).await?;
+        self.inner.view(id).await
+    }
+
+    async fn run_list(&self, request: RunListRequest) -> Result<Vec<RunRow>, ApiError> {
+        let filter = RunFilter {
+            statuses: request.statuses,
+            job_id: request.job_id,
+            source_id: request.source_id,
+            before: request.before,
+            limit: request.limit,
+        };
+        let runs = self.inner.store.runs_list(filter).await.map_err(store_error)?;
+        Ok(runs.iter().map(RunRow::from).collect())
+    }
+
+    async fn run_wait(&self, request: RunRequest) -> Result<RunSummary, ApiError> {
+        let id = self.inner.find(&request.run).await?;
+        self.inner.wait(id).await
+    }
+
+    async fn run_cancel(&self, request: RunChangeRequest) -> Result<RunSummary, ApiError> {
+        let id = self.inner.find(&request.run).await?;
+        let cancel = CancelRun {
+            run: id,
+            kind: CancelKind::Cancelled,
+            actor: request.actor,
+            reason: request.reason,
+            now: self.inner.now(),
+        };
+        let run = self.inner.store.run_cancel(cancel).await.map_err(store_error)?;
+        self.inner.changed.notify_waiters();
+        let grace = self.inner.grace(&run, request.grace_seconds).await?;
+        self.inner.end(&run, grace).await?;
+        self.inner.wait(id).await
+    }
+
+    async fn run_retry(&self, request: RunChangeRequest) -> Result<RunRow, ApiError> {
+        let id = self.inner.find(&request.run).await?;
+        let old = self.inner.must_get(id).await?;
+        if !old.status.is_terminal() {
+            let message = format!("run {id} is not over yet");
+            return Err(ApiError::new(ErrorCode::Conflict, message)
+                .hint(format!("wait for it with `moorline runs wait {id}`, or cancel it first")));
+        }
+        let again = SubmitRequest {
+            job: crate::bundle::location(&self.inner.config.dirs.artifacts(), &old.artifact_hash),
+            inputs: old.inputs.iter().map(|(name, file)| (name.clone(), file.source.clone())).collect(),
+            params: old.params.clone(),
+            mode: Some(old.mode),
+            lane: Some(old.lane.to_string()),
+            executor: Some(old.executor.clone()),
+            isolation: Some(old.isolation_need),
+            idempotency_key: None,
+            actor: request.actor,
+        };
+        let run = self.start(&again, Some(id)).await?;
+        Ok(RunRow::from(&run))
+    }
+
+    fn run_logs(&self, request: LogsRequest) -> BoxStream<'static, Result<LogLine, ApiError>> {
+        logs::stream(self.clone(), request)
+    }
+
+    async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
+        self.inner.stop(request).await
+    }
+
+    async fn release(&self, request: ReleaseRequest) -> Result<bool, ApiError> {
+        if request.reason.trim().is_empty() {
+            return Err(ApiError::new(ErrorCode::Usage, "a release needs a reason (D-STOP-3)"));
+        }
+        let inner = &self.inner;
+        let scope = inner.full_scope(request.scope).await?;
+        let released =
+            inner.store.stop_release(&scope, &request.actor, &request.reason, inner.now()).await;
+        released.map_err(store_error)
+    }
+
+    async fn stop_list(&self) -> Result<Vec<Stop>, ApiError> {
+        self.inner.store.stops_list().await.map_err(store_error)
+    }
+
+    async fn event_list(&self, request: EventsRequest) -> Result<Vec<Event>, ApiError> {
+        let filter = self.inner.event_filter(request).await?;
+        self.inner.store.events_list(filter).await.map_err(store_error)
+    }
+
+    fn event_watch(&self, request: EventsRequest) -> BoxStream<'static, Result<Event, ApiError>> {
+        watch::stream(self.clone(), request)
+    }
+
+    async fn audit_verify(&self) -> Result<AuditReport, ApiError> {
+        let store = &self.inner.store;
+        // The head first: records that are appended meanwhile are simply not part of this check.
+        let head = store.audit_head().await.map_err(store_error)?;
+        let mut verifier = ChainVerifier::default();
+        let (mut after, mut problem) = (0, None);
+        'pages: while after < head.id {
+            let page = store.audit_list(after, AUDIT_PAGE).await.map_err(store_error)?;
+            if page.is_empty() {
+                break;
+            }
+            for record in page.iter().take_while(|record| record.id <= head.id) {
+                after = record.id;
+                if let Err(broken) = verifier.push(record) {
+                    problem = Some(broken.to_string());
+                    break 'pages;
+                }
+            }
+            if page.last().is_some_and(|record| record.id > head.id) {
+                break;
+            }
+        }
+        let records = after;
+        if problem.is_none() {
+            problem = verifier.finish(head.id, &head.hash).err().map(|broken| broken.to_string());
+        }
+        Ok(AuditReport { intact: problem.is_none(), records, head: head.hash, problem })
+    }
+
+    async fn source_list(&self) -> Result<Vec<SourceView>, ApiError> {
+        let sources = self.inner.store.sources_list().await.map_err(store_error)?;
+        let view = |s: moorline_store::SourceRecord| SourceView {
+            source_id: s.source_id,
+            state: s.state,
+            run_id: s.run_id,
+            updated_at: s.updated_at,
+        };
+        Ok(sources.into_iter().map(view).collect())
+    }
+
+    async fn secret_check(&self, request: SecretCheckRequest) -> Result<Vec<SecretKeyView>, ApiError> {
+        let (_, rules) = submit::lane(request.lane.as_deref())?;
+        let job = submit::load(&request.job, &rules)?;
+        self.inner.secret_report(&job.spec)
+    }
+
+    async fn health(&self) -> Result<HealthReport, ApiError> {
+        Ok(health::report(&self.inner).await)
+    }
+}
+
+impl Engine {
+    /// Records what ended while no driver was alive; starts nothing. Returns how many runs wait for
+    /// someone to drive them (`resume_all`, or `run_wait` of one).
+    ///
+    /// # Errors
+    /// When the store or the state directory can not be read.
+    pub async fn tidy(&self) -> Result<usize, ApiError> {
+        self.inner.tidy().await
+    }
+
+    /// Makes a run durable and carries it in the background.
+    async fn start(&self, request: &SubmitRequest, retry_of: Option<RunId>) -> Result<Run, ApiError> {
+        let slot = std::sync::Arc::clone(&self.inner.slots).try_acquire_owned().ok();
+        let run = self.inner.submit(request, retry_of, slot.is_some()).await?;
+        let ours = run.attempt.as_ref().is_none_or(|live| live.driver == self.inner.driver);
+        if ours && !run.status.is_terminal() {
+            self.carry_on(run.clone(), slot).await;
+        }
+        Ok(run)
+    }
+}
+
+impl Inner {
+    /// A run by its id, a unique beginning of it, or `latest`.
+    pub(crate) async fn find(&self, text: &str) -> Result<RunId, ApiError> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        if text == "latest" {
+            let newest = RunFilter { limit: 1, ..RunFilter::default() };
+            let runs = self.store.runs_list(newest).await.map_err(store_error)?;
+            return runs.first().map(|run| run.id).ok_or_else(|| {
+                ApiError::new(ErrorCode::NotFound, "there are no runs yet")
+                    .hint("`moorline run DIR` makes one")
+            });
+        }
+        let hex = !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let found = if hex { self.store.run_find(text).await.map_err(store_error)? } else { Vec::new() };
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(ApiError::new(ErrorCode::NotFound, format!("no run `{text}`"))
+                .hint("`moorline runs list` shows the ids; a unique beginning or `latest` will do")),
+            _ => Err(ApiError::new(ErrorCode::Usage, format!("`{text}` is the beginning of several runs"))
+                .hint("give more of the id")),
+        }
+    }
+
+    async fn view(&self, id: RunId) -> Result<RunView, ApiError> {
+        let run = self.must_get(id).await?;
+        let summary = match self.store.summary_get(id).await.map_err(store_error)? {
+            Some(summary) => summary,
+            None => RunSummary::of(&run, None),
+        };
+        let attempts = self.store.attempts_list(id).await.map_err(store_error)?;
+        let exported_to = (run.status == RunStatus::Success
+            && summary.outputs.iter().any(|output| output.export))
+        .then(|| export::export_dir(&self.config.dirs, &run));
+        Ok(RunView {
+            summary,
+            created_at: run.created_at,
+            actor: run.actor.clone(),
+            retry_of: run.retry_of,
+            due_at: run.due_at,
+            cancel_requested: run
+                .cancel
+                .as_ref()
+                .filter(|_| !run.status.is_terminal())
+                .map(|wish| wish.reason.clone()),
+            attempts: attempts.into_iter().map(attempt_view).collect(),
+            exported_to,
+            kept_in: self.config.dirs.run(id),
+        })
+    }
+
+    /// How long an attempt gets between the polite signal and the kill.
+    async fn grace(&self, run: &Run, asked: Option<f64>) -> Result<Duration, ApiError> {
+        if let Some(seconds) = asked {
+            return Duration::try_from_secs_f64(seconds).map_err(|error| {
+                ApiError::new(ErrorCode::Usage, format!("`{seconds}` is no time of grace: {error}"))
+            });
+        }
+        let spec = self.spec_of(run).await?;
+        let step = spec.steps().get(run.step);
+        Ok(Duration::from_secs(step.map_or(0, |step| u64::from(step.grace_seconds))))
+    }
+
+    /// Sends the end of a run to the executor that has its live attempt. `Ok` when there is none, or
+    /// when its driver has not launched it yet: the driver then sees the wish itself.
+    pub(crate) async fn end(&self, run: &Run, grace: Duration) -> Result<(), ApiError> {
+        let Some(live) = &run.attempt else { return Ok(()) };
+        let Some(handle) = self.find_handle(run).await? else { return Ok(()) };
+        let plan = self.plan(run, live).await?;
+        plan.executor
+            .cancel(&handle, grace)
+            .await
+            .map_err(|error| crate::attempt::executor_error(&error))
+    }
+
+    /// The gate first, durable; then every run that it covers is ended and waited for.
+    async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
+        let begun = self.now();
+        let scope = self.full_scope(request.scope).await?;
+        let grace = request.grace_seconds.map(Duration::try_from_secs_f64).transpose();
+        let grace = grace.map_err(|error| ApiError::new(ErrorCode::Usage, error.to_string()))?;
+        let stop = Stop { scope, actor: request.actor, reason: request.reason, since: begun };
+        let running = self.store.stop_engage(stop.clone()).await.map_err(store_error)?;
+        self.changed.notify_waiters();
+        let mut unreached = BTreeMap::new();
+        let ends = running.iter().map(|run| self.end(run, grace.unwrap_or_default()));
+        for (run, end) in running.iter().zip(futures::future::join_all(ends).await) {
+            if let Err(error) = end {
+                unreached.insert(run.id, error.to_string());
+            }
+        }
+        let patience = self.config.stop_patience;
+        let waits = running.iter().map(|run| tokio::time::timeout(patience, self.wait(run.id)));
+        let mut dead = Vec::new();
+        for (run, waited) in running.iter().zip(futures::future::join_all(waits).await) {
+            match waited {
+                Ok(Ok(_)) => {
+                    unreached.remove(&run.id);
+                    dead.push(run.id);
+                }
+                Ok(Err(error)) => {
+                    unreached.insert(run.id, error.to_string());
+                }
+                Err(_) => {
+                    let seconds = patience.as_secs();
+                    unreached.entry(run.id).or_insert(format!("still alive after {seconds} s"));
+                }
+            }
+        }
+        let elapsed = self.now().duration_since(begun).as_secs_f64() * 1_000.0;
+        Ok(StopReport {
+            stop,
+            running: running.iter().map(|run| run.id).collect(),
+            dead,
+            unreached: unreached.into_iter().map(|(id, why)| (id.to_string(), why)).collect(),
+            elapsed_ms: elapsed,
+        })
+    }
+
+    /// A scope whose run must exist.
+    async fn full_scope(&self, scope: StopScope) -> Result<StopScope, ApiError> {
+        if let StopScope::Run(id) = &scope {
+            self.must_get(*id).await?;
+        }
+        Ok(scope)
+    }
+
+    pub(crate) async fn event_filter(&self, request: EventsRequest) -> Result<EventFilter, ApiError> {
+        let run_id = match &request.run {
+            Some(text) => Some(self.find(text).await?),
+            None => None,
+        };
+        Ok(EventFilter {
+            after: request.after,
+            kinds: request.kinds,
+            level: request.level,
+            run_id,
+            job_id: request.job_id,
+            limit: request.limit,
+            newest: request.newest,
+        })
+    }
+}
+
+fn attempt_view(record: AttemptRecord) -> AttemptView {
+    let outcome: Option<Outcome> =
+        record.outcome.and_then(|report| serde_json::from_value(report).ok());
+    AttemptView {
+        id: record.id,
+        step: record.step,
+        number: record.number,
+        claimed_at: record.claimed_at,
+        ended_at: record.ended_at,
+        exit: outcome.as_ref().map(|o| o.exit.clone()),
+        limits_hit: outcome.as_ref().map(|o| o.limits_hit.clone()).unwrap_or_default(),
+        usage: outcome.as_ref().map(|o| o.usage),
+    }
+}
+
+impl Engine {
+    /// Checks a job without an engine: no store is opened and nothing is written.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the job.
+    pub fn check_job(request: &JobCheckRequest, ci: Option<&str>) -> Result<JobView, ApiError> {
+        submit::view(&request.job, request.lane.as_deref(), ci)
+    }
+}

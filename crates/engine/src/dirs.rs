@@ -1,0 +1,73 @@
+//! The state directory of an installation: where everything is that is not in the store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use moorline_core::ids::RunId;
+
+/// Paths below a state directory (`.moorline/`). Nothing is written outside it (L26).
+#[derive(Debug, Clone)]
+pub struct StateDirs {
+    root: PathBuf,
+}
+
+impl StateDirs {
+    /// The layout below `root`; nothing is created.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Creates the directories, readable by their owner only.
+    ///
+    /// # Errors
+    /// When one can not be created.
+    pub fn create(&self) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        for dir in [self.attempts(), self.artifacts(), self.runs(), self.exports(), self.drivers()] {
+            builder.create(dir)?;
+        }
+        Ok(())
+    }
+
+    /// The state directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The SQLite store.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store.db")
+    }
+
+    /// One directory an attempt, owned by the local executor.
+    pub fn attempts(&self) -> PathBuf {
+        self.root.join("attempts")
+    }
+
+    /// Job directories by content id, immutable.
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// One directory a run: inputs, outputs, archive.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// The directory of one run.
+    pub fn run(&self, run: RunId) -> PathBuf {
+        self.runs().join(run.to_string())
+    }
+
+    /// Published outputs, by job.
+    pub fn exports(&self) -> PathBuf {
+        self.root.join("exports")
+    }
+
+    /// Lock files of living drivers.
+    pub fn drivers(&self) -> PathBuf {
+        self.root.join("drivers")
+    }
+}

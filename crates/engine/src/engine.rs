@@ -1,0 +1,201 @@
+//! The engine: what it is made of, and how it is built.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use moorline_core::clock::{Clock, Ids};
+use moorline_core::content_id::ContentId;
+use moorline_core::ids::{AttemptId, DriverId};
+use moorline_core::spec::JobSpec;
+use moorline_executor::Executor;
+use crate::secrets::SecretSource;
+use moorline_store::Store;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+
+use crate::dirs::StateDirs;
+use crate::liveness::DriverLock;
+use crate::tasks::Tasks;
+
+/// Settings of an engine. Read once, where the program starts; nothing here is ambient.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Where state is kept.
+    pub dirs: StateDirs,
+    /// Attempts that this process drives at once.
+    pub capacity: usize,
+    /// How long a lease lasts without being renewed.
+    pub lease: Duration,
+    /// Executor for steps that name none.
+    pub default_executor: String,
+    /// Value of `CI` in the environment, for the safety guard of D-RUN-8.
+    pub ci: Option<String>,
+    /// How long `stop` and `cancel` wait for the last process before they report it as unreached.
+    pub stop_patience: Duration,
+}
+
+impl EngineConfig {
+    /// Defaults for an embedded engine: eight attempts at once, leases of thirty seconds.
+    pub fn embedded(dirs: StateDirs) -> Self {
+        Self {
+            dirs,
+            capacity: 8,
+            lease: Duration::from_secs(30),
+            default_executor: "local".to_owned(),
+            ci: None,
+            stop_patience: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Runs jobs: queue, leases, retries, cancellation, validation, exports, summaries.
+///
+/// Cheap to clone; all clones are one engine. Implements [`ControlPlane`](moorline_api::ControlPlane).
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) executors: BTreeMap<String, Arc<dyn Executor>>,
+    pub(crate) secrets: Arc<dyn SecretSource + Send + Sync>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) driver: DriverId,
+    pub(crate) tasks: Tasks,
+    /// Wakes whoever waits for a change that this process made.
+    pub(crate) changed: Notify,
+    /// Held while this process may drive attempts; made at the first claim.
+    pub(crate) lock: OnceCell<DriverLock>,
+    /// One permit for each attempt that may be driven here at once.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Held while effects are carried out, so that this process does each once.
+    pub(crate) settling: tokio::sync::Mutex<()>,
+    /// When the leases were last renewed, microseconds.
+    pub(crate) renewed: AtomicI64,
+    /// Specs by hash; a spec never changes, so an entry is never stale.
+    specs: Mutex<HashMap<ContentId, Arc<JobSpec>>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("driver", &self.inner.driver)
+            .field("executors", &self.inner.executors.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts an engine together; see [`Engine::builder`].
+pub struct EngineBuilder {
+    config: EngineConfig,
+    store: Arc<dyn Store>,
+    executors: BTreeMap<String, Arc<dyn Executor>>,
+    secrets: Arc<dyn SecretSource + Send + Sync>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts building an engine over a store, a source of secrets, a clock and a source of ids.
+    pub fn builder(
+        config: EngineConfig,
+        store: Arc<dyn Store>,
+        secrets: Arc<dyn SecretSource + Send + Sync>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> EngineBuilder {
+        EngineBuilder { config, store, executors: BTreeMap::new(), secrets, clock, ids }
+    }
+
+    /// The store, for callers that need more than the operations.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Waits until everything that this engine started in the background has ended.
+    pub async fn drain(&self) {
+        self.inner.tasks.drain().await;
+    }
+}
+
+impl EngineBuilder {
+    /// Adds a place where attempts run, under the name that specs give.
+    #[must_use]
+    pub fn executor(mut self, name: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
+        self.executors.insert(name.into(), executor);
+        self
+    }
+
+    /// The engine. Nothing runs until an operation asks for it.
+    pub fn build(self) -> Engine {
+        let driver = DriverId::new(self.ids.uuid());
+        let slots = Arc::new(Semaphore::new(self.config.capacity));
+        Engine {
+            inner: Arc::new(Inner {
+                config: self.config,
+                store: self.store,
+                executors: self.executors,
+                secrets: self.secrets,
+                clock: self.clock,
+                ids: self.ids,
+                driver,
+                tasks: Tasks::default(),
+                changed: Notify::new(),
+                lock: OnceCell::new(),
+                slots,
+                settling: tokio::sync::Mutex::default(),
+                renewed: AtomicI64::new(0),
+                specs: Mutex::new(HashMap::new()),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
+        let lease = SignedDuration::try_from(self.config.lease).unwrap_or(SignedDuration::from_secs(30));
+        now.checked_add(lease).unwrap_or(now)
+    }
+
+    /// What a claim needs: driver, a fresh attempt id, the end of the lease.
+    pub(crate) fn claim_ticket(&self, now: Timestamp) -> (DriverId, AttemptId, Timestamp) {
+        (self.driver, AttemptId::new(self.ids.uuid()), self.lease_until(now))
+    }
+
+    /// Makes this process a driver that others can see to be alive.
+    pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
+        self.lock
+            .get_or_try_init(|| async { DriverLock::take(&self.config.dirs.drivers(), self.driver) })
+            .await
+            .map(|_| ())
+            .map_err(|error| {
+                let message = "can not create this process's driver lock in the state directory";
+                moorline_api::ApiError::new(moorline_core::error_code::ErrorCode::Store, message)
+                    .because(error)
+            })
+    }
+
+    pub(crate) fn remember_spec(&self, hash: ContentId, spec: Arc<JobSpec>) {
+        self.specs.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, spec);
+    }
+
+    pub(crate) fn known_spec(&self, hash: &ContentId) -> Option<Arc<JobSpec>> {
+        self.specs.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+}

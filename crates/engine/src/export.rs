@@ -1,0 +1,116 @@
+//! Effects of a run that is over: publish its outputs, or archive them. Each is idempotent, so a crash
+//! between the effect and its outbox row being done only repeats it.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use moorline_core::event::{EventKind, Level, NewEvent};
+use moorline_core::run::{Effect, Run};
+use serde_json::json;
+
+use crate::dirs::StateDirs;
+use crate::files;
+
+/// Where the outputs of a step are kept.
+pub(crate) fn kept_outputs(dirs: &StateDirs, run: &Run, step: &str) -> PathBuf {
+    dirs.run(run.id).join("outputs").join(step)
+}
+
+/// Where what did not become an output is kept, for people.
+pub(crate) fn archive_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
+    dirs.run(run.id).join("archive")
+}
+
+/// Where a successful run's outputs are published: `exports/<job>/<run>`, with `latest` beside it.
+pub(crate) fn export_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
+    dirs.exports().join(safe_name(&run.job_id)).join(run.id.to_string())
+}
+
+/// Carries an effect out. Returns the event that tells of it.
+pub(crate) fn carry_out(dirs: &StateDirs, run: &Run, effect: &Effect) -> io::Result<Option<NewEvent>> {
+    match effect {
+        Effect::Export => publish(dirs, run).map(Some),
+        Effect::Archive => archive(dirs, run).map(|()| None),
+        // These are part of the transaction that ended the run.
+        Effect::Summarise | Effect::Source { .. } | Effect::Alert { .. } => Ok(None),
+    }
+}
+
+/// All outputs become visible in one rename, or none does (D-RUN-6).
+fn publish(dirs: &StateDirs, run: &Run) -> io::Result<NewEvent> {
+    let target = export_dir(dirs, run);
+    let mut files = 0_usize;
+    if !target.exists() {
+        let parent = target.parent().unwrap_or(&target);
+        fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new().prefix(".staging-").tempdir_in(parent)?;
+        let staging = temporary.path().join("files");
+        fs::create_dir(&staging)?;
+        for step in &run.steps {
+            let kept = kept_outputs(dirs, run, &step.name);
+            for output in step.outputs.iter().filter(|output| output.export) {
+                files::place(&kept.join(&output.path), &staging.join(&output.path))?;
+                files += 1;
+            }
+        }
+        files::sync_tree(&staging)?;
+        match fs::rename(&staging, &target) {
+            // Another process published the same files at this moment.
+            Err(_) if target.exists() => {}
+            other => other?,
+        }
+    }
+    if let Some(parent) = target.parent() {
+        let latest = parent.join("latest");
+        let current = fs::read_link(&latest).ok();
+        let name = run.id.to_string();
+        // Ids sort by time: a run that ends late never takes `latest` back from a newer one.
+        if current.as_deref().and_then(|c| c.to_str()).is_none_or(|c| c < name.as_str()) {
+            files::relink(std::path::Path::new(&name), &latest)?;
+        }
+        fs::File::open(parent)?.sync_all()?;
+    }
+    let data = json!({"to": target, "files": files});
+    Ok(NewEvent { kind: EventKind::ExportPublished, level: Level::Info, data })
+}
+
+/// What a run left that did not succeed is kept apart, for people (D-RUN-7).
+fn archive(dirs: &StateDirs, run: &Run) -> io::Result<()> {
+    let outputs = dirs.run(run.id).join("outputs");
+    if !outputs.exists() {
+        return Ok(());
+    }
+    let archive = archive_dir(dirs, run);
+    fs::create_dir_all(&archive)?;
+    match fs::rename(&outputs, archive.join("outputs")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A job id as a file name: everything but letters, digits, `-`, `_` and `.` becomes `_`; an id that is
+/// changed by that gets a piece of its hash, so that two ids never share a directory.
+fn safe_name(id: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !id.is_empty() && id.len() <= 100 && !id.starts_with('.') && id.chars().all(plain) {
+        return id.to_owned();
+    }
+    let kept: String = id.chars().take(80).map(|c| if plain(c) { c } else { '_' }).collect();
+    let hash = moorline_core::content_id::ContentId::of_bytes(id.as_bytes()).to_string();
+    let tail = hash.trim_start_matches("b3:").get(..8).unwrap_or_default().to_owned();
+    format!("{}-{tail}", kept.trim_start_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_ids_become_distinct_file_names() {
+        assert_eq!(safe_name("bank-statement"), "bank-statement");
+        let odd = safe_name("../../etc");
+        assert!(!odd.contains('/') && !odd.starts_with('.'), "{odd}");
+        assert_ne!(safe_name("a/b"), safe_name("a_b"));
+    }
+}

@@ -1,0 +1,53 @@
+//! File operations that are all or nothing: content is complete and on disk before its name appears.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Makes `to` the same content as `from`: a hard link where the file system allows, else a copy that is
+/// synced before its name appears. An existing `to` is left alone: it was made by the same call before.
+pub(crate) fn place(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => copy_synced(from, to),
+    }
+}
+
+/// Copies a file under a temporary name, syncs it and renames it.
+pub(crate) fn copy_synced(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let temporary = to.with_extension("partial");
+    fs::copy(from, &temporary)?;
+    File::open(&temporary)?.sync_all()?;
+    fs::rename(&temporary, to)
+}
+
+/// Syncs every file and directory below `path`, then the directory that holds it.
+pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                sync_tree(&entry.path())?;
+            } else if entry.file_type()?.is_file() {
+                File::open(entry.path())?.sync_all()?;
+            }
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+/// Replaces a symbolic link in one step.
+pub(crate) fn relink(target: &Path, link: &Path) -> io::Result<()> {
+    let parent = link.parent().unwrap_or(link);
+    let temporary = tempfile::Builder::new().prefix(".link-").tempdir_in(parent)?;
+    let fresh = temporary.path().join("link");
+    std::os::unix::fs::symlink(target, &fresh)?;
+    fs::rename(&fresh, link)
+}

@@ -1,0 +1,86 @@
+//! Which drivers are alive, without clocks: each holds a lock on a file of its own, which the kernel
+//! releases when the process is gone, however it ended.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use moorline_core::ids::DriverId;
+use rustix::fs::{FlockOperation, flock};
+
+/// Held by a process for as long as it drives attempts.
+#[derive(Debug)]
+pub(crate) struct DriverLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl DriverLock {
+    /// Creates and locks the file of this driver.
+    pub(crate) fn take(drivers: &Path, driver: DriverId) -> io::Result<Self> {
+        let path = drivers.join(driver.to_string());
+        let unlocked = drivers.join(format!(".{driver}"));
+        let file = OpenOptions::new().create_new(true).write(true).open(&unlocked)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        // Its name appears only once it is locked, so nobody ever takes it for a dead driver's.
+        fs::rename(&unlocked, &path)?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+impl Drop for DriverLock {
+    fn drop(&mut self) {
+        // A file that stays behind is unlocked, which says the same: nobody drives under this id.
+        let _ignored = fs::remove_file(&self.path);
+    }
+}
+
+/// What the lock file of a driver says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    /// Its process holds the lock.
+    Alive,
+    /// Its process is gone without having cleaned up.
+    Gone,
+    /// There is no file: it ended in order, or it drives from another machine. Its lease decides.
+    Unknown,
+}
+
+/// Looks at the lock of a driver; changes nothing.
+pub(crate) fn look(drivers: &Path, driver: DriverId) -> io::Result<Liveness> {
+    let file = match File::open(drivers.join(driver.to_string())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Liveness::Unknown),
+        other => other?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Liveness::Gone),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Liveness::Alive),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the lock file of a driver that is gone and has nothing left to adopt.
+pub(crate) fn bury(drivers: &Path, driver: DriverId) {
+    // Left behind, it would only be looked at again.
+    let _ignored = fs::remove_file(drivers.join(driver.to_string()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_driver_is_alive_while_its_lock_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let driver = DriverId::new(Uuid::from_u128(7));
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
+        let lock = DriverLock::take(dir.path(), driver).unwrap();
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Alive);
+        drop(lock);
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
+        // A process that was killed leaves its file, unlocked.
+        fs::write(dir.path().join(driver.to_string()), "").unwrap();
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+    }
+}

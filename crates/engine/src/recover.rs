@@ -1,0 +1,163 @@
+//! After a crash: which attempts have no living driver, and what becomes of them.
+//!
+//! An attempt is found again by its handle, or by asking the executor for everything it launched. It is
+//! adopted when it runs or left a record, declared lost by the executor when it left neither, and never
+//! started twice: launching is idempotent in the attempt id.
+
+use std::collections::BTreeSet;
+
+use moorline_api::ApiError;
+use moorline_core::attempt::Handle;
+use moorline_core::ids::DriverId;
+use moorline_core::run::{Refusal, Run};
+use moorline_store::{LiveRun, RunFilter, StoreError};
+use tracing::{info, warn};
+
+use crate::attempt::{Next, Plan, peek};
+use crate::engine::Inner;
+use crate::error::{io_error, store_error};
+use crate::liveness::{self, Liveness};
+
+impl Inner {
+    /// Runs that are not over, oldest first.
+    pub(crate) async fn unfinished(&self) -> Result<Vec<Run>, ApiError> {
+        use moorline_core::error_code::RunStatus;
+        let filter = RunFilter {
+            statuses: vec![RunStatus::Queued, RunStatus::Running],
+            limit: 10_000,
+            ..RunFilter::default()
+        };
+        let mut runs = self.store.runs_list(filter).await.map_err(store_error)?;
+        runs.reverse();
+        Ok(runs)
+    }
+
+    /// Makes a run this process's to drive, if nobody alive has it: one without a live attempt as it is,
+    /// one with an orphaned attempt under a new token. `None` when somebody has it.
+    pub(crate) async fn adopt(&self, run: Run) -> Result<Option<Run>, ApiError> {
+        let Some(live) = &run.attempt else {
+            // Queued here or due for a retry: whoever claims first drives it.
+            return Ok((run.due_at.is_some()).then_some(run));
+        };
+        if live.driver == self.driver {
+            return Ok(None);
+        }
+        let lives = self.store.runs_live().await.map_err(store_error)?;
+        match lives.into_iter().find(|other| other.run.id == run.id) {
+            Some(orphan) if self.is_orphan(&orphan)? => self.take_over(orphan.run).await,
+            _ => Ok(None),
+        }
+    }
+
+    fn is_orphan(&self, live: &LiveRun) -> Result<bool, ApiError> {
+        let Some(attempt) = &live.run.attempt else { return Ok(false) };
+        if attempt.driver == self.driver {
+            return Ok(false);
+        }
+        let seen = liveness::look(&self.config.dirs.drivers(), attempt.driver)
+            .map_err(io_error("look for the run's driver"))?;
+        Ok(match seen {
+            Liveness::Alive => false,
+            Liveness::Gone => true,
+            Liveness::Unknown => live.lease_until <= self.now(),
+        })
+    }
+
+    async fn take_over(&self, run: Run) -> Result<Option<Run>, ApiError> {
+        let Some(live) = &run.attempt else { return Ok(None) };
+        self.become_driver().await?;
+        let now = self.now();
+        let until = self.lease_until(now);
+        match self.store.attempt_take_over(run.id, live.id, self.driver, until, now).await {
+            Ok(mut run) => {
+                info!(run = %run.id, "took over from a driver that is gone");
+                // A launch that was not recorded is found by the executor, under its attempt id.
+                if run.attempt.as_ref().is_some_and(|live| live.handle.is_none()) {
+                    let handle = self.find_handle(&run).await?;
+                    if let Some(live) = &mut run.attempt {
+                        live.handle = handle;
+                    }
+                }
+                Ok(Some(run))
+            }
+            Err(StoreError::Refused(Refusal::NotLive)) => Ok(None),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    /// The handle of a run's live attempt: recorded, or found at the executor.
+    pub(crate) async fn find_handle(&self, run: &Run) -> Result<Option<Handle>, ApiError> {
+        let Some(live) = &run.attempt else { return Ok(None) };
+        if live.handle.is_some() {
+            return Ok(live.handle.clone());
+        }
+        let plan = self.plan(run, live).await?;
+        let owned = plan.executor.find_owned(&plan.attempt.owner).await;
+        let owned = owned.map_err(|error| crate::attempt::executor_error(&error))?;
+        Ok(owned.into_iter().find(|handle| handle.attempt_id == live.id))
+    }
+
+    /// Records what ended while no driver was alive. Starts nothing and waits for nothing, so that any
+    /// command can afford it. Returns how many runs are left without a driver.
+    pub(crate) async fn tidy(&self) -> Result<usize, ApiError> {
+        let mut left = 0;
+        let mut needed: BTreeSet<DriverId> = BTreeSet::new();
+        let mut dead: BTreeSet<DriverId> = BTreeSet::new();
+        for live in self.store.runs_live().await.map_err(store_error)? {
+            if !self.is_orphan(&live)? {
+                continue;
+            }
+            let Some(attempt) = &live.run.attempt else { continue };
+            let driver = attempt.driver;
+            dead.insert(driver);
+            match self.tidy_one(&live.run).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    left += 1;
+                    needed.insert(driver);
+                }
+                Err(error) => {
+                    warn!(run = %live.run.id, "could not look after an interrupted run: {error}");
+                    left += 1;
+                    needed.insert(driver);
+                }
+            }
+        }
+        for driver in dead.difference(&needed) {
+            liveness::bury(&self.config.dirs.drivers(), *driver);
+        }
+        for row in self.store.outbox_pending(None).await.map_err(store_error)? {
+            let run = self.must_get(row.run_id).await?;
+            self.settle(&run).await?;
+        }
+        Ok(left)
+    }
+
+    /// Finishes an orphaned attempt that is over. `false` when it still runs or was never launched.
+    async fn tidy_one(&self, run: &Run) -> Result<bool, ApiError> {
+        let Some(live) = &run.attempt else { return Ok(true) };
+        let plan: Plan = self.plan(run, live).await?;
+        let Some(handle) = self.find_handle(run).await? else {
+            // Never launched. A wish to end it is carried out by not launching it.
+            if run.cancel.is_none() {
+                return Ok(false);
+            }
+            return match self.take_over(run.clone()).await? {
+                Some(run) => self.drive(run).await.map(|_| true),
+                None => Ok(false),
+            };
+        };
+        let Some(outcome) = peek(&plan.executor, &handle).await? else {
+            if run.cancel.is_some() {
+                self.cancel_attempt(&plan, &handle, std::time::Duration::ZERO).await;
+            }
+            return Ok(false);
+        };
+        let Some(run) = self.take_over(run.clone()).await? else { return Ok(false) };
+        let run = self.finish(&run, &plan, &handle, outcome, Next::LeaveDue).await?;
+        if run.status.is_terminal() {
+            self.settle(&run).await?;
+        }
+        Ok(true)
+    }
+}

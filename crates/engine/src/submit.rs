@@ -1,0 +1,364 @@
+//! From a request to a durable run: check everything first, keep what will run, then one transaction.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use moorline_api::{ApiError, ErrorDetail, JobView, SubmitRequest};
+use moorline_core::attempt::{InputFile, Isolation, IsolationNeed, Usage};
+use moorline_core::canonical;
+use moorline_core::content_id::ContentId;
+use moorline_core::error_code::{ErrorCode, RunStatus};
+use moorline_core::ids::RunId;
+use moorline_core::lane::{Lane, LaneRules};
+use moorline_core::run::{Run, StepRun, Trigger};
+use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
+use moorline_store::NewRun;
+use serde_json::{Value, json};
+
+use crate::bundle::Bundle;
+use crate::engine::Inner;
+use crate::error::{io_error, store_error};
+use crate::files;
+
+/// Name of the spec inside a job directory.
+pub(crate) const SPEC_FILE: &str = "job_spec.json";
+
+/// A job that was read and checked.
+pub(crate) struct Job {
+    pub(crate) spec: Arc<JobSpec>,
+    /// Canonical text of the spec (RFC 8785), and its content id.
+    pub(crate) canonical: String,
+    pub(crate) hash: ContentId,
+    /// Its directory; absent when only a spec file was given.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Reads and checks a job directory or a spec file; every violation is reported at once (D-SPEC-1).
+pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
+    let (file, dir) = if path.is_dir() {
+        (path.join(SPEC_FILE), Some(path.to_path_buf()))
+    } else {
+        (path.to_path_buf(), None)
+    };
+    let bytes = std::fs::read(&file).map_err(|error| {
+        let message = format!("can not read the job spec {}: {error}", file.display());
+        ApiError::new(ErrorCode::Spec, message)
+            .hint("give a directory that holds `job_spec.json`, or the path of a spec file")
+    })?;
+    let invalid = |violations: spec::Violations| {
+        let details: Vec<ErrorDetail> = violations
+            .iter()
+            .map(|v| ErrorDetail {
+                at: v.pointer.clone(),
+                rule: v.rule.to_string(),
+                message: v.message.clone(),
+                hint: v.hint.clone(),
+            })
+            .collect();
+        let count = details.len();
+        let plural = if count == 1 { "violation" } else { "violations" };
+        ApiError::new(ErrorCode::Spec, format!("{}: {count} {plural}", file.display()))
+            .with_details(details)
+    };
+    let spec = spec::load(&bytes).map_err(invalid)?;
+    spec::validate_for_lane(&spec, rules).map_err(invalid)?;
+    let canonical = canonical::to_string(&spec).map_err(|error| {
+        ApiError::new(ErrorCode::Spec, format!("{}: {error}", file.display()))
+    })?;
+    let hash = ContentId::of_bytes(canonical.as_bytes());
+    Ok(Job { spec: Arc::new(spec), canonical, hash, dir })
+}
+
+/// The lane that a request names, with its rules.
+pub(crate) fn lane(name: Option<&str>) -> Result<(Lane, LaneRules), ApiError> {
+    let lane: Lane = name.unwrap_or("dev").parse().map_err(|error: moorline_core::lane::LaneError| {
+        ApiError::new(ErrorCode::Usage, format!("{error}")).hint("built-in lanes are `dev` and `prod`")
+    })?;
+    let rules = LaneRules::built_in(&lane).ok_or_else(|| {
+        ApiError::new(ErrorCode::Config, format!("no lane `{lane}` is configured"))
+            .hint("built-in lanes are `dev`, `staging` and `prod`")
+    })?;
+    Ok((lane, rules))
+}
+
+/// What `job validate` and `job explain` show.
+pub(crate) fn view(path: &Path, lane_name: Option<&str>, ci: Option<&str>) -> Result<JobView, ApiError> {
+    let (_, rules) = lane(lane_name)?;
+    let job = load(path, &rules)?;
+    let artifact_hash = match &job.dir {
+        Some(dir) => Some(read_bundle(dir)?.id.to_string()),
+        None => None,
+    };
+    Ok(JobView {
+        job_id: job.spec.job_id.clone(),
+        spec: serde_json::to_value(&*job.spec).unwrap_or(Value::Null),
+        spec_hash: job.hash.to_string(),
+        artifact_hash,
+        default_mode: spec::resolve_mode(&job.spec, None, ci).unwrap_or(Mode::Mock),
+    })
+}
+
+fn read_bundle(dir: &Path) -> Result<Bundle, ApiError> {
+    Bundle::read(dir).map_err(|error| {
+        ApiError::new(ErrorCode::Config, format!("can not read the job directory {}: {error}", dir.display()))
+            .hint("a job directory holds plain files, and links that stay inside it")
+    })
+}
+
+impl Inner {
+    /// Checks a submission and makes it durable. With `claim`, this process becomes its driver at once.
+    pub(crate) async fn submit(
+        &self,
+        request: &SubmitRequest,
+        retry_of: Option<RunId>,
+        claim: bool,
+    ) -> Result<Run, ApiError> {
+        let (lane, rules) = lane(request.lane.as_deref())?;
+        let job = load(&request.job, &rules)?;
+        let spec = &job.spec;
+        let Some(dir) = &job.dir else {
+            return Err(ApiError::new(ErrorCode::Usage, "a run needs a job directory, not a single file")
+                .hint("give the directory that holds `job_spec.json`"));
+        };
+        if spec.steps().is_empty() {
+            let message = format!("the job {} has no steps to run (D-SPEC-2)", spec.job_id);
+            return Err(ApiError::new(ErrorCode::Config, message)
+                .hint("add `steps`; `moorline job schema` shows their form"));
+        }
+        let mode = spec::resolve_mode(spec, request.mode, self.config.ci.as_deref())
+            .map_err(|error| ApiError::new(ErrorCode::CiSafety, error.to_string()))?;
+        self.check_executors(spec, request)?;
+        self.check_secrets(spec, mode)?;
+        let isolation_need = isolation_need(request.isolation, &rules)?;
+        let params = merge_params(spec, request)?;
+        let bundle = read_bundle(dir)?;
+        let now = self.now();
+        let id = RunId::new(self.ids.uuid());
+        let inputs = resolve_inputs(spec, request, dir)?;
+        let fingerprint = fingerprint(&bundle.id, &lane, mode, request, &inputs)?;
+        bundle.keep(&self.config.dirs.artifacts()).map_err(io_error("keep the job directory"))?;
+        let inputs = self.keep_inputs(id, inputs)?;
+        let run = Run {
+            id,
+            job_id: spec.job_id.clone(),
+            source_id: spec.source_id().map(str::to_owned),
+            spec_version: spec.version,
+            spec_hash: job.hash,
+            artifact_hash: bundle.id,
+            lane,
+            mode,
+            executor: request.executor.clone().unwrap_or_else(|| self.config.default_executor.clone()),
+            trigger: if retry_of.is_some() { Trigger::Retry } else { Trigger::Manual },
+            actor: request.actor.clone(),
+            retry_of,
+            params,
+            inputs,
+            isolation_need,
+            status: RunStatus::Queued,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            steps: spec.effective_steps().map(step_run).collect(),
+            step: 0,
+            attempt: None,
+            due_at: Some(now),
+            attempts: 0,
+            token: 0,
+            cancel: None,
+            failure: None,
+            transaction_count: None,
+            usage: Usage::default(),
+            isolation: Isolation::default(),
+            secret_names: secret_names(spec, mode),
+            image_digest: spec.steps().iter().find_map(|step| step.image.clone()),
+            version: 0,
+        };
+        self.remember_spec(job.hash, Arc::clone(spec));
+        let claim = if claim {
+            self.become_driver().await?;
+            Some(self.claim_ticket(now))
+        } else {
+            None
+        };
+        let new = NewRun {
+            run,
+            spec: job.canonical,
+            idempotency_key: request.idempotency_key.clone(),
+            fingerprint,
+            claim,
+        };
+        let submitted = self.store.run_submit(new).await;
+        let stray = match &submitted {
+            Ok(submitted) => !submitted.created,
+            Err(_) => true,
+        };
+        if stray {
+            // The kept inputs belong to no run: nothing half-done stays behind.
+            let _ignored = std::fs::remove_dir_all(self.config.dirs.run(id));
+        }
+        let submitted = submitted.map_err(store_error)?;
+        self.changed.notify_waiters();
+        Ok(submitted.run)
+    }
+
+    fn check_executors(&self, spec: &JobSpec, request: &SubmitRequest) -> Result<(), ApiError> {
+        let default = request.executor.as_ref().unwrap_or(&self.config.default_executor);
+        for step in spec.steps() {
+            let name = step.executor.as_ref().unwrap_or(default);
+            if !self.executors.contains_key(name) {
+                let known: Vec<&str> = self.executors.keys().map(String::as_str).collect();
+                let message = format!("step {} asks for the executor `{name}`, which is not configured", step.name);
+                return Err(ApiError::new(ErrorCode::Config, message)
+                    .hint(format!("configured executors: {}", known.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the inputs into the run's own directory, synced: what is acknowledged can be run.
+    fn keep_inputs(
+        &self,
+        id: RunId,
+        inputs: BTreeMap<String, ResolvedInput>,
+    ) -> Result<BTreeMap<String, InputFile>, ApiError> {
+        let mut kept = BTreeMap::new();
+        for (name, input) in inputs {
+            let path = format!("{name}/{}", input.file_name);
+            let source = self.config.dirs.run(id).join("inputs").join(&path);
+            files::copy_synced(&input.source, &source)
+                .map_err(io_error(format!("keep the input `{name}`")))?;
+            kept.insert(name, InputFile { source, path, size: input.size });
+        }
+        Ok(kept)
+    }
+}
+
+fn step_run(effective: EffectiveStep<'_>) -> StepRun {
+    StepRun {
+        name: effective.step.name.clone(),
+        retries: effective.retries,
+        idempotent: effective.step.idempotent,
+        attempts: 0,
+        done: false,
+        data: Value::Null,
+        outputs: Vec::new(),
+        exit_code: None,
+    }
+}
+
+/// Names of the logical secrets that the steps are given; mock mode gives none (D-SEC-4).
+fn secret_names(spec: &JobSpec, mode: Mode) -> Vec<String> {
+    if mode == Mode::Mock {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = spec.steps().iter().flat_map(|step| step.secrets.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn isolation_need(asked: Option<IsolationNeed>, rules: &LaneRules) -> Result<IsolationNeed, ApiError> {
+    match asked {
+        Some(need) if rules.requires_isolation && need != IsolationNeed::Required => {
+            let message = format!("the lane `{}` requires full isolation; it can not be lowered", rules.lane);
+            Err(ApiError::new(ErrorCode::Policy, message))
+        }
+        Some(need) => Ok(need),
+        None if rules.requires_isolation => Ok(IsolationNeed::Required),
+        None => Ok(IsolationNeed::BestEffort),
+    }
+}
+
+fn merge_params(
+    spec: &JobSpec,
+    request: &SubmitRequest,
+) -> Result<serde_json::Map<String, Value>, ApiError> {
+    let mut params = spec.params.clone();
+    for (name, value) in &request.params {
+        if !spec.params.contains_key(name) {
+            let known: Vec<&str> = spec.params.keys().map(String::as_str).collect();
+            let message = format!("the job {} declares no parameter `{name}`", spec.job_id);
+            return Err(ApiError::new(ErrorCode::Inputs, message)
+                .hint(format!("declared parameters: {}", listed(&known))));
+        }
+        params.insert(name.clone(), value.clone());
+    }
+    Ok(params)
+}
+
+struct ResolvedInput {
+    source: PathBuf,
+    file_name: String,
+    size: u64,
+    hash: ContentId,
+}
+
+fn resolve_inputs(
+    spec: &JobSpec,
+    request: &SubmitRequest,
+    dir: &Path,
+) -> Result<BTreeMap<String, ResolvedInput>, ApiError> {
+    let names: Vec<&str> = spec.inputs.keys().map(String::as_str).collect();
+    let declared = || format!("declared inputs: {}", listed(&names));
+    for name in request.inputs.keys() {
+        if !spec.inputs.contains_key(name) {
+            let message = format!("the job {} declares no input `{name}`", spec.job_id);
+            return Err(ApiError::new(ErrorCode::Inputs, message).hint(declared()));
+        }
+    }
+    let mut resolved = BTreeMap::new();
+    for (name, declaration) in &spec.inputs {
+        let source = match (request.inputs.get(name), &declaration.default) {
+            (Some(given), _) => given.clone(),
+            (None, Some(default)) => dir.join(default),
+            (None, None) if !declaration.required => continue,
+            (None, None) => {
+                let message = format!("the job {} needs the input `{name}`", spec.job_id);
+                return Err(ApiError::new(ErrorCode::Inputs, message)
+                    .hint(format!("give it with `--input {name}=FILE`")));
+            }
+        };
+        let unreadable = |error: std::io::Error| {
+            let message = format!("can not read the input `{name}` from {}: {error}", source.display());
+            ApiError::new(ErrorCode::Inputs, message).hint("give the path of a readable file")
+        };
+        let file = std::fs::File::open(&source).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(unreadable(std::io::Error::other("not a regular file")));
+        }
+        let file_name = source
+            .file_name()
+            .and_then(|file_name| file_name.to_str())
+            .ok_or_else(|| unreadable(std::io::Error::other("its name is not UTF-8")))?
+            .to_owned();
+        let hash = ContentId::of_reader(file).map_err(unreadable)?;
+        resolved.insert(name.clone(), ResolvedInput { source, file_name, size: metadata.len(), hash });
+    }
+    Ok(resolved)
+}
+
+/// Everything that the submission asks for, so that one idempotency key never stands for two things.
+fn fingerprint(
+    bundle: &ContentId,
+    lane: &Lane,
+    mode: Mode,
+    request: &SubmitRequest,
+    inputs: &BTreeMap<String, ResolvedInput>,
+) -> Result<ContentId, ApiError> {
+    let inputs: BTreeMap<&String, &ContentId> = inputs.iter().map(|(name, i)| (name, &i.hash)).collect();
+    let asked = json!({
+        "bundle": bundle,
+        "lane": lane,
+        "mode": mode,
+        "executor": request.executor,
+        "params": request.params,
+        "inputs": inputs,
+    });
+    ContentId::of_json(&asked).map_err(|error| ApiError::new(ErrorCode::Inputs, error.to_string()))
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
