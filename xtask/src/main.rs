@@ -1,7 +1,8 @@
 //! Project automation, run as `cargo xtask COMMAND`.
 //!
-//! One file (or folder) per command: [`setup`], [`test`], [`ci`], `gen`, `bench`. The last two link
-//! the product and are compiled with the feature `product` only; [`product`] says how they start.
+//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], `gen`, `bench`. The last two
+//! link the product and are compiled with the feature `product` only; [`product`] says how they
+//! start.
 //! What a command prints is for people; machines read the exit code, the closing line of `test`
 //! and the `--json` file of `bench`.
 

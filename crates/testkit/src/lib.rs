@@ -8,7 +8,7 @@
 //! | [`wait`] | waiting for a condition with a deadline, in place of a fixed sleep |
 //! | [`canary`] | a random secret, and the search for it in every encoding it could leak by |
 //! | [`coverage`] | the record of which back ends the suite really ran on |
-//! | [`env`] | the environment variables by which `cargo xtask test` talks to the tests |
+//! | [`mod@env`] | the environment variables by which `cargo xtask test` talks to the tests |
 //!
 //! Two rules hold throughout. A service that a test needs and does not get is an **error**, which
 //! the test turns into a failure: nothing here can be used to skip. And nothing here waits for a

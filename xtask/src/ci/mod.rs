@@ -58,16 +58,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     });
 
     step("ci");
-    for (name, time, passed) in &steps.done {
-        let verdict = if *passed { "passed" } else { "FAILED" };
-        say!("{name:<20} {verdict}  {:>6.1} s", time.as_secs_f64());
+    steps.tell();
+    let failed = steps.failed();
+    if !failed.is_empty() {
+        say!("failed: {}", failed.join(", "));
     }
-    let all: Duration = steps.done.iter().map(|(_, time, _)| *time).sum();
-    say!("{:<28} {:>6.1} s", "all", all.as_secs_f64());
     if let Some(line) = closing_line {
         say!("{line}");
     }
-    if steps.done.iter().all(|(_, _, passed)| *passed) {
+    if failed.is_empty() {
         Ok(())
     } else {
         Err(Error::Told)
@@ -89,5 +88,19 @@ impl Steps {
             output::error(error);
         }
         self.done.push((name, start.elapsed(), result.is_ok()));
+    }
+
+    fn tell(&self) {
+        for (name, time, passed) in &self.done {
+            let verdict = if *passed { "passed" } else { "FAILED" };
+            say!("{name:<20} {verdict} {:>7.1} s", time.as_secs_f64());
+        }
+        let all: Duration = self.done.iter().map(|(_, time, _)| *time).sum();
+        say!("{:<27} {:>7.1} s", "all", all.as_secs_f64());
+    }
+
+    fn failed(&self) -> Vec<&'static str> {
+        let failed = self.done.iter().filter(|(_, _, passed)| !passed);
+        failed.map(|(name, _, _)| *name).collect()
     }
 }
