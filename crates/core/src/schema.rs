@@ -3,7 +3,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`published`], [`all`] | the schemas of documents that others write or read, generated from the Rust types |
-//! | [`job_spec_schema`], [`tx_v1_schema`] | two of them by name |
+//! | [`job_spec_schema`], [`run_summary_schema`], [`tx_v1_schema`] | each of them |
 //! | [`Validator`] | checks a document against a schema and says what is wrong as [`Violation`]s |
 //!
 //! The files below `schemas/` in the repository are these schemas, reviewed as text; a test compares them.
@@ -15,27 +15,38 @@ mod explain;
 
 use std::fmt;
 
-use schemars::generate::SchemaSettings;
+use schemars::generate::{Contract, SchemaSettings};
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+use crate::canonical::MAX_SAFE_INTEGER;
 use crate::spec::{JobSpec, Violation};
+use crate::summary::RunSummary;
 use crate::tx::TxRecord;
 
 /// The published schema of job specs (D-SPEC-1).
 pub fn job_spec_schema() -> Value {
-    generate::<JobSpec>("job_spec", Absent::LeftOut)
+    generate::<JobSpec>("job_spec", Author::Person)
 }
 
 /// The published schema of one `tx_v1` record: one line of a transactions file.
 pub fn tx_v1_schema() -> Value {
-    generate::<TxRecord<'static>>("tx_v1", Absent::Null)
+    generate::<TxRecord<'static>>("tx_v1", Author::Job)
+}
+
+/// The published schema of run summaries (D-RUN-3).
+pub fn run_summary_schema() -> Value {
+    generate::<RunSummary>("run_summary", Author::Moorline)
 }
 
 /// Every published schema with its name, in the order of the names.
 pub fn all() -> Vec<(&'static str, Value)> {
-    vec![("job_spec", job_spec_schema()), ("tx_v1", tx_v1_schema())]
+    vec![
+        ("job_spec", job_spec_schema()),
+        ("run_summary", run_summary_schema()),
+        ("tx_v1", tx_v1_schema()),
+    ]
 }
 
 /// A published schema by its name, such as `job_spec`.
@@ -45,31 +56,33 @@ pub fn published(name: &str) -> Option<Value> {
         .find_map(|(known, schema)| (known == name).then_some(schema))
 }
 
-/// How a document writes an optional member that it does not have.
+/// Who writes a document, which decides what an optional member looks like that is not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Absent {
-    /// Not at all: what people write.
-    LeftOut,
-    /// As null: records with a fixed set of members.
-    Null,
+enum Author {
+    /// It is left out, and never null.
+    Person,
+    /// It is left out, or null where the type says so.
+    Job,
+    /// It is null: every member is always there.
+    Moorline,
 }
 
-/// The schema of what `T` is read from.
-fn generate<T: JsonSchema>(name: &str, absent: Absent) -> Value {
+/// The schema of what `T` is read from, or written to.
+fn generate<T: JsonSchema>(name: &str, author: Author) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings
-            .transforms
-            .push(Box::new(RecursiveTransform(plain_numbers)));
-        settings
-            .transforms
-            .push(Box::new(RecursiveTransform(plain_enums)));
-        settings
-            .transforms
-            .push(Box::new(RecursiveTransform(plain_texts)));
-        if absent == Absent::LeftOut {
+        let mut add = |transform: fn(&mut Schema)| {
             settings
                 .transforms
-                .push(Box::new(RecursiveTransform(refuse_null)));
+                .push(Box::new(RecursiveTransform(transform)));
+        };
+        add(plain_numbers);
+        add(plain_enums);
+        add(plain_texts);
+        if author == Author::Person {
+            add(refuse_null);
+        }
+        if author == Author::Moorline {
+            settings.contract = Contract::Serialize;
         }
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
@@ -80,7 +93,8 @@ fn generate<T: JsonSchema>(name: &str, absent: Absent) -> Value {
     schema.to_value()
 }
 
-/// Drops `format` from numbers: `uint32` and its like are no formats of JSON Schema.
+/// Turns the `format` of integers into a maximum: `uint32` and its like are no formats of JSON Schema, and
+/// what a type can not hold, or a double not tell apart (RFC 8785), the schema refuses.
 fn plain_numbers(schema: &mut Schema) {
     let is_number = |kind: &Value| kind == "integer" || kind == "number";
     let numeric = match schema.get("type") {
@@ -88,8 +102,16 @@ fn plain_numbers(schema: &mut Schema) {
         Some(kind) => is_number(kind),
         None => false,
     };
-    if numeric {
-        schema.remove("format");
+    if !numeric {
+        return;
+    }
+    let most = match schema.remove("format") {
+        Some(Value::String(format)) if format == "uint32" => u64::from(u32::MAX),
+        Some(Value::String(format)) if format == "uint64" => MAX_SAFE_INTEGER,
+        _ => return,
+    };
+    if schema.get("maximum").is_none() {
+        schema.insert("maximum".to_owned(), most.into());
     }
 }
 

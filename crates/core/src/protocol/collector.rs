@@ -60,8 +60,8 @@ impl ReplyCollector {
         }
     }
 
-    /// What the output came to. A last line without line feed counts. With [`ReplyRule::Required`], no
-    /// result is a bad reply.
+    /// What the output came to. A result in a last line without line feed counts; progress that comes so
+    /// late is dropped. With [`ReplyRule::Required`], no result is a bad reply.
     pub fn finish(mut self, rule: ReplyRule) -> Reply {
         self.end_line(&mut |_| {});
         if let Some(reason) = self.bad {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::ser::SerializeStruct as _;
@@ -25,6 +26,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arg(Vec<u8>);
+
+/// Reads what the published pattern accepts: unused bits at the end may be set.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    PAD.with_decode_allow_trailing_bits(true),
+);
 
 impl Arg {
     /// The bytes that the process receives.
@@ -80,7 +87,7 @@ impl Serialize for Arg {
             return serializer.serialize_str(text);
         }
         let mut object = serializer.serialize_struct("Arg", 1)?;
-        object.serialize_field("base64", &STANDARD.encode(&self.0))?;
+        object.serialize_field("base64", &BASE64.encode(&self.0))?;
         object.end()
     }
 }
@@ -100,7 +107,7 @@ impl<'de> Deserialize<'de> for Arg {
         }
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(text.into()),
-            Form::Encoded(Encoded { base64 }) => STANDARD
+            Form::Encoded(Encoded { base64 }) => BASE64
                 .decode(base64)
                 .map(Self)
                 .map_err(|error| D::Error::custom(format!("an argument is not base64: {error}"))),
@@ -122,6 +129,7 @@ impl JsonSchema for Arg {
                     "description": "The bytes, in base64 with padding (RFC 4648).",
                     "type": "string",
                     "contentEncoding": "base64",
+                    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$",
                 },
             },
             "required": ["base64"],

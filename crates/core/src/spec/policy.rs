@@ -206,13 +206,16 @@ pub enum AlertChannel {
 /// How long things are kept, in days, at least 1; without end when absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "the unit belongs into the names of the document")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit belongs into the names of the document"
+)]
 pub struct Retention {
     /// Run summaries, archived and raw files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub runs_days: Option<u32>,
-    /// Logs.
+    /// Logs of attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub logs_days: Option<u32>,
