@@ -55,8 +55,10 @@ pub(super) fn rust(
             if wanted.is_some() {
                 say!("cargo-nextest is not installed or too old: plain `cargo test` is used");
             }
-            let targets = ["--lib", "--bins", "--tests", "--examples"].map(str::to_owned);
-            let arguments = targets.into_iter().chain(arguments).collect();
+            let everything_but_docs = "--all-targets".to_owned();
+            let arguments = std::iter::once(everything_but_docs)
+                .chain(arguments)
+                .collect();
             cargo_test("cargo test", arguments)
         }
     }
@@ -110,7 +112,8 @@ fn nextest(all: &Surroundings<'_>, profile: &str, arguments: &[String]) -> Resul
     let command = all
         .workspace
         .cargo()
-        .args(["nextest", "run", "--workspace", "--all-features"]);
+        .args(["nextest", "run", "--all-features"])
+        .args(packages(arguments));
     let outcome = all
         .hand_to(command)
         .args(["--profile", profile, "--no-fail-fast"])
@@ -130,12 +133,11 @@ fn cargo_test(name: &'static str, arguments: Vec<String>) -> Runner {
     Runner {
         name: name.to_owned(),
         run: Box::new(move |all| {
-            let command = all.workspace.cargo().args([
-                "test",
-                "--workspace",
-                "--all-features",
-                "--no-fail-fast",
-            ]);
+            let command = all
+                .workspace
+                .cargo()
+                .args(["test", "--all-features", "--no-fail-fast"])
+                .args(packages(&arguments));
             let (status, output) = all
                 .hand_to(command)
                 .args(&arguments)
@@ -158,6 +160,14 @@ fn unittest(all: &Surroundings<'_>, example: &Path) -> Result<Counted> {
         .watch(Stream::Stderr)?;
     let counted = count::unittest(&output).filter(|count| *count != Count::default());
     Ok(judge(status.success(), counted, "it ran no test"))
+}
+
+/// The whole workspace, unless the caller chose packages.
+fn packages(arguments: &[String]) -> Option<&'static str> {
+    let chosen = arguments
+        .iter()
+        .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    (!chosen).then_some("--workspace")
 }
 
 /// A runner that fails without a failed test, or succeeds without a count, has told us nothing.
@@ -201,6 +211,17 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chosen_packages_replace_the_workspace() {
+        let packages = |arguments: &[&str]| {
+            packages(&arguments.iter().map(|&a| a.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(packages(&["name_of_a_test"]), Some("--workspace"));
+        assert_eq!(packages(&["--profile", "ci"]), Some("--workspace"));
+        assert_eq!(packages(&["-p", "moorline-store"]), None);
+        assert_eq!(packages(&["--package=moorline-store"]), None);
+    }
 
     /// L76: a suite can not become green by not being counted.
     #[test]
