@@ -73,13 +73,13 @@ macro_rules! runs_where {
     };
 }
 
-/// `$3` is null or a list like `,run.queued,run.ended,`: a pattern match is the one way to test
+/// `$3` is empty or a list like `,run.queued,run.ended,`: a pattern match is the one way to test
 /// membership that both engines have.
 macro_rules! events_where {
     ($condition:literal, $order:literal, $limit:literal) => {
         concat!(
             "SELECT id, at, kind, level, run_id, job_id, data FROM events ",
-            "WHERE id > $1 AND level >= $2 AND ($3 IS NULL OR $3 LIKE '%,' || kind || ',%')",
+            "WHERE id > $1 AND level >= $2 AND ($3 = '' OR $3 LIKE '%,' || kind || ',%')",
             $condition,
             " ORDER BY id ",
             $order,
@@ -97,10 +97,9 @@ statements! {
     RUN_INSERT = "INSERT INTO runs (id, job_id, source_id, status, due_at, driver, lease_until, \
         ended_at, idempotency_key, fingerprint, doc) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING";
-    /// A lease lasts until a new one is given, and ends with the attempt.
+    /// A lease lasts until another is given. It means nothing where there is no driver.
     RUN_UPDATE = "UPDATE runs SET status = $1, due_at = $2, driver = $3, \
-        lease_until = CASE WHEN $3 IS NULL THEN NULL ELSE COALESCE($4, lease_until) END, \
-        ended_at = $5, doc = $6 WHERE id = $7";
+        lease_until = COALESCE($4, lease_until), ended_at = $5, doc = $6 WHERE id = $7";
     /// As [`RUN_UPDATE`] when nothing but the document changed: no index is touched.
     RUN_UPDATE_DOC = "UPDATE runs SET doc = $1 WHERE id = $2";
     RUN_GET = "SELECT doc FROM runs WHERE id = $1";
@@ -176,3 +175,6 @@ statements! {
     HISTORY = "SELECT version, name, checksum FROM schema_history ORDER BY version";
     HISTORY_INSERT = "INSERT INTO schema_history (version, name, checksum) VALUES ($1, $2, $3)";
 }
+
+#[cfg(test)]
+mod tests;

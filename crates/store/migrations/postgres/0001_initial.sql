@@ -33,7 +33,7 @@ CREATE TABLE runs (
 
 CREATE UNIQUE INDEX runs_idempotency_key ON runs (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX runs_due ON runs (due_at, id) WHERE due_at IS NOT NULL;
-CREATE INDEX runs_live ON runs (driver, id) WHERE driver IS NOT NULL;
+CREATE INDEX runs_live ON runs (id) WHERE driver IS NOT NULL;
 CREATE INDEX runs_open ON runs (id) WHERE ended_at IS NULL;
 CREATE INDEX runs_status ON runs (status, id);
 CREATE INDEX runs_job ON runs (job_id, id);

@@ -23,7 +23,7 @@ pub(super) async fn due_runs_are_claimed_oldest_first_up_to_the_limit(
         due.push((at, store.run_submit(new).await?.run.id));
     }
     due.sort_unstable();
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     let first = store.run_claim_due(world.claim_many(2)).await?;
     let rest = store.run_claim_due(world.claim_many(2)).await?;
     equal(&(first.len(), rest.len()), &(2, 1), "claims of two, twice")?;

@@ -51,6 +51,7 @@ impl Default for Shape {
 #[derive(Debug)]
 pub struct World {
     clock: ManualClock,
+    ids: SystemIds,
     /// The driver that the helpers act for.
     pub driver: DriverId,
 }
@@ -58,7 +59,11 @@ pub struct World {
 impl Default for World {
     fn default() -> Self {
         let start = Timestamp::from_second(1_790_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
-        Self { clock: ManualClock::new(start), driver: DriverId::new(SystemIds.uuid()) }
+        Self {
+            clock: ManualClock::new(start),
+            ids: SystemIds,
+            driver: DriverId::new(SystemIds.uuid()),
+        }
     }
 }
 
@@ -80,19 +85,19 @@ impl World {
 
     /// A new id.
     pub fn attempt_id(&self) -> AttemptId {
-        AttemptId::new(SystemIds.uuid())
+        AttemptId::new(self.ids.uuid())
     }
 
     /// A new id.
     pub fn driver_id(&self) -> DriverId {
-        DriverId::new(SystemIds.uuid())
+        DriverId::new(self.ids.uuid())
     }
 
     /// A new run, due now.
     pub fn run(&self, shape: &Shape) -> Run {
         let now = self.now();
         Run {
-            id: RunId::new(SystemIds.uuid()),
+            id: RunId::new(self.ids.uuid()),
             job_id: shape.job.to_owned(),
             source_id: shape.source.map(str::to_owned),
             spec_version: 1,
@@ -186,6 +191,11 @@ impl World {
             claim_next: None,
             now: self.now(),
         }
+    }
+
+    /// A success without anything to export.
+    pub fn success() -> Verdict {
+        success(false)
     }
 
     /// A cancellation by a person.

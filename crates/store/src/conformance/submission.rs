@@ -116,7 +116,7 @@ pub(super) async fn a_run_can_be_claimed_as_it_is_submitted(
 
     let claim = Some((world.driver, world.attempt_id(), world.lease()));
     let mut later = NewRun { claim, ..world.new_run(&Shape::default()) };
-    later.run.due_at = later.run.created_at.checked_add(Duration::from_secs(60)).ok();
+    later.run.due_at = later.run.created_at.checked_add(Duration::from_mins(1)).ok();
     let later = store.run_submit(later).await?.run;
     equal(&(later.status, later.attempt), &(RunStatus::Queued, None), "a run that is not due yet")
 }

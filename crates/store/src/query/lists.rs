@@ -116,10 +116,10 @@ async fn events_of<T: Tx>(
     key: &str,
     limit: u32,
 ) -> Result<Vec<Event>, StoreError> {
-    let kinds = (!filter.kinds.is_empty()).then(|| {
-        let kinds: Vec<_> = filter.kinds.iter().map(|kind| kind.as_str()).collect();
-        format!(",{},", kinds.join(","))
-    });
+    let mut kinds = String::new();
+    for kind in &filter.kinds {
+        kinds = format!("{kinds},{},", kind.as_str());
+    }
     let level = filter.level.map_or(0, level_number);
     let mut args = vec![Val::from(filter.after), level.into(), kinds.into()];
     if !key.is_empty() {
