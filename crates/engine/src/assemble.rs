@@ -40,7 +40,7 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     let local = LocalConfig::new(config.dirs.attempts(), options.helper); let _ = path;
     let local = LocalExecutor::new(local)
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
-    let secrets = crate::secrets::sources(options.vars, config.dirs.root());
+    let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);
     Ok(Engine::builder(config, store, secrets, Arc::new(SystemClock), Arc::new(SystemIds))
         .executor("local", Arc::new(local))
         .build())

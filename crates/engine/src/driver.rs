@@ -1,7 +1,8 @@
 //! Carrying runs to their end: slots, leases, waiting for a retry, waiting for another process.
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use tracing::error;
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
+use crate::watch::Pace;
 
-/// How often another process's progress is looked at while someone waits for it.
+/// Before a run that is due and could not be claimed is looked at again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Engine {
@@ -53,13 +55,38 @@ impl Engine {
     }
 }
 
+/// Held while a run is carried here, so that this process carries it once.
+struct Carried<'a> {
+    inner: &'a Inner,
+    run: RunId,
+}
+
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        self.inner.carried().remove(&self.run);
+    }
+}
+
 impl Inner {
+    fn carried(&self) -> MutexGuard<'_, HashSet<RunId>> {
+        self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process carries the run already.
+    pub(crate) fn carries(&self, run: RunId) -> bool {
+        self.carried().contains(&run)
+    }
+
     /// Drives a run through all its attempts until it is over, or until another process has it.
     pub(crate) async fn carry(
         &self,
         mut run: Run,
         mut slot: Option<OwnedSemaphorePermit>,
-    ) -> Result<Run, ApiError> {
+    ) -> Result<(), ApiError> {
+        if !self.carried().insert(run.id) {
+            return Ok(());
+        }
+        let _carried = Carried { inner: self, run: run.id };
         loop {
             if slot.is_none() {
                 slot = Arc::clone(&self.slots).acquire_owned().await.ok();
@@ -73,24 +100,28 @@ impl Inner {
             run = self.with_leases(self.drive(run)).await?;
             drop(slot.take());
             while run.attempt.is_none() && !run.status.is_terminal() && !self.until_due(&run).await {
+                if self.closing.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 run = self.must_get(run.id).await?;
             }
             let others = run.attempt.as_ref().is_some_and(|live| live.driver != self.driver);
             if run.status.is_terminal() || others {
-                return Ok(run);
+                return Ok(());
             }
         }
     }
 
-    /// Waits until the run's next attempt is due, which answers `true`, or until something changed.
+    /// Waits until the run's next attempt is due, which answers `true`, or for at most a second: another
+    /// process may end the run meanwhile.
     async fn until_due(&self, run: &Run) -> bool {
-        let wait = run.due_at.map_or(PATIENCE, |due| {
+        let left = run.due_at.map_or(PATIENCE, |due| {
             Duration::try_from(due.duration_since(self.now())).unwrap_or(Duration::ZERO)
         });
         // Not shorter than this when it is due and can not be claimed, as under a stop.
-        let wait = if wait.is_zero() { PATIENCE } else { wait };
+        let left = if left.is_zero() { PATIENCE } else { left };
         tokio::select! {
-            () = tokio::time::sleep(wait) => true,
+            () = tokio::time::sleep(left.min(Duration::from_secs(1))) => left <= Duration::from_secs(1),
             () = self.changed.notified() => false,
         }
     }
@@ -133,6 +164,8 @@ impl Inner {
 
     /// Waits for the end of a run. Whoever drives it is left to it; when nobody does, it is driven here.
     pub(crate) async fn wait(&self, id: RunId) -> Result<RunSummary, ApiError> {
+        let mut pace = Pace::default();
+        let mut over = None;
         loop {
             // Registered before the look, so that a change in between is not missed.
             let changed = self.changed.notified();
@@ -140,15 +173,35 @@ impl Inner {
             if run.status.is_terminal() {
                 return self.ended(&run).await;
             }
-            if let Some(run) = self.adopt(run).await? {
+            if !self.carries(id)
+                && let Some(run) = self.adopt(run.clone()).await?
+            {
                 self.carry(run, None).await?;
                 continue;
             }
+            let attempt = run.attempt.as_ref().map(|live| live.id);
             tokio::select! {
-                () = tokio::time::sleep(PATIENCE) => {}
-                () = changed => {}
+                () = tokio::time::sleep(pace.next()) => {}
+                () = changed => pace = Pace::default(),
+                // The process of another's attempt is over: its end is about to be recorded.
+                () = self.process_over(&run), if !self.carries(id) && attempt != over => {
+                    over = attempt;
+                    pace = Pace::default();
+                }
             }
         }
+    }
+
+    /// Ends when the process of the run's live attempt is over; never when there is nothing to watch.
+    async fn process_over(&self, run: &Run) {
+        if let Some(live) = &run.attempt
+            && let Some(handle) = &live.handle
+            && let Ok(plan) = self.plan(run, live).await
+            && plan.executor.wait(handle).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// The summary of a run that is over, with its effects carried out.

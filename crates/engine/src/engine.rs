@@ -1,18 +1,18 @@
 //! The engine: what it is made of, and how it is built.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use moorline_core::clock::{Clock, Ids};
 use moorline_core::content_id::ContentId;
-use moorline_core::ids::{AttemptId, DriverId};
+use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::spec::JobSpec;
 use moorline_executor::Executor;
-use crate::secrets::SecretSource;
+use moorline_secrets::SourceChain;
 use moorline_store::Store;
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
@@ -63,7 +63,7 @@ pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executors: BTreeMap<String, Arc<dyn Executor>>,
-    pub(crate) secrets: Arc<dyn SecretSource + Send + Sync>,
+    pub(crate) secrets: Arc<SourceChain>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) driver: DriverId,
@@ -76,6 +76,10 @@ pub(crate) struct Inner {
     pub(crate) slots: Arc<Semaphore>,
     /// Held while effects are carried out, so that this process does each once.
     pub(crate) settling: tokio::sync::Mutex<()>,
+    /// Runs that this process carries.
+    pub(crate) carrying: Mutex<HashSet<RunId>>,
+    /// Set when the engine is drained: nothing waits for a later attempt any more.
+    pub(crate) closing: AtomicBool,
     /// When the leases were last renewed, microseconds.
     pub(crate) renewed: AtomicI64,
     /// Specs by hash; a spec never changes, so an entry is never stale.
@@ -96,7 +100,7 @@ pub struct EngineBuilder {
     config: EngineConfig,
     store: Arc<dyn Store>,
     executors: BTreeMap<String, Arc<dyn Executor>>,
-    secrets: Arc<dyn SecretSource + Send + Sync>,
+    secrets: Arc<SourceChain>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -112,7 +116,7 @@ impl Engine {
     pub fn builder(
         config: EngineConfig,
         store: Arc<dyn Store>,
-        secrets: Arc<dyn SecretSource + Send + Sync>,
+        secrets: Arc<SourceChain>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> EngineBuilder {
@@ -124,8 +128,11 @@ impl Engine {
         &self.inner.store
     }
 
-    /// Waits until everything that this engine started in the background has ended.
+    /// Waits until everything that this engine started in the background has ended: attempts that run are
+    /// seen to their end; a run whose next attempt is due later is left to whoever drives it then.
     pub async fn drain(&self) {
+        self.inner.closing.store(true, Ordering::Relaxed);
+        self.inner.changed.notify_waiters();
         self.inner.tasks.drain().await;
     }
 }
@@ -155,6 +162,8 @@ impl EngineBuilder {
                 changed: Notify::new(),
                 lock: OnceCell::new(),
                 slots,
+                carrying: Mutex::default(),
+                closing: AtomicBool::new(false),
                 settling: tokio::sync::Mutex::default(),
                 renewed: AtomicI64::new(0),
                 specs: Mutex::new(HashMap::new()),

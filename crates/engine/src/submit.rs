@@ -12,6 +12,7 @@ use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::lane::{Lane, LaneRules};
 use moorline_core::run::{Run, StepRun, Trigger};
+use moorline_core::schema::Validator;
 use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
 use moorline_store::NewRun;
 use serde_json::{Value, json};
@@ -47,15 +48,7 @@ pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
             .hint("give a directory that holds `job_spec.json`, or the path of a spec file")
     })?;
     let invalid = |violations: spec::Violations| {
-        let details: Vec<ErrorDetail> = violations
-            .iter()
-            .map(|v| ErrorDetail {
-                at: v.pointer.clone(),
-                rule: v.rule.to_string(),
-                message: v.message.clone(),
-                hint: v.hint.clone(),
-            })
-            .collect();
+        let details = details(violations.iter());
         let count = details.len();
         let plural = if count == 1 { "violation" } else { "violations" };
         ApiError::new(ErrorCode::Spec, format!("{}: {count} {plural}", file.display()))
@@ -284,7 +277,34 @@ fn merge_params(
         }
         params.insert(name.clone(), value.clone());
     }
+    check_params(spec, &params)?;
     Ok(params)
+}
+
+/// Checks parameters against the job's own schema for them.
+fn check_params(spec: &JobSpec, params: &serde_json::Map<String, Value>) -> Result<(), ApiError> {
+    let Some(document) = &spec.params_schema else { return Ok(()) };
+    let validator = Validator::compile(Value::Object(document.clone())).map_err(|error| {
+        ApiError::new(ErrorCode::Spec, format!("`params_schema` is not a JSON Schema: {error}"))
+    })?;
+    let violations = validator.check(&Value::Object(params.clone()));
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the parameters of {} do not satisfy its `params_schema`", spec.job_id);
+    Err(ApiError::new(ErrorCode::Inputs, message).with_details(details(&violations)))
+}
+
+fn details<'v>(violations: impl IntoIterator<Item = &'v spec::Violation>) -> Vec<ErrorDetail> {
+    violations
+        .into_iter()
+        .map(|v| ErrorDetail {
+            at: v.pointer.clone(),
+            rule: v.rule.clone(),
+            message: v.message.clone(),
+            hint: v.hint.clone(),
+        })
+        .collect()
 }
 
 struct ResolvedInput {
