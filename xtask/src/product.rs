@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::workspace::Workspace;
 
@@ -47,6 +47,12 @@ fn run(
     arguments: impl IntoIterator<Item: AsRef<OsStr>>,
 ) -> Result {
     let program = workspace.target().join(profile).join("xtask");
+    if !program.is_file() {
+        return Err(Error::Refused(format!(
+            "{} is not built; run this without --no-build",
+            program.display()
+        )));
+    }
     // In the directory of this process, since an argument may be a relative path.
     Shell::new(program, Path::new("."))
         .args(arguments)

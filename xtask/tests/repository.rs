@@ -123,6 +123,36 @@ fn tree() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
+/// The links of a Markdown text to places in the repository, without their fragments.
+fn local_links(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines()
+        .filter(move |line| {
+            let fence = line.trim_start().starts_with("```");
+            in_code ^= fence;
+            !in_code && !fence
+        })
+        .flat_map(|line| line.split("](").skip(1))
+        .filter_map(|rest| rest.split([')', ' ', '#']).next())
+        .filter(|link| !link.is_empty() && !link.contains(':'))
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in files(&[".md"]) {
+        let here = root().join(&path);
+        for link in local_links(&text) {
+            if !here.parent().unwrap().join(link).exists() {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert_eq!(broken, [""; 0], "mend these links");
+    let text = "[a](docs/x.md#part), [b](https://x.y/z)\n```\n[c](code)\n```\n[d](#here) [e](../f)";
+    assert_eq!(local_links(text).collect::<Vec<_>>(), ["docs/x.md", "../f"]);
+}
+
 #[test]
 fn no_file_is_several_files() {
     let long: Vec<String> = files(&[".rs", ".py", ".sh", ".sql"])
