@@ -95,7 +95,7 @@ fn every_member_is_held_to_its_type() {
         (
             "amount",
             "",
-            "/amount is required; The amount, debits negative",
+            "/amount is required; the amount, debits negative",
         ),
         ("currency", "\"EUR\"", ""),
         (
@@ -156,7 +156,7 @@ fn every_member_is_held_to_its_type() {
         (
             "transaction_id",
             "",
-            "/transaction_id is required; The source's id of it; unique within source and account",
+            "/transaction_id is required; the source's id of it; unique within source and account",
         ),
         ("raw", "{}", ""),
         ("raw", "[]", "/raw must be an object"),

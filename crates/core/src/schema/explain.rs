@@ -170,7 +170,18 @@ fn description(object: Option<&Value>, name: &str) -> Option<String> {
 fn first_sentence(schema: &Value) -> Option<String> {
     let text = schema.get("description")?.as_str()?;
     let first = text.split_once(". ").map_or(text, |(first, _)| first);
-    Some(first.trim_end_matches('.').to_owned())
+    Some(uncapitalised(first.trim_end_matches('.')))
+}
+
+/// A sentence as it goes on after a semicolon; an acronym keeps its capitals.
+fn uncapitalised(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    match (rest.next(), rest.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(rest).collect()
+        }
+        _ => sentence.to_owned(),
+    }
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -25,7 +25,7 @@
 //! assert_eq!(
 //!     refused.unwrap_err().to_string(),
 //!     "/steps/0/argv: must have at least one entry (schema)\n\
-//!      /steps/0/name: must match `^[a-z][a-z0-9_-]{0,63}$` (schema); A lower-case letter, then at most \
+//!      /steps/0/name: must match `^[a-z][a-z0-9_-]{0,63}$` (schema); a lower-case letter, then at most \
 //!      63 letters, digits, `_`, `-`"
 //! );
 //! # Ok::<(), moorline_core::spec::Violations>(())
@@ -56,7 +56,7 @@ pub use arg::Arg;
 pub use document::{InputDecl, JobSpec, JobType, SecretDecl};
 pub use effective::{DEFAULT_TIMEOUT, EffectiveStep};
 pub use egress::{Egress, HostRule, HostRuleError};
-pub use load::{from_value, load};
+pub use load::{from_value, load, warm_up};
 pub use mode::{CiSafety, Mode, UnknownMode, is_ci, resolve_mode};
 pub use policy::{
     Alert, AlertChannel, Approval, Dedupe, DedupeStrategy, FailurePolicy, Incremental,
