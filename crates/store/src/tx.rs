@@ -132,6 +132,13 @@ pub(crate) fn ceil_microsecond(at: Timestamp) -> i64 {
     if at.as_nanosecond() > i128::from(micros) * 1000 { micros + 1 } else { micros }
 }
 
+/// The inverse of [`Timestamp::as_microsecond`], also in the last second that there is, which
+/// jiff's own inverse refuses: `Timestamp::MAX` is how "never" is written.
+fn from_microsecond(micros: i64) -> Result<Timestamp, jiff::Error> {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    Timestamp::new(micros.div_euclid(1_000_000), nanos)
+}
+
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cell {
@@ -186,9 +193,7 @@ impl Row {
 
     pub(crate) fn time_opt(&mut self, what: &str) -> Result<Option<Timestamp>, StoreError> {
         self.int_opt(what)?
-            .map(|micros| {
-                Timestamp::from_microsecond(micros).map_err(|error| StoreError::corrupt(what, error))
-            })
+            .map(|micros| from_microsecond(micros).map_err(|error| StoreError::corrupt(what, error)))
             .transpose()
     }
 
@@ -270,6 +275,18 @@ mod tests {
         let error = row(&[]).text("actor").unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "expected text, found no column");
         assert!(row(&[Cell::Int(-1)]).unsigned::<u64>("id").is_err());
+    }
+
+    #[test]
+    fn every_time_is_read_back_to_the_microsecond() {
+        for text in ["2026-11-21T11:04:00.123456Z", "1969-12-31T23:59:59.999999Z"] {
+            let at: Timestamp = text.parse().unwrap();
+            assert_eq!(from_microsecond(at.as_microsecond()).unwrap(), at);
+        }
+        let last = from_microsecond(Timestamp::MAX.as_microsecond()).unwrap();
+        assert_eq!(last.as_microsecond(), Timestamp::MAX.as_microsecond());
+        let first = from_microsecond(Timestamp::MIN.as_microsecond()).unwrap();
+        assert_eq!(first, Timestamp::MIN);
     }
 
     #[test]

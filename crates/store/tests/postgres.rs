@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use moorline_store::conformance::{CASES, Databases};
 use moorline_store::{PostgresStore, Store, StoreError};
-use moorline_testkit::postgres;
+use moorline_testkit::coverage::{self, Backend};
 
 /// One database, for one case.
 struct Database(String);
@@ -20,21 +20,24 @@ impl Databases for Database {
 }
 
 async fn holds(name: &str) {
-    let database = postgres::create_database().unwrap();
+    let database = moorline_testkit::postgres::create_database().unwrap();
     let case = CASES.iter().find(|case| case.name == name).unwrap();
     if let Err(failure) = case.run(Arc::new(Database(database.url().to_owned()))).await {
         panic!("{failure}");
     }
+    coverage::record(Backend::Postgres).unwrap();
 }
 
 macro_rules! one_test_each {
     ($($module:ident :: $case:ident),* $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                holds(stringify!($case)).await;
-            }
-        )*
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::holds(stringify!($case)).await;
+                }
+            )*
+        }
     };
 }
 moorline_store::for_each_store_case!(one_test_each);

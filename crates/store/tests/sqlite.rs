@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use moorline_store::conformance::{CASES, Databases};
 use moorline_store::{SqliteStore, Store, StoreError};
+use moorline_testkit::coverage::{self, Backend};
 
 struct Files(PathBuf);
 
@@ -23,16 +24,19 @@ async fn holds(name: &str) {
     if let Err(failure) = case.run(Arc::new(Files(directory.path().to_owned()))).await {
         panic!("{failure}");
     }
+    coverage::record(Backend::Sqlite).unwrap();
 }
 
 macro_rules! one_test_each {
     ($($module:ident :: $case:ident),* $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                holds(stringify!($case)).await;
-            }
-        )*
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::holds(stringify!($case)).await;
+                }
+            )*
+        }
     };
 }
 moorline_store::for_each_store_case!(one_test_each);

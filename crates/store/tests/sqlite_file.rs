@@ -1,0 +1,151 @@
+//! The SQLite file: how it is opened, and what is refused.
+#![cfg(feature = "sqlite")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
+
+use moorline_store::conformance::{Shape, World};
+use moorline_store::{SqliteStore, Store as _, StoreError};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    (directory, path)
+}
+
+/// Changes the file behind the store's back.
+fn edit(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+fn refusal(path: &Path) -> String {
+    SqliteStore::open(path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_store_that_is_newer_than_the_program_is_refused() {
+    let (_directory, path) = place();
+    drop(SqliteStore::open(&path).unwrap());
+    edit(&path, "INSERT INTO schema_history (version, name, checksum) VALUES (99, 'later', 'x')");
+    assert_eq!(
+        refusal(&path),
+        "the store has schema 99 (later), newer than this program's 1: use a newer moorline"
+    );
+}
+
+#[test]
+fn a_store_with_another_history_is_refused() {
+    let (_directory, path) = place();
+    drop(SqliteStore::open(&path).unwrap());
+    edit(&path, "UPDATE schema_history SET checksum = 'edited' WHERE version = 1");
+    assert_eq!(
+        refusal(&path),
+        "the store's schema 1 (initial) is not the one of this program: its checksum differs; \
+         use the program that created the store"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let (_directory, path) = place();
+    std::fs::write(&path, "this is a diary, and not a database\n".repeat(100)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(
+        refusal(&path),
+        format!(
+            "opening the store {}: the file is not a store; move it away or name another one",
+            path.display()
+        )
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let (directory, _) = place();
+    let path = directory.path().join("absent/store.db");
+    assert_eq!(refusal(&path), format!("opening the store {}", path.display()));
+    assert!(!directory.path().join("absent").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_a_new_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let modes: Vec<u32> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o777)
+        .collect();
+    // The file, its log and the log's index.
+    assert_eq!(modes, [0o600; 3]);
+    drop(store);
+}
+
+#[test]
+fn processes_may_open_a_new_store_at_the_same_time() {
+    for _ in 0..5 {
+        let (_directory, path) = place();
+        let start = Barrier::new(8);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    drop(SqliteStore::open(&path).unwrap());
+                });
+            }
+        });
+        let history: i64 = Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT COUNT(*) FROM schema_history", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(history, 1);
+    }
+}
+
+/// A closed store is one file: nothing of it stays in a log beside it.
+#[tokio::test]
+async fn closing_leaves_one_file() {
+    let (directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let world = World::default();
+    let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+    assert_eq!(store.run_get(run.id).await.unwrap(), Some(run));
+    drop(store);
+    let left: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["store.db"]);
+}
+
+/// A caller that gives up does not take back what it handed over.
+#[tokio::test]
+async fn what_was_handed_over_is_done_though_nobody_waits() {
+    let (_directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let world = World::default();
+    let new = world.new_run(&Shape::default());
+    let id = new.run.id;
+    let mut submission = store.run_submit(new);
+    assert!(futures::poll!(&mut submission).is_pending());
+    drop(submission);
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(store.run_get(id).await.unwrap().is_some());
+}
+
+/// What is stored and can not be understood is told, with what it is.
+#[tokio::test]
+async fn a_damaged_value_is_named() {
+    let (_directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let world = World::default();
+    let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+    edit(&path, "UPDATE runs SET doc = '{}'");
+    let error = store.run_get(run.id).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "stored run can not be read");
+}
