@@ -74,3 +74,37 @@ fn a_production_lane_demands_more() {
     let v1 = spec::load(V1.as_bytes()).unwrap();
     assert!(spec::validate_for_lane(&v1, &LaneRules::PROD).is_err());
 }
+
+/// L05: one digest rule; what only looks pinned is not.
+#[test]
+fn an_image_is_pinned_by_a_whole_lower_case_digest_or_not_at_all() {
+    let hex = "0123456789abcdef".repeat(4);
+    let rules = |digest: &str| -> Vec<String> {
+        let mut document = task();
+        set(
+            &mut document,
+            "/steps/0/image",
+            json!(format!("ghcr.io/acme/amex{digest}")),
+        );
+        let found = load(&document)
+            .and_then(|spec| spec::validate_for_lane(&spec, &LaneRules::PROD))
+            .err();
+        found.map_or_else(Vec::new, |found| {
+            found.iter().map(|v| v.rule.clone()).collect()
+        })
+    };
+    assert_eq!(rules(&format!("@sha256:{hex}")), [""; 0]);
+    assert_eq!(rules(&format!(":1.4@sha256:{hex}")), [""; 0]);
+    let upper = hex.to_uppercase();
+    for digest in [
+        "",
+        ":latest",
+        "@sha256:0123456789",
+        "@sha256:pending",
+        "@sha256:",
+    ] {
+        assert_eq!(rules(digest), ["D-SPEC-3k"], "{digest}");
+    }
+    assert_eq!(rules(&format!("@sha256:{upper}")), ["D-SPEC-3k"]);
+    assert_eq!(rules(&format!("@md5:{hex}")), ["D-SPEC-3k"]);
+}

@@ -43,6 +43,17 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// A document that was cut off anywhere is refused as text, with its place.
+#[test]
+fn a_document_cut_anywhere_is_refused() {
+    let text = task().to_string();
+    for end in 0..text.len() {
+        let violations = spec::load(&text.as_bytes()[..end]).unwrap_err();
+        let rules: Vec<&str> = violations.iter().map(|v| v.rule.as_str()).collect();
+        assert_eq!(rules, ["json"], "{end}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
