@@ -22,7 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             id: "floor.spawn",
             what: "start /bin/true by posix_spawn, wait for it",
-            unit: Unit::Milliseconds,
+            unit: Unit::MILLISECONDS,
             floor: None,
             goal: None,
             scope: "one process",
@@ -32,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             id: "floor.spawn.2",
             what: "the same from 2 threads",
-            unit: Unit::PerSecond,
+            unit: Unit::PER_SECOND,
             floor: None,
             goal: None,
             scope: "one process",
@@ -42,7 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             id: "floor.kill",
             what: "SIGKILL to a sleeping child, until it is reaped",
-            unit: Unit::Milliseconds,
+            unit: Unit::MILLISECONDS,
             floor: None,
             goal: None,
             scope: "one process",
@@ -52,7 +52,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             id: "floor.append",
             what: "append 4 KiB and fdatasync",
-            unit: Unit::Milliseconds,
+            unit: Unit::MILLISECONDS,
             floor: None,
             goal: None,
             scope: "one process",
@@ -62,7 +62,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             id: "floor.commit",
             what: "commit one row to SQLite, WAL, synchronous=FULL",
-            unit: Unit::Milliseconds,
+            unit: Unit::MILLISECONDS,
             floor: Some("floor.append"),
             goal: None,
             scope: "one process",

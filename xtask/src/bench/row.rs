@@ -8,28 +8,33 @@ use super::stats;
 use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
-/// What a figure counts, and with it which direction is better.
+/// What a figure counts, and which direction is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// Time of one operation, in milliseconds; less is better.
-    Milliseconds,
-    /// Operations a second; more is better.
-    PerSecond,
+pub(super) struct Unit {
+    /// As it stands in the table.
+    pub(super) name: &'static str,
+    pub(super) less_is_better: bool,
 }
 
 impl Unit {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Milliseconds => "ms",
-            Self::PerSecond => "/s",
-        }
-    }
+    /// The time of one operation.
+    pub(super) const MILLISECONDS: Self = Self {
+        name: "ms",
+        less_is_better: true,
+    };
+
+    /// Operations in a second.
+    pub(super) const PER_SECOND: Self = Self {
+        name: "/s",
+        less_is_better: false,
+    };
 
     /// Whether `value` is as good as `goal` or better.
     pub(super) fn reaches(self, value: f64, goal: f64) -> bool {
-        match self {
-            Self::Milliseconds => value <= goal,
-            Self::PerSecond => value >= goal,
+        if self.less_is_better {
+            value <= goal
+        } else {
+            value >= goal
         }
     }
 }
@@ -208,7 +213,7 @@ mod tests {
         Row {
             id,
             what: id,
-            unit: Unit::Milliseconds,
+            unit: Unit::MILLISECONDS,
             floor,
             goal,
             scope: "one process",
@@ -260,7 +265,7 @@ mod tests {
         assert_eq!(reaches(3.0, 8.0), Some(true));
         assert_eq!(reaches(3.1, 8.0), Some(false));
         assert_eq!(reaches(3.0, 8.1), Some(false));
-        assert!(Unit::PerSecond.reaches(900.0, 800.0));
-        assert!(!Unit::PerSecond.reaches(700.0, 800.0));
+        assert!(Unit::PER_SECOND.reaches(900.0, 800.0));
+        assert!(!Unit::PER_SECOND.reaches(700.0, 800.0));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::facts::Machine;
-use super::row::{Goal, Measured, Unit};
+use super::row::{Goal, Measured};
 
 /// All that was measured.
 pub(super) struct Report<'a> {
@@ -34,9 +34,10 @@ impl<'a> Report<'a> {
             .iter()
             .find(|other| Some(other.row.id) == measured.row.floor)?;
         let (value, floor) = (measured.figure().median, floor.figure().median);
-        Some(match measured.row.unit {
-            Unit::Milliseconds => value / floor,
-            Unit::PerSecond => floor / value,
+        Some(if measured.row.unit.less_is_better {
+            value / floor
+        } else {
+            floor / value
         })
     }
 
@@ -64,7 +65,7 @@ impl<'a> Report<'a> {
         json!({
             "id": row.id,
             "what": row.what,
-            "unit": row.unit.name(),
+            "unit": row.unit.name,
             "median": figure.median,
             "p99": figure.p99,
             "samples": figure.samples,
@@ -92,7 +93,7 @@ impl<'a> Report<'a> {
             format!("{} ({})", row.what, row.scope),
             number(figure.median),
             figure.p99.map_or(String::new(), number),
-            row.unit.name().to_owned(),
+            row.unit.name.to_owned(),
             self.ratio(measured)
                 .map_or(String::new(), |ratio| format!("{ratio:.1}")),
             goal,
@@ -157,7 +158,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{Figure, Row};
+    use super::super::row::{Figure, Row, Unit};
     use super::*;
 
     fn measured(
@@ -201,8 +202,8 @@ mod tests {
             file_system: "ext4".into(),
         };
         let rows = [
-            measured("floor.commit", Unit::Milliseconds, None, 0.125),
-            measured("commit", Unit::Milliseconds, Some("floor.commit"), 2.5),
+            measured("floor.commit", Unit::MILLISECONDS, None, 0.125),
+            measured("commit", Unit::MILLISECONDS, Some("floor.commit"), 2.5),
         ];
         let report = Report::new(&machine, 3, &rows);
         let expected =
@@ -225,8 +226,8 @@ commit: bound by the disk
     fn a_rate_is_worse_than_its_floor_by_being_smaller() {
         let machine = Machine::look(std::path::Path::new("/"));
         let rows = [
-            measured("floor", Unit::PerSecond, None, 2000.0),
-            measured("rate", Unit::PerSecond, Some("floor"), 500.0),
+            measured("floor", Unit::PER_SECOND, None, 2000.0),
+            measured("rate", Unit::PER_SECOND, Some("floor"), 500.0),
         ];
         assert_eq!(Report::new(&machine, 1, &rows).ratio(&rows[1]), Some(4.0));
     }
