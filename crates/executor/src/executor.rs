@@ -23,12 +23,16 @@ use serde::{Deserialize, Serialize};
 /// * **A [`Handle`] is plain data.** Any process with the same configuration can use it after the one
 ///   that launched has died.
 /// * **`observe` never blocks** on the attempt, and after the end it answers the same outcome for as long
-///   as the attempt is kept.
+///   as the attempt is kept. Of another executor's or a forgotten attempt it says
+///   [`ExecutorError::NotFound`].
+/// * **When an attempt is over, nothing of its process tree is left**, also when it ended by itself or by
+///   its timeout.
 /// * **`wait` returns when the attempt is over**, with the outcome that `observe` gives from then on.
 ///   Dropping its future changes nothing.
 /// * **`cancel` ends the whole process tree**: politely, then after `grace` by force, whatever the job
 ///   does. It returns when the request is durable, not when the tree is gone (`wait` tells that). It is
-///   `Ok` for an attempt that is over. A job that ends by itself first keeps its own exit.
+///   `Ok` for an attempt that is over. A job that ends by itself first keeps its own exit. A repeated
+///   request can shorten the grace of an earlier one and never lengthens it.
 /// * **`find_owned` is complete or an error**, never a short list: it has every attempt of that owner
 ///   that was launched and not [`forget`](Self::forget)-ten.
 /// * **Logs are capped and drained**: a job that writes without end neither blocks nor fills the disk.
@@ -43,7 +47,8 @@ pub trait Executor: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`ExecutorError`]; see the contract for what that says about the attempt.
-    async fn launch(&self, attempt: &Attempt, secrets: &SecretEnv) -> Result<Handle, ExecutorError>;
+    async fn launch(&self, attempt: &Attempt, secrets: &SecretEnv)
+    -> Result<Handle, ExecutorError>;
 
     /// What is known of the attempt now.
     ///
@@ -83,7 +88,8 @@ pub trait Executor: Send + Sync + Debug {
     /// When they can not be read, or the attempt is not over.
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError>;
 
-    /// Drops what is kept of an attempt that is over: outputs, logs, record.
+    /// Drops what is kept of an attempt that is over: outputs, logs, record. `Ok` when that was done
+    /// before.
     ///
     /// # Errors
     /// When it is not over, or can not be removed.
@@ -199,6 +205,9 @@ pub enum ExecutorError {
 impl ExecutorError {
     /// Wraps an I/O error with what was being done.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io { what: what.into(), source }
+        Self::Io {
+            what: what.into(),
+            source,
+        }
     }
 }

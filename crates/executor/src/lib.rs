@@ -1,5 +1,7 @@
 //! Where attempts run: the [`Executor`] seam and its back ends.
 
+pub mod conformance;
+pub mod decorators;
 pub mod egress;
 pub mod executor;
 pub mod local;
