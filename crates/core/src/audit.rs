@@ -157,3 +157,61 @@ impl ChainVerifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chain(length: u64) -> Vec<AuditRecord> {
+        let mut records: Vec<AuditRecord> = Vec::new();
+        for id in 1..=length {
+            let new = NewAudit {
+                actor: "human:ada".to_owned(),
+                operation: "run.submit".to_owned(),
+                subject: format!("run/{id}"),
+                reason: None,
+                data: json!({"n": id}),
+                at: Timestamp::from_second(1_800_000_000).unwrap(),
+            };
+            let prev = records.last().map_or(GENESIS, |record| record.hash.as_str()).to_owned();
+            records.push(AuditRecord::chain(new, id, &prev));
+        }
+        records
+    }
+
+    fn verify(records: &[AuditRecord], head: &AuditRecord) -> Result<u64, ChainBreak> {
+        let mut verifier = ChainVerifier::default();
+        for record in records {
+            verifier.push(record)?;
+        }
+        verifier.finish(head.id, &head.hash)
+    }
+
+    /// L55: changing, removing and swapping are found, and where.
+    #[test]
+    fn any_tampering_with_the_chain_is_found() {
+        let records = chain(5);
+        let head = records[4].clone();
+        assert_eq!(verify(&records, &head), Ok(5));
+
+        let mut changed = records.clone();
+        changed[2].actor = "human:mallory".to_owned();
+        assert_eq!(verify(&changed, &head), Err(ChainBreak::Changed { id: 3 }));
+
+        let mut rehashed = changed.clone();
+        rehashed[2].hash = rehashed[2].compute_hash();
+        assert_eq!(verify(&rehashed, &head), Err(ChainBreak::Gap { id: 4 }));
+
+        let mut removed = records.clone();
+        removed.remove(1);
+        assert_eq!(verify(&removed, &head), Err(ChainBreak::Gap { id: 3 }));
+
+        let mut swapped = records.clone();
+        swapped.swap(1, 2);
+        assert_eq!(verify(&swapped, &head), Err(ChainBreak::Gap { id: 3 }));
+
+        assert_eq!(verify(&records[..4], &head), Err(ChainBreak::Head { found: 4, head: 5 }));
+    }
+}

@@ -1,23 +1,64 @@
-//! core
-pub mod error_code;
+//! The domain of Moorline: types, grammar, validation and state machines, without any I/O.
+//!
+//! Everything here is a value or a pure function of its arguments: no environment, no clock, no runtime.
+//! Rule ids such as `D-REF-3` are those of the domain; error messages cite them.
+//!
+//! # Map
+//!
+//! | to | use |
+//! |---|---|
+//! | name things | [`processor_ref`], [`app_name`], [`lane`], [`ids`], [`image`], [`paths`] |
+//! | describe a job | [`spec`], its published [`schema`]s, the records it writes: [`tx`], [`money`] |
+//! | say what runs and how it ended | [`attempt`], [`protocol`] |
+//! | move a run from queued to its end | [`run`]: one function, [`run::apply`] |
+//! | classify what went wrong | [`error_code`]: one table of codes, one failure matrix |
+//! | tell of it | [`summary`], [`event`], [`audit`] |
+//! | stop it | [`stop`] |
+//! | identify content | [`canonical`] (RFC 8785), [`content_id`] (BLAKE3) |
+//! | inject time and ids | [`clock`] |
+//!
+//! # Example
+//!
+//! A job is loaded with every rule checked, an outcome is judged, and the failure matrix says what follows:
+//!
+//! ```
+//! use moorline_core::error_code::{FailureClass, RunStatus, SourceState};
+//! use moorline_core::spec;
+//!
+//! let job = spec::load(br#"{"job_id": "hello", "steps": [{"name": "greet", "argv": ["/bin/true"]}]}"#)?;
+//! assert!(job.is_self_contained());
+//!
+//! // A process that exits with 77 says that access was refused (sysexits).
+//! let class = FailureClass::from_exit_code(77).unwrap_or(FailureClass::Runtime);
+//! assert_eq!(class, FailureClass::Auth);
+//! assert_eq!(class.rule().run, RunStatus::NeedsReauth);
+//! assert_eq!(SourceState::Active.apply(class.rule().source), SourceState::NeedsReauth);
+//!
+//! // What is wrong with a document is said all at once, each with its place and rule.
+//! let wrong = spec::load(br#"{"job_id": "", "stepz": [], "steps": []}"#).unwrap_err();
+//! assert!(wrong.len() >= 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 pub mod app_name;
-pub mod lane;
-pub mod processor_ref;
-mod text;
-pub mod clock;
-pub mod canonical;
-pub mod content_id;
-pub mod paths;
 pub mod attempt;
 pub mod audit;
+pub mod canonical;
+pub mod clock;
+pub mod content_id;
+pub mod error_code;
 pub mod event;
 pub mod ids;
+pub mod image;
+pub mod lane;
+pub mod money;
+pub mod paths;
+pub mod processor_ref;
+pub mod protocol;
 pub mod run;
+pub mod schema;
+pub mod spec;
 pub mod stop;
 pub mod summary;
-pub mod image;
-pub mod money;
-pub mod spec;
-pub mod schema;
+mod text;
 pub mod tx;
-pub mod protocol;

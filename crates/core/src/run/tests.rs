@@ -307,7 +307,7 @@ proptest! {
                 Move::Claim => Command::Claim { attempt_id: attempt(next), driver: driver(1) },
                 Move::Launched { stale } => Command::Launched { token: token(stale), handle },
                 Move::TakeOver => Command::TakeOver {
-                    attempt_id: run.attempt.as_ref().map_or(attempt(0), |live| live.id),
+                    attempt_id: run.attempt.as_ref().map_or_else(|| attempt(0), |live| live.id),
                     driver: driver(next),
                 },
                 Move::Succeed { stale } => finish(token(stale), success()),
