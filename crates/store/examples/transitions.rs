@@ -46,8 +46,6 @@ async fn main() -> Result<()> {
         let database = moorline_testkit::postgres::create_database()?;
         let store = PostgresStore::connect(database.url()).await?;
         speed("postgres", &store).await?;
-        let durability = store.health().await?.durability;
-        eprintln!("postgres: {durability}");
     }
     Ok(())
 }
@@ -62,7 +60,10 @@ fn print(name: &str, value: f64, unit: &str) {
     println!("{name} {value:.3} {unit}");
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are small"
+)]
 fn per_second(count: usize, span: Duration) -> f64 {
     count as f64 / span.as_secs_f64()
 }
@@ -80,18 +81,30 @@ fn floor(path: &Path) -> Result<()> {
     let begun = start();
     let mut commits = 0;
     while begun.elapsed() < SPAN {
-        connection.prepare_cached("INSERT INTO t VALUES ('one row')")?.execute([])?;
+        connection
+            .prepare_cached("INSERT INTO t VALUES ('one row')")?
+            .execute([])?;
         commits += 1;
     }
-    print("sqlite_floor_single_row_commits", per_second(commits, begun.elapsed()), "1/s");
+    print(
+        "sqlite_floor_single_row_commits",
+        per_second(commits, begun.elapsed()),
+        "1/s",
+    );
     Ok(())
 }
 
 /// A run with a live attempt.
 async fn started(store: &dyn Store, world: &World) -> Result<Run> {
-    let run = store.run_submit(world.new_run(&Shape::default())).await?.run;
+    let run = store
+        .run_submit(world.new_run(&Shape::default()))
+        .await?
+        .run;
     let claimed = store.run_claim_due(world.claim_of(run.id)).await?;
-    claimed.into_iter().next().ok_or_else(|| "a due run was not claimed".into())
+    claimed
+        .into_iter()
+        .next()
+        .ok_or_else(|| "a due run was not claimed".into())
 }
 
 async fn speed(engine: &str, store: &dyn Store) -> Result<()> {
@@ -102,18 +115,32 @@ async fn speed(engine: &str, store: &dyn Store) -> Result<()> {
         let runs: Vec<Run> = try_join_all(starts).await?;
 
         let begun = start();
-        let takers = runs.iter().map(|run| take_over_again_and_again(store, &world, run, begun));
+        let takers = runs
+            .iter()
+            .map(|run| take_over_again_and_again(store, &world, run, begun));
         let mut each: Vec<Duration> = try_join_all(takers).await?.into_iter().flatten().collect();
-        print(&name("noop_transitions"), per_second(each.len(), begun.elapsed()), "1/s");
+        print(
+            &name("noop_transitions"),
+            per_second(each.len(), begun.elapsed()),
+            "1/s",
+        );
         each.sort_unstable();
-        let at = |share: usize| each.get(each.len() * share / 100).copied().unwrap_or_default();
+        let at = |share: usize| {
+            each.get(each.len() * share / 100)
+                .copied()
+                .unwrap_or_default()
+        };
         print(&name("noop_transition_p50"), millis(at(50)), "ms");
         print(&name("noop_transition_p99"), millis(at(99)), "ms");
 
         let begun = start();
         let lives = (0..in_flight).map(|_| live_again_and_again(store, &world, begun));
         let lives: usize = try_join_all(lives).await?.into_iter().sum();
-        print(&name("run_lives"), per_second(lives, begun.elapsed()), "1/s");
+        print(
+            &name("run_lives"),
+            per_second(lives, begun.elapsed()),
+            "1/s",
+        );
     }
     Ok(())
 }
@@ -125,11 +152,15 @@ async fn take_over_again_and_again(
     begun: Instant,
 ) -> std::result::Result<Vec<Duration>, StoreError> {
     let mut each = Vec::new();
-    let Some(attempt) = &run.attempt else { return Ok(each) };
+    let Some(attempt) = &run.attempt else {
+        return Ok(each);
+    };
     while begun.elapsed() < SPAN {
         let one = start();
         let (lease, now) = (world.lease(), world.now());
-        store.attempt_take_over(run.id, attempt.id, world.driver, lease, now).await?;
+        store
+            .attempt_take_over(run.id, attempt.id, world.driver, lease, now)
+            .await?;
         each.push(one.elapsed());
     }
     Ok(each)
@@ -140,7 +171,9 @@ async fn live_again_and_again(store: &dyn Store, world: &World, begun: Instant) 
     let mut lives = 0;
     while begun.elapsed() < SPAN {
         let run = started(store, world).await?;
-        store.attempt_finish(world.finish(&run, World::success())).await?;
+        store
+            .attempt_finish(world.finish(&run, World::success()))
+            .await?;
         lives += 1;
     }
     Ok(lives)
@@ -156,7 +189,9 @@ async fn growth(directory: &Path) -> Result<()> {
         while runs < size {
             let batch = (0..64).map(|_| async {
                 let run = started(&store, &world).await?;
-                store.attempt_finish(world.finish(&run, World::success())).await?;
+                store
+                    .attempt_finish(world.finish(&run, World::success()))
+                    .await?;
                 Ok::<_, Box<dyn Error>>(())
             });
             runs += try_join_all(batch).await?.len();
@@ -177,7 +212,11 @@ async fn measure(path: &Path, world: &World, size: usize) -> Result<()> {
         store.next_due(None).await?;
         opened.push(begun.elapsed());
     }
-    print(&format!("sqlite_open_to_ready_{size}_runs"), millis(median(opened)), "ms");
+    print(
+        &format!("sqlite_open_to_ready_{size}_runs"),
+        millis(median(opened)),
+        "ms",
+    );
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path)?);
     let mut spans = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..50 {
@@ -186,20 +225,41 @@ async fn measure(path: &Path, world: &World, size: usize) -> Result<()> {
         store.runs_list(RunFilter::default()).await?;
         list.push(begun.elapsed());
         let begun = start();
-        store.events_list(EventFilter { newest: true, ..EventFilter::default() }).await?;
+        store
+            .events_list(EventFilter {
+                newest: true,
+                ..EventFilter::default()
+            })
+            .await?;
         events.push(begun.elapsed());
         let begun = start();
-        let run = store.run_submit(world.new_run(&Shape::default())).await?.run;
+        let run = store
+            .run_submit(world.new_run(&Shape::default()))
+            .await?
+            .run;
         write.push(begun.elapsed());
         let begun = start();
-        let claimed = store.run_claim_due(ClaimDue { ..world.claim_many(1) }).await?;
+        let claimed = store
+            .run_claim_due(ClaimDue {
+                ..world.claim_many(1)
+            })
+            .await?;
         claim.push(begun.elapsed());
         for run in claimed.iter().filter(|claimed| claimed.id == run.id) {
-            store.attempt_finish(world.finish(run, World::success())).await?;
+            store
+                .attempt_finish(world.finish(run, World::success()))
+                .await?;
         }
     }
-    for (name, spans) in ["list_50_runs", "list_100_events", "claim", "submit"].iter().zip(spans) {
-        print(&format!("sqlite_{name}_{size}_runs"), millis(median(spans)), "ms");
+    for (name, spans) in ["list_50_runs", "list_100_events", "claim", "submit"]
+        .iter()
+        .zip(spans)
+    {
+        print(
+            &format!("sqlite_{name}_{size}_runs"),
+            millis(median(spans)),
+            "ms",
+        );
     }
     Ok(())
 }

@@ -48,9 +48,13 @@ pub enum StoreError {
     },
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl StoreError {
     pub(crate) fn corrupt(what: &str, source: impl Error + Send + Sync + 'static) -> Self {
-        Self::Corrupt { what: what.to_owned(), source: Some(Box::new(source)) }
+        Self::Corrupt {
+            what: what.to_owned(),
+            source: Some(Box::new(source)),
+        }
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
@@ -61,6 +65,9 @@ impl StoreError {
         what: impl Into<String>,
         source: impl Error + Send + Sync + 'static,
     ) -> Self {
-        Self::Unavailable { what: what.into(), source: Some(Box::new(source)) }
+        Self::Unavailable {
+            what: what.into(),
+            source: Some(Box::new(source)),
+        }
     }
 }

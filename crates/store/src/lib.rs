@@ -23,28 +23,17 @@
 
 pub mod conformance;
 
-mod backend;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod database;
 mod error;
-mod intent;
-#[cfg(feature = "postgres")]
-mod postgres;
-mod query;
-mod schema;
-mod sql;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 mod store;
-mod transition;
-mod tx;
 mod types;
-mod unit;
-mod writer;
 
-pub use error::StoreError;
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresStore;
+pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use database::SqliteStore;
+pub use error::StoreError;
 pub use store::Store;
 pub use types::{
     AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,

@@ -1,5 +1,6 @@
 //! The PostgreSQL engine against the contract of the store. A server that can not be had is a
 //! failure, never a skip (L76).
+#![cfg(test)]
 #![cfg(feature = "postgres")]
 
 use std::sync::Arc;
@@ -22,7 +23,10 @@ impl Databases for Database {
 async fn holds(name: &str) {
     let database = moorline_testkit::postgres::create_database().unwrap();
     let case = CASES.iter().find(|case| case.name == name).unwrap();
-    if let Err(failure) = case.run(Arc::new(Database(database.url().to_owned()))).await {
+    if let Err(failure) = case
+        .run(Arc::new(Database(database.url().to_owned())))
+        .await
+    {
         panic!("{failure}");
     }
     coverage::record(Backend::Postgres).unwrap();

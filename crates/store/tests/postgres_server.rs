@@ -1,4 +1,5 @@
 //! PostgreSQL as a server: connections that break, histories that differ, secrets in its address.
+#![cfg(test)]
 #![cfg(feature = "postgres")]
 
 use futures::future::try_join_all;
@@ -18,7 +19,11 @@ async fn postgres_replaces_connections_that_the_server_has_closed() {
     let store = PostgresStore::connect(database.url()).await.unwrap();
     let world = World::default();
     for _ in 0..3 {
-        let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+        let run = store
+            .run_submit(world.new_run(&Shape::default()))
+            .await
+            .unwrap()
+            .run;
         assert_eq!(store.run_get(run.id).await.unwrap(), Some(run));
         // As a restart of the server does, for both the writer and the readers.
         edit(
@@ -45,8 +50,11 @@ async fn postgres_may_be_opened_new_by_many_at_once() {
 async fn postgres_with_a_newer_schema_is_refused() {
     let database = create_database().unwrap();
     drop(PostgresStore::connect(database.url()).await.unwrap());
-    edit(&database, "INSERT INTO schema_history (version, name, checksum) VALUES (2, 'later', 'x')")
-        .await;
+    edit(
+        &database,
+        "INSERT INTO schema_history (version, name, checksum) VALUES (2, 'later', 'x')",
+    )
+    .await;
     let error = PostgresStore::connect(database.url()).await.unwrap_err();
     assert_eq!(
         error.to_string(),

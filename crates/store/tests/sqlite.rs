@@ -1,4 +1,5 @@
 //! The SQLite engine against the contract of the store.
+#![cfg(test)]
 #![cfg(feature = "sqlite")]
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! The SQLite file: how it is opened, and what is refused.
+#![cfg(test)]
 #![cfg(feature = "sqlite")]
 
 use std::path::{Path, PathBuf};
@@ -29,7 +30,10 @@ fn refusal(path: &Path) -> String {
 fn a_store_that_is_newer_than_the_program_is_refused() {
     let (_directory, path) = place();
     drop(SqliteStore::open(&path).unwrap());
-    edit(&path, "INSERT INTO schema_history (version, name, checksum) VALUES (99, 'later', 'x')");
+    edit(
+        &path,
+        "INSERT INTO schema_history (version, name, checksum) VALUES (99, 'later', 'x')",
+    );
     assert_eq!(
         refusal(&path),
         "the store has schema 99 (later), newer than this program's 1: use a newer moorline"
@@ -40,7 +44,10 @@ fn a_store_that_is_newer_than_the_program_is_refused() {
 fn a_store_with_another_history_is_refused() {
     let (_directory, path) = place();
     drop(SqliteStore::open(&path).unwrap());
-    edit(&path, "UPDATE schema_history SET checksum = 'edited' WHERE version = 1");
+    edit(
+        &path,
+        "UPDATE schema_history SET checksum = 'edited' WHERE version = 1",
+    );
     assert_eq!(
         refusal(&path),
         "the store's schema 1 (initial) is not the one of this program: its checksum differs; \
@@ -67,7 +74,10 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
 fn a_directory_that_is_not_there_is_named() {
     let (directory, _) = place();
     let path = directory.path().join("absent/store.db");
-    assert_eq!(refusal(&path), format!("opening the store {}", path.display()));
+    assert_eq!(
+        refusal(&path),
+        format!("opening the store {}", path.display())
+    );
     assert!(!directory.path().join("absent").exists());
 }
 
@@ -113,11 +123,17 @@ async fn closing_leaves_one_file() {
     let (directory, path) = place();
     let store = SqliteStore::open(&path).unwrap();
     let world = World::default();
-    let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+    let run = store
+        .run_submit(world.new_run(&Shape::default()))
+        .await
+        .unwrap()
+        .run;
     assert_eq!(store.run_get(run.id).await.unwrap(), Some(run));
     drop(store);
-    let left: Vec<_> =
-        std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(left, ["store.db"]);
 }
 
@@ -143,7 +159,11 @@ async fn a_damaged_value_is_named() {
     let (_directory, path) = place();
     let store = SqliteStore::open(&path).unwrap();
     let world = World::default();
-    let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+    let run = store
+        .run_submit(world.new_run(&Shape::default()))
+        .await
+        .unwrap()
+        .run;
     edit(&path, "UPDATE runs SET doc = '{}'");
     let error = store.run_get(run.id).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");

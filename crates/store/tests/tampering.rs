@@ -1,4 +1,5 @@
 //! L55: whoever edits the audit trail behind the store's back is found out (D-AUDIT-1).
+#![cfg(test)]
 #![cfg(feature = "sqlite")]
 
 use std::path::Path;
@@ -26,12 +27,22 @@ async fn after(edit: &str) -> Result<u64, ChainBreak> {
     let store = SqliteStore::open(&path).unwrap();
     let world = World::default();
     for _ in 0..4 {
-        let run = store.run_submit(world.new_run(&Shape::default())).await.unwrap().run;
+        let run = store
+            .run_submit(world.new_run(&Shape::default()))
+            .await
+            .unwrap()
+            .run;
         let claimed = store.run_claim_due(world.claim_of(run.id)).await.unwrap();
-        store.attempt_finish(world.finish(claimed.first().unwrap(), World::success())).await.unwrap();
+        store
+            .attempt_finish(world.finish(claimed.first().unwrap(), World::success()))
+            .await
+            .unwrap();
     }
     drop(store);
-    Connection::open(&path).unwrap().execute_batch(edit).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(edit)
+        .unwrap();
     verify(&path).await
 }
 
@@ -62,8 +73,14 @@ async fn every_changed_field_is_found() {
 
 #[tokio::test]
 async fn a_removed_record_is_found() {
-    assert_eq!(after("DELETE FROM audit WHERE id = 1").await, Err(ChainBreak::Gap { id: 2 }));
-    assert_eq!(after("DELETE FROM audit WHERE id = 3").await, Err(ChainBreak::Gap { id: 4 }));
+    assert_eq!(
+        after("DELETE FROM audit WHERE id = 1").await,
+        Err(ChainBreak::Gap { id: 2 })
+    );
+    assert_eq!(
+        after("DELETE FROM audit WHERE id = 3").await,
+        Err(ChainBreak::Gap { id: 4 })
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,10 @@ use crate::types::{AttemptRecord, EventFilter, FinishAttempt};
 
 /// The attempt of a run that is alive.
 fn live(run: &Run) -> Result<AttemptId, Failure> {
-    let attempt = run.attempt.as_ref().ok_or_else(|| Failure::new("no live attempt".to_owned()))?;
+    let attempt = run
+        .attempt
+        .as_ref()
+        .ok_or_else(|| Failure::new("no live attempt".to_owned()))?;
     Ok(attempt.id)
 }
 
@@ -30,11 +33,19 @@ pub(super) async fn the_handle_of_a_launched_attempt_is_kept(
     let claimed_at = world.now();
     let handle = handle_of(&run)?;
     world.advance(Duration::from_millis(5));
-    let launched =
-        store.attempt_launched(run.id, run.token, handle.clone(), world.now()).await?;
-    let known = launched.attempt.as_ref().and_then(|attempt| attempt.handle.clone());
+    let launched = store
+        .attempt_launched(run.id, run.token, handle.clone(), world.now())
+        .await?;
+    let known = launched
+        .attempt
+        .as_ref()
+        .and_then(|attempt| attempt.handle.clone());
     equal(&known, &Some(handle.clone()), "the handle in the run")?;
-    equal(&store.run_get(run.id).await?, &Some(launched.clone()), "the run as stored")?;
+    equal(
+        &store.run_get(run.id).await?,
+        &Some(launched.clone()),
+        "the run as stored",
+    )?;
     let mut record = AttemptRecord {
         id: live(&run)?,
         run_id: run.id,
@@ -45,12 +56,22 @@ pub(super) async fn the_handle_of_a_launched_attempt_is_kept(
         claimed_at,
         ended_at: None,
     };
-    equal(&store.attempts_list(run.id).await?, &vec![record.clone()], "the attempt while it runs")?;
+    equal(
+        &store.attempts_list(run.id).await?,
+        &vec![record.clone()],
+        "the attempt while it runs",
+    )?;
     world.advance(Duration::from_millis(5));
-    store.attempt_finish(world.finish(&launched, success(false))).await?;
+    store
+        .attempt_finish(world.finish(&launched, success(false)))
+        .await?;
     record.outcome = Some(json!({"exit": {"how": "exited", "code": 0}}));
     record.ended_at = Some(world.now());
-    equal(&store.attempts_list(run.id).await?, &vec![record], "the attempt when it is over")
+    equal(
+        &store.attempts_list(run.id).await?,
+        &vec![record],
+        "the attempt when it is over",
+    )
 }
 
 /// L45: whoever lost the attempt can not write, neither its handle nor its end, and what they tried
@@ -60,12 +81,20 @@ pub(super) async fn a_stale_token_writes_nothing(subject: Subject) -> Result<(),
     let old = world.started(store.as_ref(), &Shape::default()).await?;
     let (attempt, driver) = (live(&old)?, world.driver_id());
     let lease = world.lease();
-    let new = store.attempt_take_over(old.id, attempt, driver, lease, world.now()).await?;
+    let new = store
+        .attempt_take_over(old.id, attempt, driver, lease, world.now())
+        .await?;
     check!(new.token > old.token, "a take-over gives a newer token");
     stale(store.as_ref(), &world, &old, &new).await?;
 
-    let ended = store.attempt_finish(world.finish(&new, success(false))).await?;
-    equal(&ended.status, &RunStatus::Success, "the run, ended by the new driver")?;
+    let ended = store
+        .attempt_finish(world.finish(&new, success(false)))
+        .await?;
+    equal(
+        &ended.status,
+        &RunStatus::Success,
+        "the run, ended by the new driver",
+    )?;
     for late in [&old, &new] {
         stale(store.as_ref(), &world, late, &ended).await?;
     }
@@ -77,13 +106,33 @@ async fn stale(store: &dyn Store, world: &World, late: &Run, now: &Run) -> Resul
     let events = store.events_list(EventFilter::default()).await?;
     let audit = store.audit_head().await?;
     let handle = handle(live(late)?);
-    let launched = store.attempt_launched(late.id, late.token, handle, world.now()).await;
-    check_err!(launched, StoreError::Refused(Refusal::Stale), "a stale handle");
-    let finished = store.attempt_finish(world.finish(late, failure(FailureClass::Runtime))).await;
+    let launched = store
+        .attempt_launched(late.id, late.token, handle, world.now())
+        .await;
+    check_err!(
+        launched,
+        StoreError::Refused(Refusal::Stale),
+        "a stale handle"
+    );
+    let finished = store
+        .attempt_finish(world.finish(late, failure(FailureClass::Runtime)))
+        .await;
     check_err!(finished, StoreError::Refused(Refusal::Stale), "a stale end");
-    equal(&store.run_get(late.id).await?.as_ref(), &Some(now), "the run after stale writes")?;
-    equal(&store.events_list(EventFilter::default()).await?, &events, "the events")?;
-    equal(&store.audit_head().await?, &audit, "the head of the audit trail")
+    equal(
+        &store.run_get(late.id).await?.as_ref(),
+        &Some(now),
+        "the run after stale writes",
+    )?;
+    equal(
+        &store.events_list(EventFilter::default()).await?,
+        &events,
+        "the events",
+    )?;
+    equal(
+        &store.audit_head().await?,
+        &audit,
+        "the head of the audit trail",
+    )
 }
 
 /// A take-over names the attempt it saw; when that is over, it comes too late.
@@ -91,13 +140,33 @@ pub(super) async fn only_the_live_attempt_is_taken_over(subject: Subject) -> Res
     let (store, world) = (subject.open().await?, World::default());
     let run = world.started(store.as_ref(), &Shape::default()).await?;
     let (driver, lease, now) = (world.driver_id(), world.lease(), world.now());
-    let other = store.attempt_take_over(run.id, world.attempt_id(), driver, lease, now).await;
-    check_err!(other, StoreError::Refused(Refusal::NotLive), "another attempt");
-    let taken = store.attempt_take_over(run.id, live(&run)?, driver, lease, now).await?;
-    equal(&taken.attempt.as_ref().map(|attempt| attempt.driver), &Some(driver), "the new driver")?;
-    store.attempt_finish(world.finish(&taken, success(false))).await?;
-    let late = store.attempt_take_over(run.id, live(&run)?, driver, lease, now).await;
-    check_err!(late, StoreError::Refused(Refusal::NotLive), "an attempt that is over");
+    let other = store
+        .attempt_take_over(run.id, world.attempt_id(), driver, lease, now)
+        .await;
+    check_err!(
+        other,
+        StoreError::Refused(Refusal::NotLive),
+        "another attempt"
+    );
+    let taken = store
+        .attempt_take_over(run.id, live(&run)?, driver, lease, now)
+        .await?;
+    equal(
+        &taken.attempt.as_ref().map(|attempt| attempt.driver),
+        &Some(driver),
+        "the new driver",
+    )?;
+    store
+        .attempt_finish(world.finish(&taken, success(false)))
+        .await?;
+    let late = store
+        .attempt_take_over(run.id, live(&run)?, driver, lease, now)
+        .await;
+    check_err!(
+        late,
+        StoreError::Refused(Refusal::NotLive),
+        "an attempt that is over"
+    );
     Ok(())
 }
 
@@ -110,13 +179,33 @@ pub(super) async fn a_lease_is_renewed_for_live_attempts_of_its_driver(
     let mine = world.started(store.as_ref(), &Shape::default()).await?;
     let theirs = other.started(store.as_ref(), &Shape::default()).await?;
     let over = world.started(store.as_ref(), &Shape::default()).await?;
-    store.attempt_finish(world.finish(&over, success(false))).await?;
-    let (old, until) = (world.lease(), world.lease().checked_add(Duration::from_secs(9))?);
-    equal(&store.lease_renew(world.driver, until).await?, &1, "leases renewed")?;
+    store
+        .attempt_finish(world.finish(&over, success(false)))
+        .await?;
+    let (old, until) = (
+        world.lease(),
+        world.lease().checked_add(Duration::from_secs(9))?,
+    );
+    equal(
+        &store.lease_renew(world.driver, until).await?,
+        &1,
+        "leases renewed",
+    )?;
     let live = store.runs_live().await?;
-    let live: Vec<_> = live.into_iter().map(|live| (live.run.id, live.lease_until)).collect();
-    equal(&live, &vec![(mine.id, until), (theirs.id, old)], "the leases of live runs")?;
-    equal(&store.lease_renew(world.driver_id(), until).await?, &0, "leases of a stranger")
+    let live: Vec<_> = live
+        .into_iter()
+        .map(|live| (live.run.id, live.lease_until))
+        .collect();
+    equal(
+        &live,
+        &vec![(mine.id, until), (theirs.id, old)],
+        "the leases of live runs",
+    )?;
+    equal(
+        &store.lease_renew(world.driver_id(), until).await?,
+        &0,
+        "leases of a stranger",
+    )
 }
 
 /// D-RUN-4: one failed attempt, a delay, another attempt; both stay on record.
@@ -131,23 +220,59 @@ pub(super) async fn a_failed_attempt_is_retried_when_its_delay_is_over(
         max_delay_seconds: 60.0,
         on: vec![FailureClass::Runtime],
     };
-    let run = world.started(store.as_ref(), &Shape { retries, ..Shape::default() }).await?;
+    let run = world
+        .started(
+            store.as_ref(),
+            &Shape {
+                retries,
+                ..Shape::default()
+            },
+        )
+        .await?;
     let failed = failure(FailureClass::Runtime);
-    let waiting = store.attempt_finish(world.finish(&run, failed.clone())).await?;
-    equal(&(waiting.status, waiting.ended_at), &(RunStatus::Running, None), "between attempts")?;
+    let waiting = store
+        .attempt_finish(world.finish(&run, failed.clone()))
+        .await?;
+    equal(
+        &(waiting.status, waiting.ended_at),
+        &(RunStatus::Running, None),
+        "between attempts",
+    )?;
     let due = world.now().checked_add(Duration::from_secs(2))?;
-    equal(&store.next_due(Some(run.id)).await?, &Some(due), "when the retry is due")?;
-    equal(&store.run_claim_due(world.claim_many(1)).await?, &Vec::new(), "a claim before that")?;
-    equal(&store.summary_get(run.id).await?, &None, "a run that is not over has no summary")?;
+    equal(
+        &store.next_due(Some(run.id)).await?,
+        &Some(due),
+        "when the retry is due",
+    )?;
+    equal(
+        &store.run_claim_due(world.claim_many(1)).await?,
+        &Vec::new(),
+        "a claim before that",
+    )?;
+    equal(
+        &store.summary_get(run.id).await?,
+        &None,
+        "a run that is not over has no summary",
+    )?;
     world.advance(Duration::from_secs(2));
     let again = world.claim(store.as_ref(), run.id).await?;
     equal(&again.token, &2, "the token of the second attempt")?;
     let ended = store.attempt_finish(world.finish(&again, failed)).await?;
-    equal(&(ended.status, ended.attempts), &(RunStatus::Failed, 2), "the run at its end")?;
+    equal(
+        &(ended.status, ended.attempts),
+        &(RunStatus::Failed, 2),
+        "the run at its end",
+    )?;
     let attempts = store.attempts_list(run.id).await?;
-    let attempts: Vec<_> =
-        attempts.iter().map(|attempt| (attempt.id, attempt.number)).collect();
-    equal(&attempts, &vec![(live(&run)?, 1), (live(&again)?, 2)], "its attempts")
+    let attempts: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.id, attempt.number))
+        .collect();
+    equal(
+        &attempts,
+        &vec![(live(&run)?, 1), (live(&again)?, 2)],
+        "its attempts",
+    )
 }
 
 /// The end of a step and the claim of the next are one transaction, when a claim is wanted.
@@ -155,18 +280,45 @@ pub(super) async fn the_next_step_is_claimed_as_the_one_before_ends(
     subject: Subject,
 ) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
-    let shape = Shape { steps: &["extract", "check", "publish"], ..Shape::default() };
+    let shape = Shape {
+        steps: &["extract", "check", "publish"],
+        ..Shape::default()
+    };
     let first = world.started(store.as_ref(), &shape).await?;
     let next = world.attempt_id();
     let claim_next = Some((world.driver, next, world.lease()));
-    let finish = FinishAttempt { claim_next, ..world.finish(&first, success(false)) };
+    let finish = FinishAttempt {
+        claim_next,
+        ..world.finish(&first, success(false))
+    };
     let second = store.attempt_finish(finish).await?;
-    equal(&(second.step, live(&second)?), &(1, next), "the claimed second step")?;
-    equal(&store.run_get(first.id).await?, &Some(second.clone()), "the run as stored")?;
-    let third = store.attempt_finish(world.finish(&second, success(false))).await?;
-    equal(&(third.step, third.attempt.is_none()), &(2, true), "a step that nobody claimed")?;
+    equal(
+        &(second.step, live(&second)?),
+        &(1, next),
+        "the claimed second step",
+    )?;
+    equal(
+        &store.run_get(first.id).await?,
+        &Some(second.clone()),
+        "the run as stored",
+    )?;
+    let third = store
+        .attempt_finish(world.finish(&second, success(false)))
+        .await?;
+    equal(
+        &(third.step, third.attempt.is_none()),
+        &(2, true),
+        "a step that nobody claimed",
+    )?;
     equal(&third.due_at, &Some(world.now()), "it is due at once")?;
     let attempts = store.attempts_list(first.id).await?;
-    let steps: Vec<_> = attempts.iter().map(|a| (a.step.as_str(), a.ended_at.is_some())).collect();
-    equal(&steps, &vec![("extract", true), ("check", true)], "the attempts so far")
+    let steps: Vec<_> = attempts
+        .iter()
+        .map(|a| (a.step.as_str(), a.ended_at.is_some()))
+        .collect();
+    equal(
+        &steps,
+        &vec![("extract", true), ("check", true)],
+        "the attempts so far",
+    )
 }

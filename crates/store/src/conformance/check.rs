@@ -34,11 +34,17 @@ impl<E: Error> From<E> for Failure {
 }
 
 /// The two are equal as a whole.
-pub(super) fn equal<V: PartialEq + Debug>(found: &V, wanted: &V, what: &str) -> Result<(), Failure> {
+pub(super) fn equal<V: PartialEq + Debug>(
+    found: &V,
+    wanted: &V,
+    what: &str,
+) -> Result<(), Failure> {
     if found == wanted {
         return Ok(());
     }
-    Err(Failure(format!("{what}\n  wanted: {wanted:?}\n  found:  {found:?}")))
+    Err(Failure(format!(
+        "{what}\n  wanted: {wanted:?}\n  found:  {found:?}"
+    )))
 }
 
 /// Ends the case unless the condition holds.

@@ -18,12 +18,23 @@ use crate::types::{EventFilter, OutboxDone, SourceRecord};
 
 /// Jobs that read this source.
 fn reading(source: &'static str) -> Shape {
-    Shape { source: Some(source), ..Shape::default() }
+    Shape {
+        source: Some(source),
+        ..Shape::default()
+    }
 }
 
 async fn kinds(store: &dyn Store, run: &Run) -> Result<Vec<EventKind>, Failure> {
-    let filter = EventFilter { run_id: Some(run.id), ..EventFilter::default() };
-    Ok(store.events_list(filter).await?.iter().map(|event| event.kind).collect())
+    let filter = EventFilter {
+        run_id: Some(run.id),
+        ..EventFilter::default()
+    };
+    Ok(store
+        .events_list(filter)
+        .await?
+        .iter()
+        .map(|event| event.kind)
+        .collect())
 }
 
 /// D-RUN-2, D-RUN-3: the summary is the run's, and its hash is in the audit trail.
@@ -32,21 +43,46 @@ pub(super) async fn a_success_leaves_one_summary_and_an_export(
 ) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let run = world.started(store.as_ref(), &reading("bank")).await?;
-    let ended = store.attempt_finish(world.finish(&run, success(true))).await?;
-    equal(&(ended.status, ended.ended_at), &(RunStatus::Success, Some(world.now())), "the run")?;
+    let ended = store
+        .attempt_finish(world.finish(&run, success(true)))
+        .await?;
+    equal(
+        &(ended.status, ended.ended_at),
+        &(RunStatus::Success, Some(world.now())),
+        "the run",
+    )?;
     let summary = RunSummary::of(&ended, Some(SourceState::Active));
-    equal(&store.summary_get(run.id).await?, &Some(summary), "its summary")?;
+    equal(
+        &store.summary_get(run.id).await?,
+        &Some(summary),
+        "its summary",
+    )?;
     let source = SourceRecord {
         source_id: "bank".to_owned(),
         state: SourceState::Active,
         run_id: None,
         updated_at: world.now(),
     };
-    equal(&store.sources_list().await?, &vec![source], "its source, unchanged")?;
+    equal(
+        &store.sources_list().await?,
+        &vec![source],
+        "its source, unchanged",
+    )?;
     let outbox = store.outbox_pending(None).await?;
-    let effects: Vec<_> = outbox.iter().map(|row| (row.run_id, row.effect.clone())).collect();
-    equal(&effects, &vec![(run.id, Effect::Export)], "what is to be carried out")?;
-    equal(&store.outbox_pending(Some(run.id)).await?, &outbox, "the same, by run")?;
+    let effects: Vec<_> = outbox
+        .iter()
+        .map(|row| (row.run_id, row.effect.clone()))
+        .collect();
+    equal(
+        &effects,
+        &vec![(run.id, Effect::Export)],
+        "what is to be carried out",
+    )?;
+    equal(
+        &store.outbox_pending(Some(run.id)).await?,
+        &outbox,
+        "the same, by run",
+    )?;
     let wanted = vec![
         EventKind::RunQueued,
         EventKind::RunStarted,
@@ -57,11 +93,23 @@ pub(super) async fn a_success_leaves_one_summary_and_an_export(
     ];
     equal(&kinds(store.as_ref(), &run).await?, &wanted, "its events")?;
     let audit = store.audit_list(0, 10).await?;
-    let operations: Vec<_> = audit.iter().map(|record| record.operation.as_str()).collect();
-    equal(&operations, &vec!["run.submit", "run.end"], "its audit records")?;
-    let hash = audit.last().and_then(|record| record.data.get("summary")).cloned();
+    let operations: Vec<_> = audit
+        .iter()
+        .map(|record| record.operation.as_str())
+        .collect();
+    equal(
+        &operations,
+        &vec!["run.submit", "run.end"],
+        "its audit records",
+    )?;
+    let hash = audit
+        .last()
+        .and_then(|record| record.data.get("summary"))
+        .cloned();
     check!(
-        hash.as_ref().and_then(|hash| hash.as_str()).is_some_and(|hash| hash.starts_with("b3:")),
+        hash.as_ref()
+            .and_then(|hash| hash.as_str())
+            .is_some_and(|hash| hash.starts_with("b3:")),
         "the record of the end holds the summary's hash: {hash:?}"
     );
     Ok(())
@@ -78,25 +126,51 @@ pub(super) async fn every_failure_class_follows_the_matrix(
     for (rule, source) in FAILURE_MATRIX.iter().zip(sources) {
         let class = rule.class;
         let run = world.started(store.as_ref(), &reading(source)).await?;
-        let ended = store.attempt_finish(world.finish(&run, failure(class))).await?;
-        equal(&ended.status, &rule.run, &format!("the run of class {class}"))?;
+        let ended = store
+            .attempt_finish(world.finish(&run, failure(class)))
+            .await?;
+        equal(
+            &ended.status,
+            &rule.run,
+            &format!("the run of class {class}"),
+        )?;
         let state = SourceState::Active.apply(rule.source);
         let stored = store.sources_list().await?;
         let stored = stored.into_iter().find(|record| record.source_id == source);
         let stored = stored.map(|record| (record.state, record.run_id));
         let changed_by = (state != SourceState::Active).then_some(run.id);
-        equal(&stored, &Some((state, changed_by)), &format!("the source of class {class}"))?;
+        equal(
+            &stored,
+            &Some((state, changed_by)),
+            &format!("the source of class {class}"),
+        )?;
         let summary = RunSummary::of(&ended, Some(state));
         let found = store.summary_get(run.id).await?;
-        equal(&found, &Some(summary), &format!("the summary of class {class}"))?;
+        equal(
+            &found,
+            &Some(summary),
+            &format!("the summary of class {class}"),
+        )?;
         let kept = rule.outputs != OutputsRule::None;
         let outbox = store.outbox_pending(Some(run.id)).await?;
         let effects: Vec<_> = outbox.into_iter().map(|row| row.effect).collect();
-        let wanted = if kept { vec![Effect::Archive] } else { Vec::new() };
+        let wanted = if kept {
+            vec![Effect::Archive]
+        } else {
+            Vec::new()
+        };
         equal(&effects, &wanted, &format!("the outbox of class {class}"))?;
-        let once = FailureOccurrence { retried: false, egress: false, in_a_row: 1, repeats: 0 };
+        let once = FailureOccurrence {
+            retried: false,
+            egress: false,
+            in_a_row: 1,
+            repeats: 0,
+        };
         let alerts = kinds(store.as_ref(), &run).await?;
-        let alerts = alerts.into_iter().filter(|kind| *kind == EventKind::AlertRaised).count();
+        let alerts = alerts
+            .into_iter()
+            .filter(|kind| *kind == EventKind::AlertRaised)
+            .count();
         let wanted = usize::from(rule.alert.level(once).is_some());
         equal(&alerts, &wanted, &format!("the alerts of class {class}"))?;
     }
@@ -117,14 +191,22 @@ pub(super) async fn a_source_follows_the_ends_of_its_runs(subject: Subject) -> R
     for (verdict, wanted) in steps {
         let run = world.started(store.as_ref(), &reading("bank")).await?;
         store.attempt_finish(world.finish(&run, verdict)).await?;
-        let states: Vec<_> = store.sources_list().await?.iter().map(|s| s.state).collect();
+        let states: Vec<_> = store
+            .sources_list()
+            .await?
+            .iter()
+            .map(|s| s.state)
+            .collect();
         equal(&states, &vec![wanted], "the state of the source")?;
         let summary = store.summary_get(run.id).await?;
         let told = summary.and_then(|summary| summary.effects.source_state);
         equal(&told, &Some(wanted), "the state that the summary tells")?;
     }
     let audit = store.audit_list(0, 100).await?;
-    let changes = audit.iter().filter(|record| record.operation == "source.change").count();
+    let changes = audit
+        .iter()
+        .filter(|record| record.operation == "source.change")
+        .count();
     equal(&changes, &4, "audited changes of the source")
 }
 
@@ -149,14 +231,27 @@ pub(super) async fn a_run_that_is_ended_from_all_sides_has_one_summary(
         // One end of the attempt; the cancellation is accepted whenever it comes.
         equal(&kept, &2, "accepted ends")?;
         let kinds = kinds(by_person.as_ref(), &run).await?;
-        let ended = kinds.iter().filter(|kind| **kind == EventKind::RunEnded).count();
+        let ended = kinds
+            .iter()
+            .filter(|kind| **kind == EventKind::RunEnded)
+            .count();
         equal(&ended, &1, "ends of the run")?;
         let stored = by_person.run_get(run.id).await?;
-        let status = by_driver.summary_get(run.id).await?.map(|summary| summary.status);
-        equal(&status, &stored.map(|run| run.status), "the status that the summary tells")?;
+        let status = by_driver
+            .summary_get(run.id)
+            .await?
+            .map(|summary| summary.status);
+        equal(
+            &status,
+            &stored.map(|run| run.status),
+            "the status that the summary tells",
+        )?;
     }
     let audit = by_driver.audit_list(0, 1000).await?;
-    let ends = audit.iter().filter(|record| record.operation == "run.end").count();
+    let ends = audit
+        .iter()
+        .filter(|record| record.operation == "run.end")
+        .count();
     equal(&ends, &20, "audited ends")
 }
 
@@ -164,7 +259,9 @@ pub(super) async fn a_run_that_is_ended_from_all_sides_has_one_summary(
 pub(super) async fn an_outbox_row_is_done_once(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let run = world.started(store.as_ref(), &reading("bank")).await?;
-    store.attempt_finish(world.finish(&run, success(true))).await?;
+    store
+        .attempt_finish(world.finish(&run, success(true)))
+        .await?;
     let rows = store.outbox_pending(None).await?;
     let [row] = rows.as_slice() else {
         return Err(Failure::new(format!("one row is wanted: {rows:?}")));
@@ -174,17 +271,45 @@ pub(super) async fn an_outbox_row_is_done_once(subject: Subject) -> Result<(), F
         level: Level::Info,
         data: json!({"files": 1}),
     };
-    let done = OutboxDone { id: row.id, event: Some(event), now: world.now() };
+    let done = OutboxDone {
+        id: row.id,
+        event: Some(event),
+        now: world.now(),
+    };
     store.outbox_done(done.clone()).await?;
     store.outbox_done(done.clone()).await?;
-    equal(&store.outbox_pending(None).await?, &Vec::new(), "what is left to carry out")?;
-    equal(&store.outbox_pending(Some(run.id)).await?, &Vec::new(), "the same, by run")?;
-    let filter =
-        EventFilter { kinds: vec![EventKind::ExportPublished], ..EventFilter::default() };
+    equal(
+        &store.outbox_pending(None).await?,
+        &Vec::new(),
+        "what is left to carry out",
+    )?;
+    equal(
+        &store.outbox_pending(Some(run.id)).await?,
+        &Vec::new(),
+        "the same, by run",
+    )?;
+    let filter = EventFilter {
+        kinds: vec![EventKind::ExportPublished],
+        ..EventFilter::default()
+    };
     let events = store.events_list(filter).await?;
-    let about: Vec<_> = events.iter().map(|event| (event.run_id, event.job_id.clone())).collect();
-    equal(&about, &vec![(Some(run.id), Some(run.job_id.clone()))], "the event that tells of it")?;
-    let unknown = OutboxDone { id: row.id + 1, ..done };
-    check_err!(store.outbox_done(unknown).await, StoreError::NotFound { .. }, "an unknown row");
+    let about: Vec<_> = events
+        .iter()
+        .map(|event| (event.run_id, event.job_id.clone()))
+        .collect();
+    equal(
+        &about,
+        &vec![(Some(run.id), Some(run.job_id.clone()))],
+        "the event that tells of it",
+    )?;
+    let unknown = OutboxDone {
+        id: row.id + 1,
+        ..done
+    };
+    check_err!(
+        store.outbox_done(unknown).await,
+        StoreError::NotFound { .. },
+        "an unknown row"
+    );
     Ok(())
 }

@@ -80,7 +80,9 @@ impl World {
 
     /// Some time from now, when a lease ends.
     pub fn lease(&self) -> Timestamp {
-        self.now().checked_add(Duration::from_secs(30)).unwrap_or(Timestamp::MAX)
+        self.now()
+            .checked_add(Duration::from_secs(30))
+            .unwrap_or(Timestamp::MAX)
     }
 
     /// A new id.
@@ -116,7 +118,11 @@ impl World {
             created_at: now,
             started_at: None,
             ended_at: None,
-            steps: shape.steps.iter().map(|name| step(name, &shape.retries)).collect(),
+            steps: shape
+                .steps
+                .iter()
+                .map(|name| step(name, &shape.retries))
+                .collect(),
             step: 0,
             attempt: None,
             due_at: Some(now),
@@ -162,12 +168,19 @@ impl World {
 
     /// A wish to claim one run.
     pub fn claim_of(&self, run: RunId) -> ClaimDue {
-        ClaimDue { only: Some(run), ..self.claim_many(1) }
+        ClaimDue {
+            only: Some(run),
+            ..self.claim_many(1)
+        }
     }
 
     /// Claims one run, which must be due.
     pub async fn claim(&self, store: &dyn Store, run: RunId) -> Result<Run, Failure> {
-        let claimed = store.run_claim_due(self.claim_of(run)).await?.into_iter().next();
+        let claimed = store
+            .run_claim_due(self.claim_of(run))
+            .await?
+            .into_iter()
+            .next();
         claimed.ok_or_else(|| Failure::new(format!("run {run} is due and could not be claimed")))
     }
 
@@ -184,8 +197,15 @@ impl World {
             run: run.id,
             token: run.token,
             verdict,
-            usage: Usage { cpu_seconds: 0.1, peak_memory_bytes: 1 << 20, wall_seconds: 0.3 },
-            isolation: Isolation { backend: "process".to_owned(), ..Isolation::default() },
+            usage: Usage {
+                cpu_seconds: 0.1,
+                peak_memory_bytes: 1 << 20,
+                wall_seconds: 0.3,
+            },
+            isolation: Isolation {
+                backend: "process".to_owned(),
+                ..Isolation::default()
+            },
             exit_code: Some(i32::from(!success)),
             outcome: json!({"exit": {"how": "exited", "code": i32::from(!success)}}),
             claim_next: None,
@@ -196,6 +216,16 @@ impl World {
     /// A success without anything to export.
     pub fn success() -> Verdict {
         success(false)
+    }
+
+    /// A success with a file to export.
+    pub fn success_with_export() -> Verdict {
+        success(true)
+    }
+
+    /// A handle of an attempt.
+    pub fn handle(attempt_id: AttemptId) -> Handle {
+        handle(attempt_id)
     }
 
     /// A cancellation by a person.
@@ -212,7 +242,12 @@ impl World {
     /// A stop from now on.
     pub fn stop(&self, scope: StopScope) -> Stop {
         let reason = "the bank called".to_owned();
-        Stop { scope, actor: "ada".to_owned(), reason, since: self.now() }
+        Stop {
+            scope,
+            actor: "ada".to_owned(),
+            reason,
+            since: self.now(),
+        }
     }
 }
 
@@ -243,7 +278,11 @@ pub(super) fn success(export: bool) -> Verdict {
         export,
     };
     let data = json!({"balance": "12.34"});
-    Verdict::Success { data, outputs: vec![output], transaction_count: Some(3) }
+    Verdict::Success {
+        data,
+        outputs: vec![output],
+        transaction_count: Some(3),
+    }
 }
 
 /// A failure of a class.
@@ -253,11 +292,18 @@ pub(super) fn failure(class: FailureClass) -> Verdict {
 
 /// A handle of an attempt.
 pub(super) fn handle(attempt_id: AttemptId) -> Handle {
-    Handle { executor: "local".to_owned(), attempt_id, data: json!({"pid": 4711}) }
+    Handle {
+        executor: "local".to_owned(),
+        attempt_id,
+        data: json!({"pid": 4711}),
+    }
 }
 
 /// A handle of the live attempt of a run.
 pub(super) fn handle_of(run: &Run) -> Result<Handle, Failure> {
-    let attempt = run.attempt.as_ref().ok_or_else(|| Failure::new("no live attempt".to_owned()))?;
+    let attempt = run
+        .attempt
+        .as_ref()
+        .ok_or_else(|| Failure::new("no live attempt".to_owned()))?;
     Ok(handle(attempt.id))
 }

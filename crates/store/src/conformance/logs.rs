@@ -15,13 +15,38 @@ use crate::types::EventFilter;
 
 /// Lives of runs, through all connections at the same time; some writes are refused on the way.
 async fn busy(stores: &[Arc<dyn Store>], world: &World) -> Result<(), Failure> {
-    let lives = stores.iter().flat_map(|store| (0..8).map(move |n| (store.as_ref(), n)));
+    let lives = stores
+        .iter()
+        .flat_map(|store| (0..8).map(move |n| (store.as_ref(), n)));
     let lives = lives.map(|(store, n)| async move {
-        let run = world.started(store, &Shape { source: Some("bank"), ..Shape::default() }).await?;
-        store.attempt_launched(run.id, run.token, handle_of(&run)?, world.now()).await?;
-        let late = world.finish(&moorline_core::run::Run { token: 0, ..run.clone() }, success(true));
-        check!(store.attempt_finish(late).await.is_err(), "a stale end is refused");
-        let verdict = if n % 2 == 0 { success(true) } else { failure(FailureClass::Validation) };
+        let run = world
+            .started(
+                store,
+                &Shape {
+                    source: Some("bank"),
+                    ..Shape::default()
+                },
+            )
+            .await?;
+        store
+            .attempt_launched(run.id, run.token, handle_of(&run)?, world.now())
+            .await?;
+        let late = world.finish(
+            &moorline_core::run::Run {
+                token: 0,
+                ..run.clone()
+            },
+            success(true),
+        );
+        check!(
+            store.attempt_finish(late).await.is_err(),
+            "a stale end is refused"
+        );
+        let verdict = if n % 2 == 0 {
+            success(true)
+        } else {
+            failure(FailureClass::Validation)
+        };
         store.attempt_finish(world.finish(&run, verdict)).await?;
         Ok::<_, Failure>(())
     });
@@ -40,7 +65,12 @@ pub(super) async fn event_ids_have_no_gap_under_concurrency(
         let mut seen: Vec<u64> = Vec::new();
         while seen.len() < 3 * 8 * 7 {
             let after = seen.last().copied().unwrap_or(0);
-            let page = reader.events_list(EventFilter { after, ..EventFilter::default() }).await?;
+            let page = reader
+                .events_list(EventFilter {
+                    after,
+                    ..EventFilter::default()
+                })
+                .await?;
             seen.extend(page.into_iter().map(|event| event.id));
         }
         Ok::<_, Failure>(seen)
@@ -53,7 +83,13 @@ pub(super) async fn event_ids_have_no_gap_under_concurrency(
         limit: 10_000,
         ..EventFilter::default()
     };
-    seen.extend(reader.events_list(rest).await?.into_iter().map(|event| event.id));
+    seen.extend(
+        reader
+            .events_list(rest)
+            .await?
+            .into_iter()
+            .map(|event| event.id),
+    );
     let wanted: Vec<u64> = (1..=u64::try_from(seen.len())?).collect();
     equal(&seen, &wanted, "the ids that a follower reads")
 }
@@ -80,7 +116,10 @@ pub(super) async fn the_audit_chain_holds_under_concurrency(
     }
     let head = store.audit_head().await?;
     let records = verifier.finish(head.id, &head.hash)?;
-    check!(records >= 3 * 8 * 2, "each run leaves its submission and its end: {records} records");
+    check!(
+        records >= 3 * 8 * 2,
+        "each run leaves its submission and its end: {records} records"
+    );
     Ok(())
 }
 
@@ -92,12 +131,21 @@ pub(super) async fn a_refused_write_leaves_no_trace(subject: Subject) -> Result<
     // All at once, so that they wait for the writer together: every other one is refused, late,
     // after it has written.
     let mixed = (0..40).map(|n| {
-        let new = if n % 2 == 0 { world.new_run(&Shape::default()) } else { taken.clone() };
+        let new = if n % 2 == 0 {
+            world.new_run(&Shape::default())
+        } else {
+            taken.clone()
+        };
         store.run_submit(new)
     });
     let accepted = join_all(mixed).await.into_iter().flatten().count();
     equal(&accepted, &20, "accepted submissions")?;
-    let events = store.events_list(EventFilter { limit: 1000, ..EventFilter::default() }).await?;
+    let events = store
+        .events_list(EventFilter {
+            limit: 1000,
+            ..EventFilter::default()
+        })
+        .await?;
     equal(&events.len(), &21, "events: one for each run")?;
     let audit = store.audit_list(0, 1000).await?;
     equal(&audit.len(), &21, "audit records: one for each run")
@@ -131,14 +179,28 @@ pub(super) async fn an_operation_can_be_audited_by_itself(subject: Subject) -> R
     let mut verifier = ChainVerifier::default();
     verifier.push(record)?;
     let head = store.audit_head().await?;
-    equal(&verifier.finish(head.id, &head.hash)?, &1, "records in the chain")
+    equal(
+        &verifier.finish(head.id, &head.hash)?,
+        &1,
+        "records in the chain",
+    )
 }
 
 /// A store that answers says what it is, and that its commits are durable.
 pub(super) async fn a_healthy_store_says_how_it_is_set_up(subject: Subject) -> Result<(), Failure> {
     let store = subject.open().await?;
     let health = store.health().await?;
-    check!(!health.engine.is_empty() && !health.version.is_empty(), "who it is: {health:?}");
-    check!(health.schema >= 1 && !health.durability.is_empty(), "how it is set up: {health:?}");
-    equal(&store.audit_head().await?.id, &0, "audit records after a look at the health")
+    check!(
+        !health.engine.is_empty() && !health.version.is_empty(),
+        "who it is: {health:?}"
+    );
+    check!(
+        health.schema >= 1 && !health.durability.is_empty(),
+        "how it is set up: {health:?}"
+    );
+    equal(
+        &store.audit_head().await?.id,
+        &0,
+        "audit records after a look at the health",
+    )
 }

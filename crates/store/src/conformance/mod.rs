@@ -87,7 +87,9 @@ impl Subject {
 
 impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Subject")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,13 +107,19 @@ impl Case {
     /// # Errors
     /// [`Failure`] says what was expected and what was found.
     pub async fn run(&self, databases: Arc<dyn Databases>) -> Result<(), Failure> {
-        (self.run)(Subject { databases, name: self.name }).await
+        (self.run)(Subject {
+            databases,
+            name: self.name,
+        })
+        .await
     }
 }
 
 impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Case").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Case")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,7 +217,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (all, failed) = (CASES.len(), self.failures.len());
-        write!(f, "{} of {all} cases of the store's contract hold", all - failed)?;
+        write!(
+            f,
+            "{} of {all} cases of the store's contract hold",
+            all - failed
+        )?;
         for (name, failure) in &self.failures {
             write!(f, "\n{name}: {failure}")?;
         }

@@ -15,9 +15,7 @@ use crate::types::{ClaimDue, EventFilter, FinishAttempt, NewRun};
 
 /// Submission, claim, and the claim of a next step all pass the gate, for each scope; what the stop
 /// does not cover goes on.
-pub(super) async fn every_scope_holds_back_what_it_covers(
-    subject: Subject,
-) -> Result<(), Failure> {
+pub(super) async fn every_scope_holds_back_what_it_covers(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let covered = Shape {
         job: "covered",
@@ -26,7 +24,11 @@ pub(super) async fn every_scope_holds_back_what_it_covers(
         steps: &["extract", "publish"],
         ..Shape::default()
     };
-    let free = Shape { job: "free", source: Some("shop"), ..Shape::default() };
+    let free = Shape {
+        job: "free",
+        source: Some("shop"),
+        ..Shape::default()
+    };
     let scopes = [
         StopScope::Job("covered".to_owned()),
         StopScope::Source("bank".to_owned()),
@@ -38,27 +40,46 @@ pub(super) async fn every_scope_holds_back_what_it_covers(
         let running = world.started(store.as_ref(), &covered).await?;
         store.stop_engage(world.stop(scope.clone())).await?;
         let refused = store.run_submit(world.new_run(&covered)).await;
-        check_err!(refused, StoreError::Stopped { .. }, "a submission behind a stop");
+        check_err!(
+            refused,
+            StoreError::Stopped { .. },
+            "a submission behind a stop"
+        );
         let claim_next = Some((world.driver, world.attempt_id(), world.lease()));
-        let finish = FinishAttempt { claim_next, ..world.finish(&running, success(false)) };
+        let finish = FinishAttempt {
+            claim_next,
+            ..world.finish(&running, success(false))
+        };
         let ended = store.attempt_finish(finish).await?;
         let ended = (ended.attempt.is_none(), ended.status);
-        equal(&ended, &(true, RunStatus::Killed), &format!("the live run behind {what}"))?;
+        equal(
+            &ended,
+            &(true, RunStatus::Killed),
+            &format!("the live run behind {what}"),
+        )?;
         if scope != StopScope::All {
             world.started(store.as_ref(), &free).await?;
         }
         check!(
-            store.stop_release(&scope, "ada", "all is well", world.now()).await?,
+            store
+                .stop_release(&scope, "ada", "all is well", world.now())
+                .await?,
             "the stop of {what} was in force"
         );
         world.started(store.as_ref(), &covered).await?;
     }
     let queued = world.submit(store.as_ref(), &covered).await?;
     let other = world.submit(store.as_ref(), &covered).await?;
-    store.stop_engage(world.stop(StopScope::Run(queued.id))).await?;
+    store
+        .stop_engage(world.stop(StopScope::Run(queued.id)))
+        .await?;
     let claimed = store.run_claim_due(world.claim_many(2)).await?;
     let claimed: Vec<_> = claimed.into_iter().map(|run| run.id).collect();
-    equal(&claimed, &vec![other.id], "what can be claimed beside a stopped run")
+    equal(
+        &claimed,
+        &vec![other.id],
+        "what can be claimed beside a stopped run",
+    )
 }
 
 /// D-STOP-1: the gate and the end of what it covers are one transaction.
@@ -67,17 +88,35 @@ pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
 ) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let queued = world.submit(store.as_ref(), &Shape::default()).await?;
-    let live = world.started(store.as_ref(), &Shape { job: "other", ..Shape::default() }).await?;
+    let live = world
+        .started(
+            store.as_ref(),
+            &Shape {
+                job: "other",
+                ..Shape::default()
+            },
+        )
+        .await?;
     let over = world.started(store.as_ref(), &Shape::default()).await?;
-    store.attempt_finish(world.finish(&over, success(false))).await?;
+    store
+        .attempt_finish(world.finish(&over, success(false)))
+        .await?;
     let stop = world.stop(StopScope::All);
     let alive = store.stop_engage(stop.clone()).await?;
     let wishes: Vec<_> = alive
         .iter()
         .map(|run| (run.id, run.cancel.as_ref().map(|wish| wish.kind)))
         .collect();
-    equal(&wishes, &vec![(live.id, Some(CancelKind::Killed))], "what is still alive")?;
-    equal(&store.stops_list().await?, &vec![stop], "the stops in force")?;
+    equal(
+        &wishes,
+        &vec![(live.id, Some(CancelKind::Killed))],
+        "what is still alive",
+    )?;
+    equal(
+        &store.stops_list().await?,
+        &vec![stop],
+        "the stops in force",
+    )?;
     let statuses = [
         (queued.id, RunStatus::Killed),
         (live.id, RunStatus::Running),
@@ -87,9 +126,19 @@ pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
         let found = store.run_get(run).await?.map(|run| run.status);
         equal(&found, &Some(status), "the status of a run")?;
     }
-    check!(store.summary_get(queued.id).await?.is_some(), "the killed run has its summary");
-    let filter = EventFilter { kinds: vec![EventKind::StopEngaged], ..EventFilter::default() };
-    equal(&store.events_list(filter).await?.len(), &1, "events of the stop")
+    check!(
+        store.summary_get(queued.id).await?.is_some(),
+        "the killed run has its summary"
+    );
+    let filter = EventFilter {
+        kinds: vec![EventKind::StopEngaged],
+        ..EventFilter::default()
+    };
+    equal(
+        &store.events_list(filter).await?.len(),
+        &1,
+        "events of the stop",
+    )
 }
 
 /// L19: stopping what is stopped is success.
@@ -97,14 +146,26 @@ pub(super) async fn repeating_a_stop_writes_nothing(subject: Subject) -> Result<
     let (store, world) = (subject.open().await?, World::default());
     let live = world.started(store.as_ref(), &Shape::default()).await?;
     let first = store.stop_engage(world.stop(StopScope::All)).await?;
-    equal(&first.iter().map(|run| run.id).collect(), &vec![live.id], "what is alive")?;
+    equal(
+        &first.iter().map(|run| run.id).collect(),
+        &vec![live.id],
+        "what is alive",
+    )?;
     let events = store.events_list(EventFilter::default()).await?;
     let audit = store.audit_head().await?;
     let stops = store.stops_list().await?;
     let again = store.stop_engage(world.stop(StopScope::All)).await?;
     equal(&again, &first, "what is alive the second time")?;
-    equal(&store.events_list(EventFilter::default()).await?, &events, "the events")?;
-    equal(&store.audit_head().await?, &audit, "the head of the audit trail")?;
+    equal(
+        &store.events_list(EventFilter::default()).await?,
+        &events,
+        "the events",
+    )?;
+    equal(
+        &store.audit_head().await?,
+        &audit,
+        "the head of the audit trail",
+    )?;
     equal(&store.stops_list().await?, &stops, "the stops in force")
 }
 
@@ -112,16 +173,33 @@ pub(super) async fn repeating_a_stop_writes_nothing(subject: Subject) -> Result<
 pub(super) async fn a_release_lets_runs_start_again(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     store.stop_engage(world.stop(StopScope::All)).await?;
-    check!(store.stop_release(&StopScope::All, "bob", "fixed", world.now()).await?, "a release");
-    equal(&store.stops_list().await?, &Vec::new(), "the stops in force")?;
+    check!(
+        store
+            .stop_release(&StopScope::All, "bob", "fixed", world.now())
+            .await?,
+        "a release"
+    );
+    equal(
+        &store.stops_list().await?,
+        &Vec::new(),
+        "the stops in force",
+    )?;
     world.started(store.as_ref(), &Shape::default()).await?;
-    let again = store.stop_release(&StopScope::All, "bob", "fixed", world.now()).await?;
+    let again = store
+        .stop_release(&StopScope::All, "bob", "fixed", world.now())
+        .await?;
     check!(!again, "there is nothing left to release");
     let audit = store.audit_list(0, 10).await?;
     let audit: Vec<_> = audit
         .iter()
         .filter(|record| record.subject == "stop/all")
-        .map(|record| (record.actor.as_str(), record.operation.as_str(), record.reason.as_deref()))
+        .map(|record| {
+            (
+                record.actor.as_str(),
+                record.operation.as_str(),
+                record.reason.as_deref(),
+            )
+        })
         .collect();
     let wanted = vec![
         ("ada", "stop.engage", Some("the bank called")),
@@ -146,10 +224,17 @@ pub(super) async fn nothing_is_claimed_after_a_stop_was_acknowledged(
         let mut started = 0;
         for _ in 0..40 {
             let driver = world.driver_id();
-            let claim = ClaimDue { driver, ..world.claim_many(1) };
+            let claim = ClaimDue {
+                driver,
+                ..world.claim_many(1)
+            };
             let own = Some((driver, world.attempt_id(), world.lease()));
-            let new = NewRun { claim: own, ..world.new_run(&Shape::default()) };
-            let (claimed, submitted) = join(store.run_claim_due(claim), store.run_submit(new)).await;
+            let new = NewRun {
+                claim: own,
+                ..world.new_run(&Shape::default())
+            };
+            let (claimed, submitted) =
+                join(store.run_claim_due(claim), store.run_submit(new)).await;
             started += claimed?.len();
             match submitted {
                 Ok(_) => started += 1,
@@ -173,19 +258,29 @@ pub(super) async fn nothing_is_claimed_after_a_stop_was_acknowledged(
     for count in started {
         counted += count?;
     }
-    equal(&counted, &alive.len(), "attempts that were started, and those that the stop names")?;
+    equal(
+        &counted,
+        &alive.len(),
+        "attempts that were started, and those that the stop names",
+    )?;
     let filter = EventFilter {
         kinds: vec![EventKind::AttemptClaimed, EventKind::StopEngaged],
         limit: 1000,
         ..EventFilter::default()
     };
     let events = store_order(&by_person.events_list(filter).await?);
-    equal(&events, &(counted, 0), "claims in the log before and behind the stop")
+    equal(
+        &events,
+        &(counted, 0),
+        "claims in the log before and behind the stop",
+    )
 }
 
 /// How many claims the log has before the stop, and how many behind it.
 fn store_order(events: &[moorline_core::event::Event]) -> (usize, usize) {
-    let stop = events.iter().position(|event| event.kind == EventKind::StopEngaged);
+    let stop = events
+        .iter()
+        .position(|event| event.kind == EventKind::StopEngaged);
     let stop = stop.unwrap_or(events.len());
     (stop, events.len().saturating_sub(stop + 1))
 }

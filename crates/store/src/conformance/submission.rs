@@ -16,29 +16,57 @@ use crate::types::{EventFilter, NewRun};
 /// A run, its spec, its event and its audit record are there when the submission returns.
 pub(super) async fn a_submitted_run_is_read_back_whole(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
-    let shape = Shape { source: Some("bank"), ..Shape::default() };
+    let shape = Shape {
+        source: Some("bank"),
+        ..Shape::default()
+    };
     let new = world.new_run(&shape);
     let run = new.run.clone();
     let submitted = store.run_submit(new).await?;
     check!(submitted.created, "a new run is created");
     equal(&submitted.run, &run, "the run that a submission returns")?;
-    equal(&store.run_get(run.id).await?, &Some(run.clone()), "the run as stored")?;
-    equal(&store.spec_get(&run.spec_hash).await?, &Some(spec(&shape)), "its spec")?;
-    equal(&store.summary_get(run.id).await?, &None, "a run that is not over has no summary")?;
+    equal(
+        &store.run_get(run.id).await?,
+        &Some(run.clone()),
+        "the run as stored",
+    )?;
+    equal(
+        &store.spec_get(&run.spec_hash).await?,
+        &Some(spec(&shape)),
+        "its spec",
+    )?;
+    equal(
+        &store.summary_get(run.id).await?,
+        &None,
+        "a run that is not over has no summary",
+    )?;
     let events = store.events_list(EventFilter::default()).await?;
     let [event] = events.as_slice() else {
         return Err(Failure::new(format!("one event is wanted: {events:?}")));
     };
-    equal(&(event.kind, event.run_id), &(EventKind::RunQueued, Some(run.id)), "its event")?;
+    equal(
+        &(event.kind, event.run_id),
+        &(EventKind::RunQueued, Some(run.id)),
+        "its event",
+    )?;
     equal(&event.at, &run.created_at, "the time of its event")?;
     let audit = store.audit_list(0, 10).await?;
-    let operations: Vec<_> =
-        audit.iter().map(|r| (r.actor.as_str(), r.operation.as_str(), r.subject.clone())).collect();
-    equal(&operations, &vec![("ada", "run.submit", format!("run/{}", run.id))], "its audit record")
+    let operations: Vec<_> = audit
+        .iter()
+        .map(|r| (r.actor.as_str(), r.operation.as_str(), r.subject.clone()))
+        .collect();
+    equal(
+        &operations,
+        &vec![("ada", "run.submit", format!("run/{}", run.id))],
+        "its audit record",
+    )
 }
 
 fn with_key(new: NewRun, key: &str) -> NewRun {
-    NewRun { idempotency_key: Some(key.to_owned()), ..new }
+    NewRun {
+        idempotency_key: Some(key.to_owned()),
+        ..new
+    }
 }
 
 /// L30: the same key twice gives one run, also when it is over by then.
@@ -52,9 +80,21 @@ pub(super) async fn the_same_key_gives_the_same_run(subject: Subject) -> Result<
     let rejected = again.run.id;
     let again = store.run_submit(again).await?;
     check!(!again.created, "a known key creates nothing");
-    equal(&Some(again.run), &store.run_get(first.id).await?, "the run of the key, as it is now")?;
-    equal(&store.run_get(rejected).await?, &None, "the run that was not created")?;
-    equal(&store.events_list(EventFilter::default()).await?, &events, "the events")
+    equal(
+        &Some(again.run),
+        &store.run_get(first.id).await?,
+        "the run of the key, as it is now",
+    )?;
+    equal(
+        &store.run_get(rejected).await?,
+        &None,
+        "the run that was not created",
+    )?;
+    equal(
+        &store.events_list(EventFilter::default()).await?,
+        &events,
+        "the events",
+    )
 }
 
 /// L30: the same key at the same time, from several processes, gives one run.
@@ -64,9 +104,15 @@ pub(super) async fn the_same_key_at_once_gives_one_run(subject: Subject) -> Resu
         (0..8).map(|_| store.run_submit(with_key(world.new_run(&Shape::default()), "monthly")))
     });
     let submitted = try_join_all(submissions).await?;
-    let created = submitted.iter().filter(|submitted| submitted.created).count();
+    let created = submitted
+        .iter()
+        .filter(|submitted| submitted.created)
+        .count();
     equal(&created, &1, "submissions that created a run")?;
-    let mut runs: Vec<_> = submitted.into_iter().map(|submitted| submitted.run.id).collect();
+    let mut runs: Vec<_> = submitted
+        .into_iter()
+        .map(|submitted| submitted.run.id)
+        .collect();
     runs.dedup();
     equal(&runs.len(), &1, "runs of the key")
 }
@@ -79,10 +125,21 @@ pub(super) async fn the_same_key_for_something_else_is_a_conflict(
     let first = with_key(world.new_run(&Shape::default()), "monthly");
     store.run_submit(first.clone()).await?;
     let fingerprint = ContentId::of_bytes(b"other inputs");
-    let other = NewRun { fingerprint, ..with_key(world.new_run(&Shape::default()), "monthly") };
+    let other = NewRun {
+        fingerprint,
+        ..with_key(world.new_run(&Shape::default()), "monthly")
+    };
     let other_id = other.run.id;
-    check_err!(store.run_submit(other).await, StoreError::Conflict { .. }, "another fingerprint");
-    equal(&store.run_get(other_id).await?, &None, "the run that was refused")
+    check_err!(
+        store.run_submit(other).await,
+        StoreError::Conflict { .. },
+        "another fingerprint"
+    );
+    equal(
+        &store.run_get(other_id).await?,
+        &None,
+        "the run that was refused",
+    )
 }
 
 /// A run id that exists is not overwritten.
@@ -91,8 +148,16 @@ pub(super) async fn a_run_id_is_used_once(subject: Subject) -> Result<(), Failur
     let new = world.new_run(&Shape::default());
     store.run_submit(new.clone()).await?;
     let events = store.events_list(EventFilter::default()).await?;
-    check_err!(store.run_submit(new).await, StoreError::Conflict { .. }, "the same run id");
-    equal(&store.events_list(EventFilter::default()).await?, &events, "the events")
+    check_err!(
+        store.run_submit(new).await,
+        StoreError::Conflict { .. },
+        "the same run id"
+    );
+    equal(
+        &store.events_list(EventFilter::default()).await?,
+        &events,
+        "the events",
+    )
 }
 
 /// Submission and first claim are one transaction, when the run is due.
@@ -101,24 +166,64 @@ pub(super) async fn a_run_can_be_claimed_as_it_is_submitted(
 ) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let claim = Some((world.driver, world.attempt_id(), world.lease()));
-    let claimed = store.run_submit(NewRun { claim, ..world.new_run(&Shape::default()) }).await?;
+    let claimed = store
+        .run_submit(NewRun {
+            claim,
+            ..world.new_run(&Shape::default())
+        })
+        .await?;
     let run = claimed.run;
-    equal(&run.attempt.as_ref().map(|attempt| attempt.driver), &Some(world.driver), "its driver")?;
-    equal(&(run.status, run.token, run.due_at), &(RunStatus::Running, 1, None), "the claimed run")?;
-    equal(&store.run_get(run.id).await?, &Some(run.clone()), "the run as stored")?;
-    equal(&store.attempts_list(run.id).await?.len(), &1, "its attempts")?;
-    let kinds: Vec<_> =
-        store.events_list(EventFilter::default()).await?.iter().map(|event| event.kind).collect();
-    let wanted = vec![EventKind::RunQueued, EventKind::RunStarted, EventKind::AttemptClaimed];
+    equal(
+        &run.attempt.as_ref().map(|attempt| attempt.driver),
+        &Some(world.driver),
+        "its driver",
+    )?;
+    equal(
+        &(run.status, run.token, run.due_at),
+        &(RunStatus::Running, 1, None),
+        "the claimed run",
+    )?;
+    equal(
+        &store.run_get(run.id).await?,
+        &Some(run.clone()),
+        "the run as stored",
+    )?;
+    equal(
+        &store.attempts_list(run.id).await?.len(),
+        &1,
+        "its attempts",
+    )?;
+    let kinds: Vec<_> = store
+        .events_list(EventFilter::default())
+        .await?
+        .iter()
+        .map(|event| event.kind)
+        .collect();
+    let wanted = vec![
+        EventKind::RunQueued,
+        EventKind::RunStarted,
+        EventKind::AttemptClaimed,
+    ];
     equal(&kinds, &wanted, "the events")?;
     let again = store.run_claim_due(world.claim_many(1)).await?;
     equal(&again, &Vec::new(), "what is left to claim")?;
 
     let claim = Some((world.driver, world.attempt_id(), world.lease()));
-    let mut later = NewRun { claim, ..world.new_run(&Shape::default()) };
-    later.run.due_at = later.run.created_at.checked_add(Duration::from_mins(1)).ok();
+    let mut later = NewRun {
+        claim,
+        ..world.new_run(&Shape::default())
+    };
+    later.run.due_at = later
+        .run
+        .created_at
+        .checked_add(Duration::from_mins(1))
+        .ok();
     let later = store.run_submit(later).await?.run;
-    equal(&(later.status, later.attempt), &(RunStatus::Queued, None), "a run that is not due yet")
+    equal(
+        &(later.status, later.attempt),
+        &(RunStatus::Queued, None),
+        "a run that is not due yet",
+    )
 }
 
 /// D-RUN-1: a run is durable before it is acknowledged.
@@ -130,8 +235,19 @@ pub(super) async fn what_was_acknowledged_survives_reopening(
     let run = world.started(store.as_ref(), &Shape::default()).await?;
     drop(store);
     let store = subject.open().await?;
-    equal(&store.run_get(run.id).await?, &Some(run.clone()), "the run after reopening")?;
+    equal(
+        &store.run_get(run.id).await?,
+        &Some(run.clone()),
+        "the run after reopening",
+    )?;
     let live = store.runs_live().await?;
-    let live: Vec<_> = live.into_iter().map(|live| (live.run, live.lease_until)).collect();
-    equal(&live, &vec![(run, world.lease())], "the live run after reopening")
+    let live: Vec<_> = live
+        .into_iter()
+        .map(|live| (live.run, live.lease_until))
+        .collect();
+    equal(
+        &live,
+        &vec![(run, world.lease())],
+        "the live run after reopening",
+    )
 }

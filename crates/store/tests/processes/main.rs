@@ -3,6 +3,7 @@
 //!
 //! The processes are this test binary again, running [`child`]; what it shall do comes by its
 //! standard input, what it has done is told by its standard output, a line each.
+#![cfg(test)]
 #![cfg(all(feature = "sqlite", feature = "postgres"))]
 
 mod worker;
@@ -23,7 +24,10 @@ struct Worker {
 
 impl Worker {
     /// Starts a process with an order, such as `submit sqlite /path`.
-    #[expect(clippy::disallowed_methods, reason = "the subject of the test is a process")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the subject of the test is a process"
+    )]
     fn start(order: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--ignored", "--nocapture"])
@@ -40,7 +44,9 @@ impl Worker {
     /// The next word with this mark, e.g. the id in `acknowledged 0190…`; none when it has ended.
     fn next(&mut self, mark: &str) -> Option<String> {
         self.said.by_ref().map(Result::unwrap).find_map(|line| {
-            line.split_once(' ').filter(|(first, _)| *first == mark).map(|(_, rest)| rest.to_owned())
+            line.split_once(' ')
+                .filter(|(first, _)| *first == mark)
+                .map(|(_, rest)| rest.to_owned())
         })
     }
 
@@ -84,7 +90,10 @@ async fn logs_are_whole(store: &dyn Store) -> usize {
     }
     let head = store.audit_head().await.unwrap();
     verifier.finish(head.id, &head.hash).unwrap();
-    let filter = EventFilter { limit: u32::MAX, ..EventFilter::default() };
+    let filter = EventFilter {
+        limit: u32::MAX,
+        ..EventFilter::default()
+    };
     let events = store.events_list(filter).await.unwrap();
     for (wanted, event) in (1..).zip(&events) {
         assert_eq!(event.id, wanted, "event ids have a gap");
@@ -98,7 +107,9 @@ async fn acknowledged_runs_survive(engine: &str, place: &str) {
     for round in 0..5 {
         let mut worker = Worker::start(&format!("submit {engine} {place}"));
         for _ in 0..=round * 37 {
-            let id = worker.next("acknowledged").expect("the worker goes on until it is killed");
+            let id = worker
+                .next("acknowledged")
+                .expect("the worker goes on until it is killed");
             acknowledged.push(id.parse().unwrap());
         }
         worker.kill();
@@ -110,7 +121,10 @@ async fn acknowledged_runs_survive(engine: &str, place: &str) {
         let store = open(engine, place).await;
         for id in &acknowledged {
             let run = store.run_get(*id).await.unwrap();
-            assert!(run.is_some(), "run {id} was acknowledged, and is not there after the crash");
+            assert!(
+                run.is_some(),
+                "run {id} was acknowledged, and is not there after the crash"
+            );
         }
         assert!(logs_are_whole(store.as_ref()).await >= acknowledged.len());
     }
@@ -135,22 +149,33 @@ async fn postgres_keeps_what_was_acknowledged_when_its_process_is_killed() {
 /// its turn, each run is claimed by one of them.
 async fn processes_share(engine: &str, place: &str) {
     open(engine, place).await;
-    let mut workers: Vec<_> =
-        (0..4).map(|_| Worker::start(&format!("live {engine} {place}"))).collect();
+    let mut workers: Vec<_> = (0..4)
+        .map(|_| Worker::start(&format!("live {engine} {place}")))
+        .collect();
     let mut claimed = Vec::new();
     for worker in &mut workers {
         while let Some(id) = worker.next("claimed") {
             claimed.push(id.parse::<RunId>().unwrap());
         }
-        assert!(worker.process.wait().unwrap().success(), "a call of a process failed");
+        assert!(
+            worker.process.wait().unwrap().success(),
+            "a call of a process failed"
+        );
     }
-    assert_eq!(claimed.len(), 4 * worker::LIVES, "attempts that were claimed");
+    assert_eq!(
+        claimed.len(),
+        4 * worker::LIVES,
+        "attempts that were claimed"
+    );
     claimed.sort_unstable();
     claimed.dedup();
     assert_eq!(claimed.len(), 4 * worker::LIVES, "runs that were claimed");
     let store = open(engine, place).await;
     for id in &claimed {
-        assert!(store.summary_get(*id).await.unwrap().is_some(), "run {id} has its summary");
+        assert!(
+            store.summary_get(*id).await.unwrap().is_some(),
+            "run {id} has its summary"
+        );
     }
     // Queued, started, claimed, ended, step done, run ended.
     assert_eq!(logs_are_whole(store.as_ref()).await, 6 * claimed.len());

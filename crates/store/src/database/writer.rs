@@ -17,9 +17,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::database::tx::{Tx, args};
+use crate::database::unit::Unit;
 use crate::error::StoreError;
-use crate::tx::{Tx, args};
-use crate::unit::Unit;
 
 /// Intents of one transaction, at most: bounds how long a reader of the write-ahead log and the
 /// writers of other processes wait.
@@ -95,20 +95,32 @@ impl<T: Tx> Writer<T> {
     /// Hands an intent over and waits until it is durable.
     pub(crate) async fn submit<I: Intent + Sync>(&self, intent: I) -> Result<I::Reply, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { intent, outcome: None, reply };
-        self.queue.send(Box::new(pending)).await.map_err(|_| ended())?;
+        let pending = Pending {
+            intent,
+            outcome: None,
+            reply,
+        };
+        self.queue
+            .send(Box::new(pending))
+            .await
+            .map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
 impl<T> fmt::Debug for Writer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("free", &self.queue.capacity()).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("free", &self.queue.capacity())
+            .finish_non_exhaustive()
     }
 }
 
 pub(crate) fn ended() -> StoreError {
-    StoreError::Unavailable { what: "the store's writer has ended".to_owned(), source: None }
+    StoreError::Unavailable {
+        what: "the store's writer has ended".to_owned(),
+        source: None,
+    }
 }
 
 /// Why no intent of a batch was kept.
@@ -116,12 +128,19 @@ pub(crate) fn ended() -> StoreError {
 pub(crate) struct BatchFailure {
     cause: Arc<StoreError>,
     /// Whether the transaction never began, so that the batch may be run again.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only a connection over a network is replaced")
+    )]
     pub(crate) untouched: bool,
 }
 
 impl BatchFailure {
     fn new(cause: StoreError, untouched: bool) -> Self {
-        Self { cause: Arc::new(cause), untouched }
+        Self {
+            cause: Arc::new(cause),
+            untouched,
+        }
     }
 
     /// The batch could not begin, and can not be tried again.
@@ -133,7 +152,11 @@ impl BatchFailure {
     fn error(&self) -> StoreError {
         StoreError::Unavailable {
             what: self.cause.to_string(),
-            source: self.cause.source().is_some().then(|| Box::new(self.clone()) as _),
+            source: self
+                .cause
+                .source()
+                .is_some()
+                .then(|| Box::new(self.clone()) as _),
         }
     }
 }
@@ -174,7 +197,9 @@ pub(crate) async fn run_batch<T: Tx>(
 }
 
 async fn commit<T: Tx>(tx: &mut T) -> Result<(), StoreError> {
-    let Err(error) = tx.execute("COMMIT", args![]).await else { return Ok(()) };
+    let Err(error) = tx.execute("COMMIT", args![]).await else {
+        return Ok(());
+    };
     drop(rollback(tx).await);
     let what = "committing to the store (whether the change was kept is not known)";
     Err(StoreError::unavailable(what, error))

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use moorline_core::audit::NewAudit;
 use moorline_core::ids::RunId;
 
+use crate::database::sql;
+use crate::database::tx::{Tx, args};
+use crate::database::unit::{Subject, Unit};
+use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::sql;
-use crate::tx::{Tx, args};
 use crate::types::OutboxDone;
-use crate::unit::{Subject, Unit};
-use crate::writer::Intent;
 
 /// [`Store::audit_append`](crate::Store::audit_append).
 pub(crate) struct AppendAudit(pub(crate) NewAudit);
@@ -38,12 +38,24 @@ impl Intent for FinishOutbox {
         if done_at.is_some() {
             return Ok(());
         }
-        unit.tx.execute(sql::OUTBOX_DONE, args![done.now, done.id]).await?;
-        let Some(event) = &done.event else { return Ok(()) };
+        unit.tx
+            .execute(sql::OUTBOX_DONE, args![done.now, done.id])
+            .await?;
+        let Some(event) = &done.event else {
+            return Ok(());
+        };
         let row = unit.tx.row(sql::RUN_JOB, args![run_id.to_string()]).await?;
         let missing = || StoreError::not_found(format!("run {run_id}"));
         let job_id = row.ok_or_else(missing)?.text("job id")?;
-        unit.event(Some(Subject { run_id, job_id: &job_id }), event, done.now).await
+        unit.event(
+            Some(Subject {
+                run_id,
+                job_id: &job_id,
+            }),
+            event,
+            done.now,
+        )
+        .await
     }
 }
 

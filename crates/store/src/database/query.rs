@@ -15,11 +15,11 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use crate::database::sql;
+use crate::database::tx::{Row, Tx, args};
+use crate::database::unit::stop_of;
 use crate::error::StoreError;
-use crate::sql;
-use crate::tx::{Row, Tx, args};
 use crate::types::{AttemptRecord, AuditHead, LiveRun, OutboxRow, SourceRecord};
-use crate::unit::stop_of;
 
 pub(crate) use lists::{Events, Runs};
 
@@ -38,7 +38,7 @@ pub(crate) trait Query: Send + 'static {
 async fn all<T: Tx, V>(
     tx: &mut T,
     sql: &'static str,
-    args: &[crate::tx::Val<'_>],
+    args: &[crate::database::tx::Val<'_>],
     of: fn(Row) -> Result<V, StoreError>,
 ) -> Result<Vec<V>, StoreError> {
     tx.rows(sql, args).await?.into_iter().map(of).collect()
@@ -65,11 +65,17 @@ impl Query for FindRun {
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<RunId>, StoreError> {
         // Ids are hexadecimal digits and hyphens: `g` comes behind all of them.
         let prefix = self.0.to_ascii_lowercase();
-        if !prefix.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
+        if !prefix
+            .bytes()
+            .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+        {
             return Ok(Vec::new());
         }
         let end = format!("{prefix}g");
-        all(tx, sql::RUN_FIND, args![prefix, end], |mut row| row.parsed("run id")).await
+        all(tx, sql::RUN_FIND, args![prefix, end], |mut row| {
+            row.parsed("run id")
+        })
+        .await
     }
 }
 
@@ -81,7 +87,10 @@ impl Query for LiveRuns {
 
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<LiveRun>, StoreError> {
         all(tx, sql::RUNS_LIVE, args![], |mut row| {
-            Ok(LiveRun { run: row.json("run")?, lease_until: row.time("lease end")? })
+            Ok(LiveRun {
+                run: row.json("run")?,
+                lease_until: row.time("lease end")?,
+            })
         })
         .await
     }
@@ -196,7 +205,10 @@ impl Query for Head {
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<AuditHead, StoreError> {
         let row = tx.row(sql::HEAD_READ, args![]).await?;
         let mut row = row.ok_or_else(|| StoreError::not_found("head row in the store"))?;
-        Ok(AuditHead { id: row.unsigned("last audit id")?, hash: row.text("last audit hash")? })
+        Ok(AuditHead {
+            id: row.unsigned("last audit id")?,
+            hash: row.text("last audit hash")?,
+        })
     }
 }
 

@@ -13,16 +13,16 @@ use moorline_core::run::Run;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
 
+use crate::database::intent;
+use crate::database::query::{self, Query};
+use crate::database::tx::Tx;
+use crate::database::writer::{Intent, Writer, ended};
 use crate::error::StoreError;
-use crate::intent;
-use crate::query::{self, Query};
 use crate::store::Store;
-use crate::tx::Tx;
 use crate::types::{
     AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
 };
-use crate::writer::{Intent, Writer, ended};
 
 /// What an engine brings.
 pub(crate) trait Backend: Debug + Send + Sync + 'static {
@@ -46,10 +46,8 @@ pub(crate) trait Backend: Debug + Send + Sync + 'static {
     }
 
     /// Runs a query on a connection for reading.
-    fn read<Q: Query>(
-        &self,
-        query: Q,
-    ) -> impl Future<Output = Result<Q::Reply, StoreError>> + Send;
+    fn read<Q: Query>(&self, query: Q)
+    -> impl Future<Output = Result<Q::Reply, StoreError>> + Send;
 
     /// How it is set up.
     fn describe(&self) -> impl Future<Output = Result<StoreHealth, StoreError>> + Send;
@@ -72,7 +70,13 @@ impl<B: Backend> Store for B {
         handle: Handle,
         now: Timestamp,
     ) -> Result<Run, StoreError> {
-        self.write(intent::Launched { run, token, handle, now }).await
+        self.write(intent::Launched {
+            run,
+            token,
+            handle,
+            now,
+        })
+        .await
     }
 
     async fn attempt_finish(&self, finish: FinishAttempt) -> Result<Run, StoreError> {
@@ -87,7 +91,13 @@ impl<B: Backend> Store for B {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Result<Run, StoreError> {
-        let take_over = intent::TakeOver { run, attempt, driver, lease_until, now };
+        let take_over = intent::TakeOver {
+            run,
+            attempt,
+            driver,
+            lease_until,
+            now,
+        };
         self.write(take_over).await
     }
 

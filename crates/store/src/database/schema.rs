@@ -12,9 +12,9 @@
 
 use moorline_core::content_id::ContentId;
 
+use crate::database::sql;
+use crate::database::tx::{Tx, args};
 use crate::error::StoreError;
-use crate::sql;
-use crate::tx::{Tx, args};
 
 /// One migration, compiled in.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,9 @@ pub(crate) struct Schema {
 impl Schema {
     /// The version that this program writes.
     pub(crate) fn version(&self) -> u32 {
-        self.migrations.last().map_or(0, |migration| migration.version)
+        self.migrations
+            .last()
+            .map_or(0, |migration| migration.version)
     }
 
     /// Checks the history and applies what is missing.

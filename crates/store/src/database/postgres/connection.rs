@@ -6,18 +6,22 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Column as _, Error, Row as _, TypeInfo as _};
 
+use crate::database::sql::{self, Dialect};
+use crate::database::tx::{Cell, Row, Tx, Val};
 use crate::error::StoreError;
-use crate::sql::{self, Dialect};
-use crate::tx::{Cell, Row, Tx, Val};
 
 /// Says what an error of the server or of the connection means. It names no address.
 pub(super) fn explain(doing: &str, error: Error) -> StoreError {
     let database = error.as_database_error();
     let constraint = database.is_some_and(|error| {
-        error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation()
+        error.is_unique_violation()
+            || error.is_foreign_key_violation()
+            || error.is_check_violation()
     });
     if constraint {
-        return StoreError::Conflict { what: format!("{doing}: {error}") };
+        return StoreError::Conflict {
+            what: format!("{doing}: {error}"),
+        };
     }
     StoreError::unavailable(doing, error)
 }
@@ -39,7 +43,8 @@ impl Tx for PgConnection {
 
     async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let done = sqlx::raw_sql(sql).execute(self).await;
-        done.map(drop).map_err(|error| explain("preparing the PostgreSQL database", error))
+        done.map(drop)
+            .map_err(|error| explain("preparing the PostgreSQL database", error))
     }
 }
 
@@ -60,5 +65,7 @@ fn cells(row: &PgRow) -> Result<Row, StoreError> {
         Ok(cell.unwrap_or(Cell::Null))
     });
     let cells: Result<Vec<Cell>, Error> = cells.collect();
-    cells.map(Row::new).map_err(|error| explain("reading from PostgreSQL", error))
+    cells
+        .map(Row::new)
+        .map_err(|error| explain("reading from PostgreSQL", error))
 }

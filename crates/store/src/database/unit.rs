@@ -11,9 +11,9 @@ use moorline_core::run::{Effect, Run};
 use moorline_core::stop::Stop;
 use serde::Serialize;
 
+use crate::database::sql;
+use crate::database::tx::{Row, Tx, args};
 use crate::error::StoreError;
-use crate::sql;
-use crate::tx::{Row, Tx, args};
 
 /// Where the logs end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> From<&'a Run> for Subject<'a> {
     fn from(run: &'a Run) -> Self {
-        Self { run_id: run.id, job_id: &run.job_id }
+        Self {
+            run_id: run.id,
+            job_id: &run.job_id,
+        }
     }
 }
 
@@ -63,7 +66,12 @@ impl<'t, T: Tx> Unit<'t, T> {
             audit_hash: row.text("last audit hash")?,
             outbox: row.unsigned("last outbox id")?,
         };
-        Ok(Self { tx, written: head.clone(), head, stops: None })
+        Ok(Self {
+            tx,
+            written: head.clone(),
+            head,
+            stops: None,
+        })
     }
 
     /// Writes the heads back, if they moved.
@@ -71,7 +79,12 @@ impl<'t, T: Tx> Unit<'t, T> {
         if self.head == self.written {
             return Ok(());
         }
-        let Head { event, audit, audit_hash, outbox } = &self.head;
+        let Head {
+            event,
+            audit,
+            audit_hash,
+            outbox,
+        } = &self.head;
         let args = args![*event, *audit, audit_hash, *outbox];
         self.tx.execute(sql::HEAD_WRITE, args).await?;
         self.written = self.head.clone();
@@ -80,7 +93,9 @@ impl<'t, T: Tx> Unit<'t, T> {
 
     /// The state to go back to should the next intent be rolled back.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { head: self.head.clone() }
+        Mark {
+            head: self.head.clone(),
+        }
     }
 
     /// Follows a rollback to the point where `mark` was taken.
@@ -101,7 +116,15 @@ impl<'t, T: Tx> Unit<'t, T> {
         let job_id = subject.map(|subject| subject.job_id);
         let level = level_number(event.level);
         let data = event.data.to_string();
-        let args = args![self.head.event, at, event.kind.as_str(), level, run_id, job_id, data];
+        let args = args![
+            self.head.event,
+            at,
+            event.kind.as_str(),
+            level,
+            run_id,
+            job_id,
+            data
+        ];
         self.tx.execute(sql::EVENT_INSERT, args).await?;
         Ok(())
     }
@@ -134,7 +157,12 @@ impl<'t, T: Tx> Unit<'t, T> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         self.head.outbox += 1;
-        let args = args![self.head.outbox, run.to_string(), to_json("effect", effect)?, at];
+        let args = args![
+            self.head.outbox,
+            run.to_string(),
+            to_json("effect", effect)?,
+            at
+        ];
         self.tx.execute(sql::OUTBOX_INSERT, args).await?;
         Ok(())
     }

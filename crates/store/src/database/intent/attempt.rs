@@ -5,13 +5,13 @@ use moorline_core::attempt::Handle;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::run::{Command, Run, apply};
 
+use crate::database::sql;
+use crate::database::transition::persist;
+use crate::database::tx::{Tx, args};
+use crate::database::unit::{Unit, to_json};
+use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::sql;
-use crate::transition::persist;
-use crate::tx::{Tx, args};
 use crate::types::FinishAttempt;
-use crate::unit::{Unit, to_json};
-use crate::writer::Intent;
 
 /// [`Store::attempt_launched`](crate::Store::attempt_launched).
 pub(crate) struct Launched {
@@ -26,7 +26,10 @@ impl Intent for Launched {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Run, StoreError> {
         let run = unit.run(self.run).await?;
-        let command = Command::Launched { token: self.token, handle: self.handle.clone() };
+        let command = Command::Launched {
+            token: self.token,
+            handle: self.handle.clone(),
+        };
         let applied = apply(&run, command, self.now)?;
         persist(unit, &run, applied, None, self.now).await
     }
@@ -46,7 +49,10 @@ impl Intent for TakeOver {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Run, StoreError> {
         let run = unit.run(self.run).await?;
-        let command = Command::TakeOver { attempt_id: self.attempt, driver: self.driver };
+        let command = Command::TakeOver {
+            attempt_id: self.attempt,
+            driver: self.driver,
+        };
         let applied = apply(&run, command, self.now)?;
         persist(unit, &run, applied, Some(self.lease_until), self.now).await
     }
@@ -83,7 +89,9 @@ async fn claim_next<T: Tx>(
     run: Run,
     finish: &FinishAttempt,
 ) -> Result<Run, StoreError> {
-    let Some((driver, attempt_id, lease_until)) = finish.claim_next else { return Ok(run) };
+    let Some((driver, attempt_id, lease_until)) = finish.claim_next else {
+        return Ok(run);
+    };
     let Ok(applied) = apply(&run, Command::Claim { attempt_id, driver }, finish.now) else {
         return Ok(run);
     };
@@ -103,6 +111,8 @@ impl Intent for RenewLease {
     type Reply = u64;
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<u64, StoreError> {
-        unit.tx.execute(sql::LEASE_RENEW, args![self.until, self.driver.to_string()]).await
+        unit.tx
+            .execute(sql::LEASE_RENEW, args![self.until, self.driver.to_string()])
+            .await
     }
 }

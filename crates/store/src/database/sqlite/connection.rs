@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql, params_from_iter};
 
+use crate::database::sql::{self, Dialect};
+use crate::database::tx::{self, Row, Tx, Val};
 use crate::error::StoreError;
-use crate::sql::{self, Dialect};
-use crate::tx::{self, Row, Tx, Val};
 
 /// What the pragmas below come to, for [`health`](crate::Store::health).
 pub(super) const DURABILITY: &str = "wal, synchronous=FULL";
@@ -93,7 +93,10 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
-    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// Creates the file for its owner alone; the log and its index take their mode from it.
@@ -124,7 +127,9 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn explain(doing: String, error: rusqlite::Error) -> StoreError {
     let what = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!("{doing}: another process has kept it locked for half a minute; end that process")
+            format!(
+                "{doing}: another process has kept it locked for half a minute; end that process"
+            )
         }
         Some(ErrorCode::DiskFull) => format!("{doing}: the disk is full"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
@@ -135,10 +140,15 @@ pub(super) fn explain(doing: String, error: rusqlite::Error) -> StoreError {
         }
         Some(ErrorCode::DatabaseCorrupt) => {
             let what = "database file (it is damaged: restore it from a copy)".to_owned();
-            return StoreError::Corrupt { what, source: Some(Box::new(error)) };
+            return StoreError::Corrupt {
+                what,
+                source: Some(Box::new(error)),
+            };
         }
         Some(ErrorCode::ConstraintViolation) => {
-            return StoreError::Conflict { what: format!("{doing}: {error}") };
+            return StoreError::Conflict {
+                what: format!("{doing}: {error}"),
+            };
         }
         _ => doing,
     };
@@ -183,7 +193,9 @@ fn query(statement: &mut Statement<'_>, args: &[Val<'_>]) -> rusqlite::Result<Ve
     let mut rows = statement.query(params_from_iter(args))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let cells = (0..columns).map(|index| cell(index, row)).collect::<Result<_, _>>()?;
+        let cells = (0..columns)
+            .map(|index| cell(index, row))
+            .collect::<Result<_, _>>()?;
         found.push(Row::new(cells));
     }
     Ok(found)
@@ -199,7 +211,11 @@ fn cell(index: usize, row: &rusqlite::Row<'_>) -> rusqlite::Result<tx::Cell> {
         },
         other => {
             let name = format!("column {index}");
-            Err(rusqlite::Error::InvalidColumnType(index, name, other.data_type()))
+            Err(rusqlite::Error::InvalidColumnType(
+                index,
+                name,
+                other.data_type(),
+            ))
         }
     }
 }

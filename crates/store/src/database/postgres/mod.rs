@@ -1,7 +1,7 @@
 //! The engine for many machines: one PostgreSQL database, shared by any number of processes.
 //!
 //! One task of the process holds the connection that writes, and commits in groups (see
-//! [`crate::writer`]). The writers of all processes are serial: each begins by locking the one row
+//! [`crate::database::writer`]). The writers of all processes are serial: each begins by locking the one row
 //! that every writer rewrites. So events and audit records have one order, without gaps, and a stop
 //! that was acknowledged is seen by every claim that follows, on whichever machine. Reads go through
 //! a small pool.
@@ -15,13 +15,13 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use self::connection::explain;
-use crate::backend::Backend;
+use crate::database::backend::Backend;
+use crate::database::query::Query;
+use crate::database::schema::{Migration, Schema};
+use crate::database::tx::{Tx as _, args};
+use crate::database::writer::{BATCH, BatchFailure, Job, Queue, Writer, run_batch};
 use crate::error::StoreError;
-use crate::query::Query;
-use crate::schema::{Migration, Schema};
-use crate::tx::{Tx as _, args};
 use crate::types::StoreHealth;
-use crate::writer::{BATCH, BatchFailure, Job, Queue, Writer, run_batch};
 
 pub(crate) const SCHEMA: Schema = Schema {
     bootstrap: "CREATE TABLE IF NOT EXISTS schema_history (
@@ -37,7 +37,7 @@ pub(crate) const SCHEMA: Schema = Schema {
     migrations: &[Migration {
         version: 1,
         name: "initial",
-        sql: include_str!("../../migrations/postgres/0001_initial.sql"),
+        sql: include_str!("../../../migrations/postgres/0001_initial.sql"),
     }],
 };
 

@@ -5,11 +5,11 @@ use moorline_core::ids::RunId;
 use moorline_core::run::Run;
 
 use super::{Query, all};
+use crate::database::sql;
+use crate::database::tx::{Row, Tx, Val};
+use crate::database::unit::level_number;
 use crate::error::StoreError;
-use crate::sql;
-use crate::tx::{Row, Tx, Val};
 use crate::types::{EventFilter, RunFilter};
-use crate::unit::level_number;
 
 /// Behind every id: ids begin with a hexadecimal digit.
 const BEHIND_ALL: &str = "g";
@@ -23,7 +23,11 @@ impl Query for Runs {
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<Run>, StoreError> {
         let Self(filter) = self;
         let limit = if filter.limit == 0 { 50 } else { filter.limit };
-        let mut statuses: Vec<_> = filter.statuses.iter().map(|status| status.as_str()).collect();
+        let mut statuses: Vec<_> = filter
+            .statuses
+            .iter()
+            .map(|status| status.as_str())
+            .collect();
         statuses.sort_unstable();
         statuses.dedup();
         if statuses.is_empty() {
@@ -57,11 +61,16 @@ async fn runs_of<T: Tx>(
         (Some(_), Some(_), None) => sql::RUNS_JOB_SOURCE,
         (Some(_), Some(_), Some(_)) => sql::RUNS_JOB_SOURCE_STATUS,
     };
-    let before = filter.before.map_or_else(|| BEHIND_ALL.to_owned(), |id| id.to_string());
+    let before = filter
+        .before
+        .map_or_else(|| BEHIND_ALL.to_owned(), |id| id.to_string());
     let mut args = vec![Val::from(before)];
     args.extend([job, source, status].into_iter().flatten().map(Val::from));
     args.push(limit.into());
-    all(tx, statement, &args, |mut row| Ok((row.parsed("run id")?, row.json("run")?))).await
+    all(tx, statement, &args, |mut row| {
+        Ok((row.parsed("run id")?, row.json("run")?))
+    })
+    .await
 }
 
 /// [`Store::events_list`](crate::Store::events_list).
@@ -75,9 +84,23 @@ impl Query for Events {
         let limit = if filter.limit == 0 { 100 } else { filter.limit };
         let run_id = filter.run_id.map(|run| run.to_string());
         let mut found = if let Some(run_id) = &run_id {
-            events_of(tx, filter, (sql::EVENTS_RUN, sql::EVENTS_RUN_NEWEST), run_id, limit).await?
+            events_of(
+                tx,
+                filter,
+                (sql::EVENTS_RUN, sql::EVENTS_RUN_NEWEST),
+                run_id,
+                limit,
+            )
+            .await?
         } else if let Some(job_id) = &filter.job_id {
-            events_of(tx, filter, (sql::EVENTS_JOB, sql::EVENTS_JOB_NEWEST), job_id, limit).await?
+            events_of(
+                tx,
+                filter,
+                (sql::EVENTS_JOB, sql::EVENTS_JOB_NEWEST),
+                job_id,
+                limit,
+            )
+            .await?
         } else if !filter.kinds.is_empty() {
             let mut found = Vec::new();
             let statements = (sql::EVENTS_KIND, sql::EVENTS_KIND_NEWEST);
@@ -126,7 +149,13 @@ async fn events_of<T: Tx>(
         args.push(key.into());
     }
     args.push(limit.into());
-    all(tx, if filter.newest { newest } else { oldest }, &args, event_of).await
+    all(
+        tx,
+        if filter.newest { newest } else { oldest },
+        &args,
+        event_of,
+    )
+    .await
 }
 
 fn event_of(mut row: Row) -> Result<Event, StoreError> {

@@ -6,13 +6,13 @@ use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Command, Run, apply};
 use serde_json::json;
 
+use crate::database::sql;
+use crate::database::transition::{Columns, insert_attempt};
+use crate::database::tx::{Tx, Val, args};
+use crate::database::unit::{Unit, to_json};
+use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::sql;
-use crate::transition::{Columns, insert_attempt};
-use crate::tx::{Tx, Val, args};
 use crate::types::{NewRun, Submitted};
-use crate::unit::{Unit, to_json};
-use crate::writer::Intent;
 
 /// [`Store::run_submit`](crate::Store::run_submit).
 pub(crate) struct Submit(pub(crate) NewRun);
@@ -25,10 +25,15 @@ impl Intent for Submit {
         if let Some(key) = &new.idempotency_key
             && let Some(run) = known(unit, key, &new.fingerprint).await?
         {
-            return Ok(Submitted { run, created: false });
+            return Ok(Submitted {
+                run,
+                created: false,
+            });
         }
         if let Some(stop) = unit.stop_of_run(&new.run).await? {
-            return Err(StoreError::Stopped { stop: stop.to_string() });
+            return Err(StoreError::Stopped {
+                stop: stop.to_string(),
+            });
         }
         let now = new.run.created_at;
         let mut events = vec![queued(&new.run)];
@@ -59,7 +64,9 @@ impl Intent for Submit {
             to_json("run", &run)?,
         ];
         if unit.tx.execute(sql::RUN_INSERT, row).await? == 0 {
-            return Err(StoreError::Conflict { what: format!("run {} exists already", run.id) });
+            return Err(StoreError::Conflict {
+                what: format!("run {} exists already", run.id),
+            });
         }
         insert_attempt(unit, &run, now).await?;
         for event in &events {
@@ -101,7 +108,11 @@ fn queued(run: &Run) -> NewEvent {
         "mode": run.mode,
         "retry_of": run.retry_of,
     });
-    NewEvent { kind: EventKind::RunQueued, level: Level::Info, data }
+    NewEvent {
+        kind: EventKind::RunQueued,
+        level: Level::Info,
+        data,
+    }
 }
 
 fn submission(run: &Run) -> NewAudit {

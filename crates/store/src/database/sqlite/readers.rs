@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task;
 
 use super::{connection, not_ready};
+use crate::database::query::Query;
 use crate::error::StoreError;
-use crate::query::Query;
 
 /// Reads at a time.
 const READERS: usize = 4;
@@ -44,8 +44,13 @@ impl Readers {
                 Some(connection) => connection,
                 None => connection::open_for_reading(&path)?,
             };
-            let reply = query.read(&mut connection).now_or_never().ok_or_else(not_ready)?;
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            let reply = query
+                .read(&mut connection)
+                .now_or_never()
+                .ok_or_else(not_ready)?;
+            idle.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
             reply
         });
         let reply = reading.await;
@@ -56,6 +61,9 @@ impl Readers {
     /// Closes the connections that are not in use.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }

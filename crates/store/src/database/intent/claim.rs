@@ -2,13 +2,13 @@
 
 use moorline_core::run::{Command, Run, apply};
 
+use crate::database::sql;
+use crate::database::transition::persist;
+use crate::database::tx::{Tx, Val, args};
+use crate::database::unit::Unit;
+use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::sql;
-use crate::transition::persist;
-use crate::tx::{Tx, Val, args};
 use crate::types::ClaimDue;
-use crate::unit::Unit;
-use crate::writer::Intent;
 
 /// [`Store::run_claim_due`](crate::Store::run_claim_due).
 ///
@@ -24,7 +24,10 @@ impl Intent for Claim {
         let due = due_runs(unit, claim).await?;
         let mut claimed = Vec::with_capacity(due.len());
         for (run, attempt_id) in due.into_iter().zip(&claim.attempt_ids) {
-            let command = Command::Claim { attempt_id: *attempt_id, driver: claim.driver };
+            let command = Command::Claim {
+                attempt_id: *attempt_id,
+                driver: claim.driver,
+            };
             let applied = apply(&run, command, claim.now)?;
             let lease = Some(claim.lease_until);
             claimed.push(persist(unit, &run, applied, lease, claim.now).await?);
@@ -34,14 +37,14 @@ impl Intent for Claim {
 }
 
 /// Due runs that no stop covers, oldest due first, at most one for each attempt id.
-async fn due_runs<T: Tx>(
-    unit: &mut Unit<'_, T>,
-    claim: &ClaimDue,
-) -> Result<Vec<Run>, StoreError> {
+async fn due_runs<T: Tx>(unit: &mut Unit<'_, T>, claim: &ClaimDue) -> Result<Vec<Run>, StoreError> {
     let wanted = claim.attempt_ids.len();
     let mut found = Vec::new();
     if let Some(only) = claim.only {
-        let row = unit.tx.row(sql::RUN_DUE, args![only.to_string(), claim.now]).await?;
+        let row = unit
+            .tx
+            .row(sql::RUN_DUE, args![only.to_string(), claim.now])
+            .await?;
         if let Some(mut row) = row {
             push_if_free(unit, row.json("run")?, &mut found).await?;
         }

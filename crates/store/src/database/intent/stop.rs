@@ -7,13 +7,13 @@ use moorline_core::run::{CancelKind, Command, Run, apply};
 use moorline_core::stop::{Stop, StopScope};
 use serde_json::json;
 
+use crate::database::sql;
+use crate::database::transition::persist;
+use crate::database::tx::{Tx, args};
+use crate::database::unit::Unit;
+use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::sql;
-use crate::transition::persist;
-use crate::tx::{Tx, args};
 use crate::types::CancelRun;
-use crate::unit::Unit;
-use crate::writer::Intent;
 
 /// Open runs read at a time.
 const PAGE: u32 = 500;
@@ -57,7 +57,11 @@ impl Intent for EngageStop {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Vec<Run>, StoreError> {
         let Self(stop) = self;
-        let known = unit.stops().await?.iter().any(|known| known.scope == stop.scope);
+        let known = unit
+            .stops()
+            .await?
+            .iter()
+            .any(|known| known.scope == stop.scope);
         if !known {
             engage(unit, stop).await?;
         }
@@ -71,7 +75,11 @@ async fn engage<T: Tx>(unit: &mut Unit<'_, T>, stop: &Stop) -> Result<(), StoreE
     unit.tx.execute(sql::STOP_INSERT, args).await?;
     unit.stops_changed();
     let data = json!({"scope": scope, "actor": stop.actor, "reason": stop.reason});
-    let event = NewEvent { kind: EventKind::StopEngaged, level: Level::Warn, data };
+    let event = NewEvent {
+        kind: EventKind::StopEngaged,
+        level: Level::Warn,
+        data,
+    };
     unit.event(None, &event, stop.since).await?;
     unit.audit(NewAudit {
         actor: stop.actor.clone(),
@@ -137,7 +145,11 @@ impl Intent for ReleaseStop {
         }
         unit.stops_changed();
         let data = json!({"scope": scope, "actor": self.actor, "reason": self.reason});
-        let event = NewEvent { kind: EventKind::StopReleased, level: Level::Warn, data };
+        let event = NewEvent {
+            kind: EventKind::StopReleased,
+            level: Level::Warn,
+            data,
+        };
         unit.event(None, &event, self.now).await?;
         unit.audit(NewAudit {
             actor: self.actor.clone(),

@@ -1,11 +1,11 @@
 //! The little that the intents ask of a database: run a statement, get rows.
 //!
 //! [`Tx`] is implemented for a connection of each engine, so that an intent is written once and its
-//! SQL is one text for both ([`crate::sql`]). Values are of the two kinds that both engines store
+//! SQL is one text for both ([`crate::database::sql`]). Values are of the two kinds that both engines store
 //! alike, 64-bit integers and text; a NULL has a kind too, since PostgreSQL wants to know it.
 //!
 //! Deliberately absent: booleans, floats and blobs (nothing here needs them), dynamic SQL, and the
-//! end of a transaction, which belongs to the [writer](crate::writer) alone.
+//! end of a transaction, which belongs to the [writer](crate::database::writer) alone.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -15,8 +15,8 @@ use std::vec;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
+use crate::database::sql::Dialect;
 use crate::error::StoreError;
-use crate::sql::Dialect;
 
 /// A connection, inside or outside a transaction.
 ///
@@ -61,7 +61,7 @@ pub(crate) enum Val<'a> {
 
 /// Parameters of a statement, each from whatever [`Val`] is made of.
 macro_rules! args {
-    ($($arg:expr),* $(,)?) => { &[$($crate::tx::Val::from($arg)),*] };
+    ($($arg:expr),* $(,)?) => { &[$($crate::database::tx::Val::from($arg)),*] };
 }
 pub(crate) use args;
 
@@ -129,7 +129,11 @@ impl From<Option<String>> for Val<'_> {
 /// The first microsecond that is not before `at`: what is due then is due.
 pub(crate) fn ceil_microsecond(at: Timestamp) -> i64 {
     let micros = at.as_microsecond();
-    if at.as_nanosecond() > i128::from(micros) * 1000 { micros + 1 } else { micros }
+    if at.as_nanosecond() > i128::from(micros) * 1000 {
+        micros + 1
+    } else {
+        micros
+    }
 }
 
 /// The inverse of [`Timestamp::as_microsecond`], also in the last second that there is, which
@@ -156,7 +160,9 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(cells: Vec<Cell>) -> Self {
-        Self { cells: cells.into_iter() }
+        Self {
+            cells: cells.into_iter(),
+        }
     }
 
     pub(crate) fn int_opt(&mut self, what: &str) -> Result<Option<i64>, StoreError> {
@@ -168,7 +174,8 @@ impl Row {
     }
 
     pub(crate) fn int(&mut self, what: &str) -> Result<i64, StoreError> {
-        self.int_opt(what)?.ok_or_else(|| mismatch(what, "an integer", Some(&Cell::Null)))
+        self.int_opt(what)?
+            .ok_or_else(|| mismatch(what, "an integer", Some(&Cell::Null)))
     }
 
     /// An id or a count.
@@ -188,17 +195,21 @@ impl Row {
     }
 
     pub(crate) fn text(&mut self, what: &str) -> Result<String, StoreError> {
-        self.text_opt(what)?.ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
+        self.text_opt(what)?
+            .ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
     }
 
     pub(crate) fn time_opt(&mut self, what: &str) -> Result<Option<Timestamp>, StoreError> {
         self.int_opt(what)?
-            .map(|micros| from_microsecond(micros).map_err(|error| StoreError::corrupt(what, error)))
+            .map(|micros| {
+                from_microsecond(micros).map_err(|error| StoreError::corrupt(what, error))
+            })
             .transpose()
     }
 
     pub(crate) fn time(&mut self, what: &str) -> Result<Timestamp, StoreError> {
-        self.time_opt(what)?.ok_or_else(|| mismatch(what, "a time", Some(&Cell::Null)))
+        self.time_opt(what)?
+            .ok_or_else(|| mismatch(what, "a time", Some(&Cell::Null)))
     }
 
     pub(crate) fn parsed_opt<V: FromStr>(&mut self, what: &str) -> Result<Option<V>, StoreError>
@@ -206,7 +217,10 @@ impl Row {
         V::Err: Error + Send + Sync + 'static,
     {
         self.text_opt(what)?
-            .map(|text| text.parse().map_err(|error| StoreError::corrupt(what, error)))
+            .map(|text| {
+                text.parse()
+                    .map_err(|error| StoreError::corrupt(what, error))
+            })
             .transpose()
     }
 
@@ -214,7 +228,8 @@ impl Row {
     where
         V::Err: Error + Send + Sync + 'static,
     {
-        self.parsed_opt(what)?.ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
+        self.parsed_opt(what)?
+            .ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
     }
 
     pub(crate) fn json_opt<V: DeserializeOwned>(
@@ -229,7 +244,8 @@ impl Row {
     }
 
     pub(crate) fn json<V: DeserializeOwned>(&mut self, what: &str) -> Result<V, StoreError> {
-        self.json_opt(what)?.ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
+        self.json_opt(what)?
+            .ok_or_else(|| mismatch(what, "text", Some(&Cell::Null)))
     }
 }
 
@@ -260,7 +276,12 @@ mod tests {
 
     #[test]
     fn cells_are_read_in_order() {
-        let mut row = row(&[Cell::Int(7), Cell::Text("[1]".to_owned()), Cell::Null, Cell::Null]);
+        let mut row = row(&[
+            Cell::Int(7),
+            Cell::Text("[1]".to_owned()),
+            Cell::Null,
+            Cell::Null,
+        ]);
         assert_eq!(row.unsigned::<u64>("id").unwrap(), 7);
         assert_eq!(row.json::<Vec<u8>>("data").unwrap(), [1]);
         assert_eq!(row.text_opt("reason").unwrap(), None);
@@ -271,9 +292,15 @@ mod tests {
     fn a_cell_of_another_kind_names_the_value_and_both_kinds() {
         let error = row(&[Cell::Null]).int("event id").unwrap_err();
         assert_eq!(error.to_string(), "stored event id can not be read");
-        assert_eq!(error.source().unwrap().to_string(), "expected an integer, found null");
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "expected an integer, found null"
+        );
         let error = row(&[]).text("actor").unwrap_err();
-        assert_eq!(error.source().unwrap().to_string(), "expected text, found no column");
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "expected text, found no column"
+        );
         assert!(row(&[Cell::Int(-1)]).unsigned::<u64>("id").is_err());
     }
 

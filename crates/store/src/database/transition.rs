@@ -9,11 +9,11 @@ use moorline_core::run::{Applied, Effect, Run};
 use moorline_core::summary::RunSummary;
 use serde_json::json;
 
+use crate::database::query::source_state_of;
+use crate::database::sql;
+use crate::database::tx::{Tx, Val, args, ceil_microsecond};
+use crate::database::unit::{Unit, to_json};
 use crate::error::StoreError;
-use crate::query::source_state_of;
-use crate::sql;
-use crate::tx::{Tx, Val, args, ceil_microsecond};
-use crate::unit::{Unit, to_json};
 
 /// Who acts when nobody in particular does.
 pub(crate) const SYSTEM: &str = "moorline";
@@ -32,7 +32,10 @@ impl Columns {
         Self {
             status: run.status.as_str(),
             due_at: run.due_at.map(ceil_microsecond),
-            driver: run.attempt.as_ref().map(|attempt| attempt.driver.to_string()),
+            driver: run
+                .attempt
+                .as_ref()
+                .map(|attempt| attempt.driver.to_string()),
             ended_at: run.ended_at,
         }
     }
@@ -47,7 +50,11 @@ pub(crate) async fn persist<T: Tx>(
     lease_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Run, StoreError> {
-    let Applied { run, events, effects } = applied;
+    let Applied {
+        run,
+        events,
+        effects,
+    } = applied;
     write_run(unit, before, &run, lease_until).await?;
     write_attempt(unit, before, &run, now).await?;
     for event in &events {
@@ -66,7 +73,9 @@ async fn write_run<T: Tx>(
     let columns = Columns::of(run);
     let doc = to_json("run", run)?;
     if lease_until.is_none() && columns == Columns::of(before) {
-        unit.tx.execute(sql::RUN_UPDATE_DOC, args![doc, run.id.to_string()]).await?;
+        unit.tx
+            .execute(sql::RUN_UPDATE_DOC, args![doc, run.id.to_string()])
+            .await?;
         return Ok(());
     }
     let args = args![
@@ -90,12 +99,21 @@ async fn write_attempt<T: Tx>(
     run: &Run,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Some(attempt) = &run.attempt else { return Ok(()) };
-    let known = before.attempt.as_ref().filter(|known| known.id == attempt.id);
+    let Some(attempt) = &run.attempt else {
+        return Ok(());
+    };
+    let known = before
+        .attempt
+        .as_ref()
+        .filter(|known| known.id == attempt.id);
     match known {
         None => insert_attempt(unit, run, now).await,
         Some(known) if known.handle != attempt.handle => {
-            let handle = attempt.handle.as_ref().map(|h| to_json("handle", h)).transpose()?;
+            let handle = attempt
+                .handle
+                .as_ref()
+                .map(|h| to_json("handle", h))
+                .transpose()?;
             let args = args![handle, run.id.to_string(), run.attempts];
             unit.tx.execute(sql::ATTEMPT_LAUNCHED, args).await?;
             Ok(())
@@ -110,10 +128,19 @@ pub(crate) async fn insert_attempt<T: Tx>(
     run: &Run,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Some(attempt) = &run.attempt else { return Ok(()) };
+    let Some(attempt) = &run.attempt else {
+        return Ok(());
+    };
     let step = run.steps.get(run.step).map_or("", |step| &step.name);
     let id = attempt.id.to_string();
-    let args = args![run.id.to_string(), run.attempts, id, step, attempt.number, now];
+    let args = args![
+        run.id.to_string(),
+        run.attempts,
+        id,
+        step,
+        attempt.number,
+        now
+    ];
     unit.tx.execute(sql::ATTEMPT_INSERT, args).await?;
     Ok(())
 }
@@ -150,7 +177,9 @@ async fn change_source<T: Tx>(
     class: Option<FailureClass>,
     now: Timestamp,
 ) -> Result<Option<SourceState>, StoreError> {
-    let Some(source_id) = &run.source_id else { return Ok(None) };
+    let Some(source_id) = &run.source_id else {
+        return Ok(None);
+    };
     let stored = match unit.tx.row(sql::SOURCE_GET, args![source_id]).await? {
         Some(mut row) => Some(source_state_of(&row.text("source state")?)?),
         None => None,
@@ -164,8 +193,16 @@ async fn change_source<T: Tx>(
     }
     if from != to {
         let data = json!({"source_id": source_id, "from": from, "to": to, "class": class});
-        let level = if class.is_some() { Level::Warn } else { Level::Info };
-        let event = NewEvent { kind: EventKind::SourceChanged, level, data };
+        let level = if class.is_some() {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        let event = NewEvent {
+            kind: EventKind::SourceChanged,
+            level,
+            data,
+        };
         unit.event(Some(run.into()), &event, now).await?;
         unit.audit(NewAudit {
             actor: SYSTEM.to_owned(),
@@ -189,7 +226,9 @@ async fn summarise<T: Tx>(
 ) -> Result<(), StoreError> {
     let doc = to_json("run summary", &RunSummary::of(run, source))?;
     let hash = ContentId::of_bytes(doc.as_bytes());
-    unit.tx.execute(sql::SUMMARY_INSERT, args![run.id.to_string(), doc]).await?;
+    unit.tx
+        .execute(sql::SUMMARY_INSERT, args![run.id.to_string(), doc])
+        .await?;
     let class = run.failure.as_ref().map(|failure| failure.class);
     unit.audit(NewAudit {
         actor: SYSTEM.to_owned(),
@@ -221,6 +260,10 @@ async fn raise_alert<T: Tx>(
         "code": failure.map(|f| f.code),
         "reason": failure.map(|f| &f.reason),
     });
-    let event = NewEvent { kind: EventKind::AlertRaised, level, data };
+    let event = NewEvent {
+        kind: EventKind::AlertRaised,
+        level,
+        data,
+    };
     unit.event(Some(run.into()), &event, now).await
 }

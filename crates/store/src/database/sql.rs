@@ -22,7 +22,10 @@ pub(crate) struct Dialect {
 
 macro_rules! head {
     ($lock:literal) => {
-        concat!("SELECT event_id, audit_id, audit_hash, outbox_id FROM head WHERE id = 1", $lock)
+        concat!(
+            "SELECT event_id, audit_id, audit_hash, outbox_id FROM head WHERE id = 1",
+            $lock
+        )
     };
 }
 
@@ -38,8 +41,11 @@ macro_rules! due {
 /// `BEGIN IMMEDIATE` takes the one write lock of the file at once; a transaction that read first
 /// and wrote later would be refused without the busy handler being asked.
 #[cfg(feature = "sqlite")]
-pub(crate) const SQLITE: Dialect =
-    Dialect { begin: "BEGIN IMMEDIATE", head: head!(""), due: due!("") };
+pub(crate) const SQLITE: Dialect = Dialect {
+    begin: "BEGIN IMMEDIATE",
+    head: head!(""),
+    due: due!(""),
+};
 
 /// The lock on the head row makes writers serial, also those of other machines: whatever a
 /// transaction reads after it (stops above all) is what the one before it committed. `SKIP LOCKED`

@@ -1,7 +1,7 @@
 //! The embedded engine: one SQLite file in WAL mode, shared by the processes of one machine.
 //!
 //! One thread of the process holds the connection that writes, and commits in groups (see
-//! [`crate::writer`]). Reads have connections of their own, on tokio's blocking threads; in WAL mode
+//! [`crate::database::writer`]). Reads have connections of their own, on tokio's blocking threads; in WAL mode
 //! neither waits for the other. A commit is on the disk when it is acknowledged: `synchronous=FULL`.
 //!
 //! Deliberately absent: a shorter scheduler slice for the writer thread (`sched_setattr`). It would
@@ -19,12 +19,12 @@ use futures::FutureExt as _;
 use rusqlite::Connection;
 
 use self::readers::Readers;
-use crate::backend::Backend;
+use crate::database::backend::Backend;
+use crate::database::query::Query;
+use crate::database::schema::{Migration, Schema};
+use crate::database::writer::{BATCH, Queue, Writer, run_batch};
 use crate::error::StoreError;
-use crate::query::Query;
-use crate::schema::{Migration, Schema};
 use crate::types::StoreHealth;
-use crate::writer::{BATCH, Queue, Writer, run_batch};
 
 pub(crate) const SCHEMA: Schema = Schema {
     bootstrap: "CREATE TABLE IF NOT EXISTS schema_history (
@@ -38,7 +38,7 @@ pub(crate) const SCHEMA: Schema = Schema {
     migrations: &[Migration {
         version: 1,
         name: "initial",
-        sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
+        sql: include_str!("../../../migrations/sqlite/0001_initial.sql"),
     }],
 };
 
@@ -79,7 +79,10 @@ impl SqliteStore {
     /// program, or stays locked. [`StoreError::Corrupt`]: the file is damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut connection = connection::open_for_writing(path)?;
-        SCHEMA.prepare(&mut connection).now_or_never().ok_or_else(not_ready)??;
+        SCHEMA
+            .prepare(&mut connection)
+            .now_or_never()
+            .ok_or_else(not_ready)??;
         let (writer, queue) = Writer::new();
         let thread = thread::Builder::new()
             .name("moorline-store".to_owned())
@@ -124,7 +127,10 @@ fn write_all(mut connection: Connection, mut queue: Queue<Connection>) {
 }
 
 fn not_ready() -> StoreError {
-    StoreError::Unavailable { what: "the store did not answer".to_owned(), source: None }
+    StoreError::Unavailable {
+        what: "the store did not answer".to_owned(),
+        source: None,
+    }
 }
 
 impl Backend for SqliteStore {
@@ -162,6 +168,8 @@ impl Drop for SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
