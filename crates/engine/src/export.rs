@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Effect, Run};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use crate::dirs::StateDirs;
@@ -38,40 +39,47 @@ pub(crate) fn carry_out(dirs: &StateDirs, run: &Run, effect: &Effect) -> io::Res
 }
 
 /// All outputs become visible in one rename, or none does (D-RUN-6).
+///
+/// A lock on the job's directory keeps two processes that publish at the same time apart: without it,
+/// one could take the other's half-made copy for its own, or move `latest` back.
 fn publish(dirs: &StateDirs, run: &Run) -> io::Result<NewEvent> {
     let target = export_dir(dirs, run);
-    let mut files = 0_usize;
-    if !target.exists() {
-        let parent = target.parent().unwrap_or(&target);
-        fs::create_dir_all(parent)?;
-        let temporary = tempfile::Builder::new().prefix(".staging-").tempdir_in(parent)?;
-        let staging = temporary.path().join("files");
-        fs::create_dir(&staging)?;
-        for step in &run.steps {
+    let parent = target.parent().unwrap_or(&target);
+    fs::create_dir_all(parent)?;
+    let lock = fs::File::open(parent)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    let staging = parent.join(format!(".staging-{}", run.id));
+    // A process that was killed may have left it; its content is not known to be whole.
+    match fs::remove_dir_all(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let exported: Vec<(PathBuf, &str)> = run
+        .steps
+        .iter()
+        .flat_map(|step| {
             let kept = kept_outputs(dirs, run, &step.name);
-            for output in step.outputs.iter().filter(|output| output.export) {
-                files::place(&kept.join(&output.path), &staging.join(&output.path))?;
-                files += 1;
-            }
+            let exported = step.outputs.iter().filter(|output| output.export);
+            exported.map(move |output| (kept.join(&output.path), output.path.as_str()))
+        })
+        .collect();
+    if !target.exists() {
+        fs::create_dir(&staging)?;
+        for (kept, path) in &exported {
+            files::place(kept, &staging.join(path))?;
         }
         files::sync_tree(&staging)?;
-        match fs::rename(&staging, &target) {
-            // Another process published the same files at this moment.
-            Err(_) if target.exists() => {}
-            other => other?,
-        }
+        fs::rename(&staging, &target)?;
     }
-    if let Some(parent) = target.parent() {
-        let latest = parent.join("latest");
-        let current = fs::read_link(&latest).ok();
-        let name = run.id.to_string();
-        // Ids sort by time: a run that ends late never takes `latest` back from a newer one.
-        if current.as_deref().and_then(|c| c.to_str()).is_none_or(|c| c < name.as_str()) {
-            files::relink(std::path::Path::new(&name), &latest)?;
-        }
-        fs::File::open(parent)?.sync_all()?;
+    let latest = parent.join("latest");
+    let current = fs::read_link(&latest).ok();
+    let name = run.id.to_string();
+    // Ids sort by time: a run that ends late never takes `latest` back from a newer one.
+    if current.as_deref().and_then(|c| c.to_str()).is_none_or(|c| c < name.as_str()) {
+        files::relink(Path::new(&name), &latest)?;
     }
-    let data = json!({"to": target, "files": files});
+    lock.sync_all()?;
+    let data = json!({"to": target, "files": exported.len()});
     Ok(NewEvent { kind: EventKind::ExportPublished, level: Level::Info, data })
 }
 

@@ -43,11 +43,13 @@ pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Replaces a symbolic link in one step.
+/// Replaces a symbolic link in one step. The caller keeps others away from the link meanwhile.
 pub(crate) fn relink(target: &Path, link: &Path) -> io::Result<()> {
-    let parent = link.parent().unwrap_or(link);
-    let temporary = tempfile::Builder::new().prefix(".link-").tempdir_in(parent)?;
-    let fresh = temporary.path().join("link");
+    let fresh = link.with_extension("partial");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     std::os::unix::fs::symlink(target, &fresh)?;
     fs::rename(&fresh, link)
 }
