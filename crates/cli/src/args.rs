@@ -31,7 +31,7 @@ pub struct Global {
     /// Print exactly one JSON document on stdout; everything else goes to stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// State directory [default: `.moorline`, found by walking up from here; env: MOORLINE_STATE]
+    /// State directory [default: `.moorline`, found by walking up from here; env: `MOORLINE_STATE`]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Lane, which decides what is permitted [default: dev]
@@ -247,7 +247,7 @@ pub enum JobCommand {
     /// Print a published JSON Schema
     #[command(after_help = "Examples:\n  moorline job schema\n  moorline job schema tx_v1")]
     Schema {
-        /// Which: job_spec, run_summary or tx_v1.
+        /// Which: `job_spec`, `run_summary` or `tx_v1`.
         #[arg(default_value = "job_spec")]
         name: String,
     },
@@ -267,7 +267,7 @@ pub struct AppNameArgs {
     /// How lanes are told apart
     #[arg(long, value_enum, default_value_t = AppPolicy::ModalEnvironment, value_name = "POLICY")]
     pub policy: AppPolicy,
-    /// Use this name instead; checked by the same rules [env: MODAL_APP_NAME]
+    /// Use this name instead; checked by the same rules [env: `MODAL_APP_NAME`]
     #[arg(long, value_name = "NAME")]
     pub app_name: Option<String>,
     /// Dev lane: put this branch before the name

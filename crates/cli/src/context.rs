@@ -16,11 +16,11 @@ const STATE: &str = ".moorline";
 
 /// Flags and environment of one invocation.
 #[derive(Debug)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The environment.
-    pub env: &'a Env,
+    pub(crate) env: &'a Env,
     /// The global flags.
-    pub global: &'a Global,
+    pub(crate) global: &'a Global,
 }
 
 impl<'a> Context<'a> {
@@ -29,12 +29,12 @@ impl<'a> Context<'a> {
     }
 
     /// Whether exactly one JSON document goes to stdout.
-    pub fn json(&self) -> bool {
+    pub(crate) fn json(&self) -> bool {
         self.global.json
     }
 
     /// Who acts: the user of this machine, as the environment names it.
-    pub fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> String {
         let user = ["USER", "LOGNAME"].into_iter().find_map(|name| self.env.var(name));
         format!("human:{}", user.unwrap_or("local"))
     }
@@ -56,7 +56,7 @@ impl<'a> Context<'a> {
     }
 
     /// The state directory: the flag, the environment, or the nearest one above the working directory.
-    pub fn find_state(&self) -> Option<PathBuf> {
+    pub(crate) fn find_state(&self) -> Option<PathBuf> {
         if let Some(given) = &self.global.state {
             return Some(self.env.cwd.join(given));
         }
@@ -67,12 +67,12 @@ impl<'a> Context<'a> {
     }
 
     /// Where `init` and the first `run` make the state directory.
-    pub fn new_state(&self) -> PathBuf {
+    pub(crate) fn new_state(&self) -> PathBuf {
         self.find_state().unwrap_or_else(|| self.env.cwd.join(STATE))
     }
 
     /// The state directory, which must exist.
-    pub fn state(&self) -> Result<PathBuf, ApiError> {
+    pub(crate) fn state(&self) -> Result<PathBuf, ApiError> {
         match self.find_state() {
             Some(dir) if dir.is_dir() => Ok(dir),
             Some(dir) => Err(ApiError::new(
@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
     }
 
     /// Creates the state directory with its layout. Repeating it changes nothing.
-    pub fn create_state(&self) -> Result<StateDirs, ApiError> {
+    pub(crate) fn create_state(&self) -> Result<StateDirs, ApiError> {
         let dirs = StateDirs::new(self.new_state());
         let failed = |error: std::io::Error| {
             let message = format!("can not create the state directory {}: {error}", dirs.root().display());
@@ -104,7 +104,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a command's work on the engine of the state directory that exists.
-    pub fn with_engine<F, T>(&self, work: impl FnOnce(Engine) -> F) -> Result<T, ApiError>
+    pub(crate) fn with_engine<F, T>(&self, work: impl FnOnce(Engine) -> F) -> Result<T, ApiError>
     where
         F: Future<Output = Result<T, ApiError>>,
     {
@@ -113,7 +113,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a command's work on the engine of a state directory.
-    pub fn with_engine_in<F, T>(
+    pub(crate) fn with_engine_in<F, T>(
         &self,
         dirs: StateDirs,
         work: impl FnOnce(Engine) -> F,

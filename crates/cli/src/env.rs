@@ -19,7 +19,6 @@ pub struct Env {
 
 impl Env {
     /// Reads it, at the start of `main`.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn read() -> Self {
         Self {
             args: std::env::args_os().collect(),

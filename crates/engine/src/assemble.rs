@@ -36,8 +36,11 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     config.ci = var("CI");
     config.dirs.create().map_err(io_error("create the state directory"))?;
     let store = open_store(&config.dirs, var("MOORLINE_STORE").as_deref()).await?;
-    let path = var("PATH").unwrap_or_default();
-    let local = LocalConfig::new(config.dirs.attempts(), options.helper); let _ = path;
+    let mut local = LocalConfig::new(config.dirs.attempts(), options.helper);
+    // Set and empty means: without bubblewrap, though it is installed.
+    if let Some(bwrap) = options.vars.get("MOORLINE_BWRAP") {
+        local.bwrap = (!bwrap.is_empty()).then(|| PathBuf::from(bwrap));
+    }
     let local = LocalExecutor::new(local)
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
     let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);

@@ -54,7 +54,8 @@ impl Inner {
             if live.driver != self.driver {
                 break;
             }
-            run = self.drive_attempt(&run, &live).await?;
+            // Boxed: it holds the attempt, and is part of every future that leads here.
+            run = Box::pin(self.drive_attempt(&run, &live)).await?;
             self.changed.notify_waiters();
         }
         if run.status.is_terminal() {

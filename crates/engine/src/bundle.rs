@@ -33,7 +33,7 @@ impl Bundle {
     /// names that are not UTF-8 are refused.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
         let mut files = Vec::new();
-        walk(dir, String::new(), &mut files)?;
+        walk(dir, "", &mut files)?;
         let mut entries = Vec::with_capacity(files.len());
         for file in &files {
             let node = match &file.link {
@@ -63,13 +63,12 @@ impl Bundle {
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent)?;
             }
-            match &file.link {
-                Some(link) => std::os::unix::fs::symlink(link, &to)?,
-                None => {
-                    fs::copy(&file.source, &to)?;
-                    let mode = if file.executable { 0o555 } else { 0o444 };
-                    fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
-                }
+            if let Some(link) = &file.link {
+                std::os::unix::fs::symlink(link, &to)?;
+            } else {
+                fs::copy(&file.source, &to)?;
+                let mode = if file.executable { 0o555 } else { 0o444 };
+                fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
             }
         }
         files::sync_tree(&root)?;
@@ -87,11 +86,11 @@ pub(crate) fn location(artifacts: &Path, id: &ContentId) -> PathBuf {
     artifacts.join(id.to_string().replace(':', "-"))
 }
 
-fn walk(dir: &Path, prefix: String, files: &mut Vec<BundleFile>) -> io::Result<()> {
+fn walk(dir: &Path, prefix: &str, files: &mut Vec<BundleFile>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().into_string().map_err(|name| {
-            io::Error::other(format!("the name {name:?} is not UTF-8; rename it"))
+            io::Error::other(format!("the name {} is not UTF-8; rename it", name.display()))
         })?;
         if SKIPPED.contains(&name.as_str()) {
             continue;
@@ -99,7 +98,7 @@ fn walk(dir: &Path, prefix: String, files: &mut Vec<BundleFile>) -> io::Result<(
         let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            walk(&entry.path(), relative, files)?;
+            walk(&entry.path(), &relative, files)?;
         } else if kind.is_symlink() {
             let link = fs::read_link(entry.path())?;
             if !stays_inside(&relative, &link) {

@@ -196,7 +196,7 @@ impl Engine {
     /// Makes a run durable and carries it in the background.
     async fn start(&self, request: &SubmitRequest, retry_of: Option<RunId>) -> Result<Run, ApiError> {
         let slot = std::sync::Arc::clone(&self.inner.slots).try_acquire_owned().ok();
-        let run = self.inner.submit(request, retry_of, slot.is_some()).await?;
+        let run = Box::pin(self.inner.submit(request, retry_of, slot.is_some())).await?;
         let ours = run.attempt.as_ref().is_none_or(|live| live.driver == self.inner.driver);
         if ours && !run.status.is_terminal() {
             self.carry_on(run.clone(), slot).await;
@@ -311,7 +311,9 @@ impl Inner {
                 }
                 Err(_) => {
                     let seconds = patience.as_secs();
-                    unreached.entry(run.id).or_insert(format!("still alive after {seconds} s"));
+                    unreached
+                        .entry(run.id)
+                        .or_insert_with(|| format!("still alive after {seconds} s"));
                 }
             }
         }

@@ -201,7 +201,7 @@ impl Inner {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The summary of a run that is over, with its effects carried out.

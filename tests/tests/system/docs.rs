@@ -70,7 +70,7 @@ fn every_command_of_the_documentation_works_as_printed() {
             shell.env_clear().env("PATH", &path).env("HOME", home.root());
             shell.env("MOORLINE_STATE", home.state_dir()).current_dir(repository());
             shell.stdin(std::process::Stdio::null());
-            let output = Running::start(&mut shell).unwrap().wait(std::time::Duration::from_secs(60)).unwrap();
+            let output = Running::start(&mut shell).unwrap().wait(std::time::Duration::from_mins(1)).unwrap();
             let failed_on_purpose = command.contains("# exits");
             assert!(
                 output.code == Some(0) || failed_on_purpose,

@@ -37,7 +37,8 @@ fn a_long_ref_is_cut_with_a_hash_and_stays_the_same() {
         .collect();
     assert!(names[0].len() <= 64, "{}", names[0]);
     assert_eq!(names[0], names[1]);
-    let other = moorline.run(["app-name", &format!("{}c@1", &long[..long.len() - 2])]).unwrap();
+    let other = format!("{}/{}c@1", "a".repeat(40), "b".repeat(40));
+    let other = moorline.run(["app-name", &other]).unwrap();
     assert_ne!(other.stdout.trim(), names[0]);
 }
 

@@ -21,7 +21,9 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
             if context.json() {
                 output::json(&events);
             } else {
-                events.iter().for_each(|event| output::line(&text(event)));
+                for event in &events {
+                    output::line(&text(event));
+                }
             }
         }
         EventsCommand::Watch { filter, count } => {

@@ -28,15 +28,15 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
                 output::line(&format!("{} is valid, spec {}", view.job_id, view.spec_hash));
             }
         }
-        JobCommand::Schema { name } => match schema::published(&name) {
-            Some(document) => output::json(&document),
-            None => {
+        JobCommand::Schema { name } => {
+            let document = schema::published(&name).ok_or_else(|| {
                 let known: Vec<&str> = schema::all().into_iter().map(|(name, _)| name).collect();
                 let message = format!("there is no published schema `{name}`");
-                return Err(ApiError::new(ErrorCode::Usage, message)
-                    .hint(format!("published schemas: {}", known.join(", "))));
-            }
-        },
+                ApiError::new(ErrorCode::Usage, message)
+                    .hint(format!("published schemas: {}", known.join(", ")))
+            })?;
+            output::json(&document);
+        }
         JobCommand::Explain { job } => {
             let view = check(context, job)?;
             if context.json() {

@@ -22,16 +22,13 @@ pub(super) fn man(out: Option<&Path>) -> Result<u8, ApiError> {
             .hint("give a writable directory with `--out DIR`")
     };
     let command = Cli::command();
-    match out {
-        Some(dir) => {
-            std::fs::create_dir_all(dir).map_err(failed)?;
-            clap_mangen::generate_to(command, dir).map_err(failed)?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
-            output::raw(&page);
-        }
+    if let Some(dir) = out {
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        clap_mangen::generate_to(command, dir).map_err(failed)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
+        output::raw(&page);
     }
     Ok(0)
 }

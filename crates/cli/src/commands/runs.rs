@@ -17,7 +17,7 @@ use crate::output;
 pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, ApiError> {
     match command {
         RunsCommand::List { statuses, job, source, before, limit } => {
-            list(context, statuses, job, source, before, limit)
+            list(context, &statuses, job, source, before, limit)
         }
         RunsCommand::Show { run } => show(context, run),
         RunsCommand::Logs { run, follow, step } => {
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
 
 fn list(
     context: &Context<'_>,
-    statuses: Vec<String>,
+    statuses: &[String],
     job_id: Option<String>,
     source_id: Option<String>,
     before: Option<String>,
