@@ -6,6 +6,7 @@ pub mod egress;
 pub mod executor;
 pub mod local;
 mod proc;
+mod sandbox;
 mod supervise;
 
 pub use executor::{

@@ -60,10 +60,21 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
             Err(error) if is_gone(&error) => continue,
             Err(error) => return Err(error),
         };
-        let pids = list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
+        let pids = list
+            .split_ascii_whitespace()
+            .filter_map(|pid| pid.parse().ok());
         children.extend(pids.filter_map(Pid::from_raw));
     }
     Ok(children)
+}
+
+/// How many processes this machine has killed since its boot because memory was over.
+pub(crate) fn memory_kills() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
+    count.unwrap_or(0)
 }
 
 /// The id of this boot of the machine.
@@ -78,7 +89,13 @@ mod tests {
     #[test]
     fn reads_a_name_with_parentheses() {
         let text = b"42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987 55 66";
-        assert_eq!(parse_stat(text), Some(Stat { state: b'S', start_time: 987 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                state: b'S',
+                start_time: 987
+            })
+        );
         assert_eq!(parse_stat(b"42 (a) S 7"), None);
     }
 

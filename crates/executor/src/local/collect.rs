@@ -22,22 +22,39 @@ pub(crate) fn collect(root: &Path) -> Result<Vec<CollectedFile>, ExecutorError> 
 }
 
 fn walk(dir: &Path, prefix: &str, files: &mut Vec<CollectedFile>) -> Result<(), ExecutorError> {
-    let fail = |error| ExecutorError::io(format!("reading the outputs in `{}`", dir.display()), error);
+    let fail =
+        |error| ExecutorError::io(format!("reading the outputs in `{}`", dir.display()), error);
     for entry in fs::read_dir(dir).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            return Err(refused(prefix, &name.to_string_lossy(), "has a name that is not UTF-8"));
+            return Err(refused(
+                prefix,
+                &name.to_string_lossy(),
+                "has a name that is not UTF-8",
+            ));
         };
-        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let path = if prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{prefix}/{name}")
+        };
         let meta = entry.metadata().map_err(fail)?;
         let kind = meta.file_type();
         if kind.is_dir() {
             walk(&entry.path(), &path, files)?;
         } else if kind.is_file() {
-            files.push(CollectedFile { path, local: entry.path(), size: meta.len() });
+            files.push(CollectedFile {
+                path,
+                local: entry.path(),
+                size: meta.len(),
+            });
         } else {
-            let what = if kind.is_symlink() { "is a symbolic link" } else { "is no regular file" };
+            let what = if kind.is_symlink() {
+                "is a symbolic link"
+            } else {
+                "is no regular file"
+            };
             return Err(refused(prefix, name, what));
         }
     }

@@ -19,7 +19,11 @@ pub(crate) const NAME: &str = "local";
 pub(crate) fn make(id: AttemptId, supervisor: &ProcessRef) -> Result<Handle, ExecutorError> {
     let data = serde_json::to_value(supervisor)
         .map_err(|error| ExecutorError::io("writing a handle", error.into()))?;
-    Ok(Handle { executor: NAME.to_owned(), attempt_id: id, data })
+    Ok(Handle {
+        executor: NAME.to_owned(),
+        attempt_id: id,
+        data,
+    })
 }
 
 /// The supervisor that a handle names.
@@ -29,7 +33,10 @@ pub(crate) fn supervisor(handle: &Handle) -> Result<ProcessRef, ExecutorError> {
         return Err(ExecutorError::NotFound { what });
     }
     serde_json::from_value(handle.data.clone()).map_err(|error| ExecutorError::NotFound {
-        what: format!("attempt {}: its handle is damaged: {error}", handle.attempt_id),
+        what: format!(
+            "attempt {}: its handle is damaged: {error}",
+            handle.attempt_id
+        ),
     })
 }
 
@@ -39,7 +46,9 @@ impl ProcessRef {
         if self.boot_id != boot_id {
             return Ok(None);
         }
-        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
         let fd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             Ok(fd) => fd,
             // EINVAL: the id is that of a thread now.

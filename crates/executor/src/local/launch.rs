@@ -24,10 +24,7 @@ pub(crate) enum Launched {
 ///
 /// When this future is dropped before the request is complete, the supervisor exits without having started
 /// anything. The second value is the supervisor, to be reaped when it has ended.
-pub(crate) async fn launch(
-    helper: &Path,
-    request: &Request,
-) -> io::Result<(Launched, Child)> {
+pub(crate) async fn launch(helper: &Path, request: &Request) -> io::Result<(Launched, Child)> {
     let bytes = request.encode()?;
     let mut child = start(helper)?;
     let told = converse(&mut child, &bytes).await;
@@ -35,7 +32,10 @@ pub(crate) async fn launch(
 }
 
 fn start(helper: &Path) -> io::Result<Child> {
-    #[expect(clippy::disallowed_methods, reason = "the executor starts its supervisors here")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the executor starts its supervisors here"
+    )]
     let mut command = Command::new(helper);
     // Nothing but the three standard descriptors is handed down: all others are closed on exec. No hook
     // and no new group, so that the standard library uses posix_spawn, whose cost does not depend on

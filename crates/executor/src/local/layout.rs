@@ -6,6 +6,7 @@
 //! | `cancel.json` | anyone | [`CancelRequest`]: the wish to end it; replaced by later wishes |
 //! | `exit.json` | supervisor, or who finds it dead | the [`Outcome`]; made once, never changed |
 //! | `log` | supervisor | framed lines, see [`log_format`](super::log_format); absent when nothing was said |
+//! | `panic` | supervisor | its last words, if it failed; absent when all is well |
 //! | `input.json` | supervisor | the input document; no secret is in it |
 //! | `in/`, `tmp/` | supervisor | input copies and scratch space of a job without a sandbox |
 //! | `out/` | job | its output files |
@@ -61,6 +62,10 @@ impl AttemptDir {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
+    }
+
+    pub(crate) fn panic(&self) -> PathBuf {
+        self.0.join("panic")
     }
 
     pub(crate) fn input_document(&self) -> PathBuf {
@@ -130,8 +135,12 @@ pub(crate) fn publish<T: Serialize>(path: &Path, record: &T, then: IfThere) -> i
     // A thread id is unique on the machine while the thread lives.
     let thread = rustix::thread::gettid().as_raw_nonzero();
     let temporary = path.with_extension(format!("{thread}.tmp"));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     let moved = file.write_all(&bytes).and_then(|()| match then {
         IfThere::Replace => fs::rename(&temporary, path).map(|()| true),
         IfThere::Keep => rename_if_absent(&temporary, path),
@@ -163,7 +172,9 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from)
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(io::Error::from)
 }
 
 /// Reads the outcome. A record that is no longer readable (a power loss can leave an empty one) is `None`
@@ -179,12 +190,20 @@ pub(crate) fn read_outcome(dir: &AttemptDir) -> io::Result<(Option<Outcome>, boo
 
 /// Opens a file for appending that only its owner can read.
 pub(crate) fn private_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// For removals: what is not there needs no removing.
 pub(crate) fn absent_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 #[cfg(test)]
@@ -205,12 +224,19 @@ mod tests {
                     })
                 })
                 .collect();
-            writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect()
+            writers
+                .into_iter()
+                .filter_map(|writer| writer.join().unwrap())
+                .collect()
         });
         assert_eq!(wins.len(), 1);
         let kept: CancelRequest = read(&path).unwrap().unwrap();
         assert_eq!(kept, CancelRequest { grace_ms: wins[0] });
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]

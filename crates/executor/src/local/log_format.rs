@@ -78,7 +78,12 @@ pub(crate) fn decode(line: &[u8]) -> Option<Frame<'_>> {
         b'+' => false,
         _ => return None,
     };
-    (head[TIME] == b' ').then_some(Frame { at, stream, ends_line, text })
+    (head[TIME] == b' ').then_some(Frame {
+        at,
+        stream,
+        ends_line,
+        text,
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +102,15 @@ mod tests {
             encode(&mut bytes, &stamp(at), stream, ends_line, text);
             assert_eq!(bytes.len(), frame_len(text.len()));
             let line = bytes.strip_suffix(b"\n").unwrap();
-            assert_eq!(decode(line), Some(Frame { at, stream, ends_line, text }));
+            assert_eq!(
+                decode(line),
+                Some(Frame {
+                    at,
+                    stream,
+                    ends_line,
+                    text
+                })
+            );
         }
     }
 

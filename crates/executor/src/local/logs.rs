@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt as _};
 use moorline_core::attempt::Handle;
@@ -14,6 +15,7 @@ use super::handle;
 use super::layout::AttemptDir;
 use super::log_format::{LONGEST_TEXT, decode, frame_len};
 use super::readiness::Readiness;
+use super::records::Records;
 use crate::executor::{ExecutorError, LogChunk, LogCursor};
 
 /// Read at once; a whole frame always fits.
@@ -21,13 +23,20 @@ const CHUNK: usize = 2 * frame_len(LONGEST_TEXT);
 
 /// The log from a cursor on.
 pub(super) fn stream(
-    dir: AttemptDir,
+    records: Arc<Records>,
     handle: Handle,
-    boot_id: String,
     from: LogCursor,
     follow: bool,
 ) -> BoxStream<'static, Result<LogChunk, ExecutorError>> {
-    let reader = Reader { dir, handle, boot_id, file: None, offset: from.0, follow: None };
+    let dir = records.dir(handle.attempt_id);
+    let reader = Reader {
+        records,
+        dir,
+        handle,
+        file: None,
+        offset: from.0,
+        follow: None,
+    };
     let begin = async move {
         let mut reader = reader;
         if follow {
@@ -49,9 +58,9 @@ pub(super) fn stream(
 }
 
 struct Reader {
+    records: Arc<Records>,
     dir: AttemptDir,
     handle: Handle,
-    boot_id: String,
     file: Option<File>,
     offset: u64,
     /// `None` when the attempt is over, or nobody wants to wait.
@@ -101,7 +110,10 @@ impl Reader {
             self.offset += line.len() as u64;
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             let frame = decode(line).ok_or_else(|| {
-                fail(io::Error::new(io::ErrorKind::InvalidData, "a line that is not of this log"))
+                fail(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a line that is not of this log",
+                ))
             })?;
             chunks.push(LogChunk {
                 at: frame.at,
@@ -126,7 +138,7 @@ impl Follow {
     fn new(reader: &Reader) -> Result<Option<Self>, ExecutorError> {
         let fail = |error: io::Error| ExecutorError::io("following a log", error);
         let supervisor = handle::supervisor(&reader.handle)?;
-        let Some(supervisor) = supervisor.open(&reader.boot_id).map_err(fail)? else {
+        let Some(supervisor) = supervisor.open(&reader.records.boot_id).map_err(fail)? else {
             return Ok(None);
         };
         let watch = || -> io::Result<OwnedFd> {
@@ -139,7 +151,10 @@ impl Follow {
         };
         let changes = watch().and_then(Readiness::new).map_err(fail)?;
         let supervisor = Readiness::new(supervisor).map_err(fail)?;
-        Ok(Some(Self { changes, supervisor }))
+        Ok(Some(Self {
+            changes,
+            supervisor,
+        }))
     }
 
     fn is_over(&self, reader: &Reader) -> Result<bool, ExecutorError> {
@@ -150,8 +165,14 @@ impl Follow {
         if there {
             return Ok(true);
         }
-        let mut fds = [rustix::event::PollFd::new(&self.supervisor, rustix::event::PollFlags::IN)];
-        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [rustix::event::PollFd::new(
+            &self.supervisor,
+            rustix::event::PollFlags::IN,
+        )];
+        let now = rustix::time::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         rustix::event::poll(&mut fds, Some(&now))
             .map(|ready| ready > 0)
             .map_err(|error| ExecutorError::io("looking for the supervisor", error.into()))

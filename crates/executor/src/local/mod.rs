@@ -15,32 +15,50 @@
 //!
 //! Deliberately absent: polling, a daemon, and any use of `/proc/self/exe`.
 
+mod children;
 pub(crate) mod collect;
 pub(crate) mod config;
 pub(crate) mod executor;
 pub(crate) mod handle;
+mod isolation;
 pub(crate) mod launch;
 pub(crate) mod layout;
 pub(crate) mod log_format;
 pub(crate) mod logs;
+mod plan;
+mod probe;
 mod readiness;
+mod records;
+mod sweep;
 
-use crate::supervise;
+use crate::{sandbox, supervise};
 
-pub use config::LocalConfig;
+pub use config::{DefaultLimits, LocalConfig};
 pub use executor::LocalExecutor;
 
 /// First argument of a process that is to be a supervisor.
 pub(crate) const SUPERVISE: &str = "__moorline-supervise";
 
+/// First argument of a process that is to be the helper inside a sandbox.
+pub(crate) const INIT: &str = "__moorline-init";
+
+/// First argument of a process that is to find out what this machine gives.
+pub(crate) const TRY: &str = "__moorline-try";
+
 /// Becomes a supervisor, and never returns, when the process was started as one; else does nothing.
 ///
 /// It must be called before any thread is started and before anything is read from standard input.
 pub fn helper_main() {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == SUPERVISE) {
-        let code = supervise::main();
-        #[expect(clippy::exit, reason = "the process was started to be a supervisor and nothing else")]
-        std::process::exit(code);
-    }
+    let first = std::env::args_os().nth(1);
+    let code = match first.as_ref().and_then(|first| first.to_str()) {
+        Some(SUPERVISE) => supervise::main(),
+        Some(INIT) => sandbox::init::main(),
+        Some(TRY) => sandbox::trial::main(),
+        _ => return,
+    };
+    #[expect(
+        clippy::exit,
+        reason = "the process was started for this and nothing else"
+    )]
+    std::process::exit(code);
 }

@@ -1,5 +1,8 @@
 //! Waiting for a descriptor (a pidfd, an inotify) to become readable.
-#![expect(unsafe_code, reason = "tokio can not know that a descriptor stays open; here it is owned")]
+#![expect(
+    unsafe_code,
+    reason = "tokio can not know that a descriptor stays open; here it is owned"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,12 +24,18 @@ impl Readiness {
 
     /// Returns when there is something to read, and goes on returning while nobody takes it.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await.map(|mut guard| guard.retain_ready())
+        self.0
+            .readable()
+            .await
+            .map(|mut guard| guard.retain_ready())
     }
 
     /// Waits for readability, takes everything there is to read out with `take`, and is then not readable
     /// any more.
-    pub(crate) async fn take(&self, take: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) async fn take(
+        &self,
+        take: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut guard = self.0.readable().await?;
         // Before reading: what comes in between makes it readable again.
         guard.clear_ready();

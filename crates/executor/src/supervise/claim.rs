@@ -36,7 +36,11 @@ pub(super) fn take(request: &Request, dir: &AttemptDir) -> io::Result<Option<Cla
             start_time: stat.start_time,
             boot_id: request.boot_id.clone(),
         },
-        cgroups: Vec::new(),
+        cgroups: request
+            .groups
+            .iter()
+            .map(|group| group.dir.clone())
+            .collect(),
     };
     let taken = layout::publish(&dir.claim(), &claim, IfThere::Keep)?;
     Ok(taken.then_some(claim))
@@ -44,7 +48,9 @@ pub(super) fn take(request: &Request, dir: &AttemptDir) -> io::Result<Option<Cla
 
 /// Tells the launcher. That it is gone changes nothing: whoever looks next finds the claim.
 pub(super) fn acknowledge(ack: &Ack) {
-    let Ok(mut line) = serde_json::to_vec(ack) else { return };
+    let Ok(mut line) = serde_json::to_vec(ack) else {
+        return;
+    };
     line.push(b'\n');
     let mut out = io::stdout().lock();
     if out.write_all(&line).and_then(|()| out.flush()).is_err() {

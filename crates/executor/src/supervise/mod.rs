@@ -12,17 +12,23 @@
 
 pub(crate) mod claim;
 pub(crate) mod clock;
-mod finish;
+mod disk;
+pub(crate) mod finish;
+mod helper;
 mod job;
-mod prepare;
+mod limits;
+pub(crate) mod prepare;
 mod pump;
 pub(crate) mod request;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+mod start;
 mod timing;
 mod tree;
 
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use claim::Ack;
 use request::Request;
@@ -48,7 +54,9 @@ fn run() -> io::Result<()> {
     // Fails for the leader of a process group, which one of ours never is.
     setsid()?;
     set_child_subreaper(Some(getpid()))?;
-    let Some(request) = Request::read(io::stdin().lock())? else { return Ok(()) };
+    let Some(request) = Request::read(io::stdin().lock())? else {
+        return Ok(());
+    };
     let dir = AttemptDir::new(&request.root, request.attempt.id);
     let claim = match claim::take(&request, &dir) {
         Ok(Some(claim)) => claim,
@@ -61,7 +69,21 @@ fn run() -> io::Result<()> {
             return Err(error);
         }
     };
+    leave_last_words(dir.panic());
     claim::acknowledge(&Ack::Claimed(claim.supervisor));
     let outcome = job::run(request, &dir, &signals);
     finish::record(&dir, &outcome)
+}
+
+/// Lets a panic, which would be a bug, be told where the attempt is declared lost.
+fn leave_last_words(path: PathBuf) {
+    std::panic::set_hook(Box::new(move |panic| {
+        // Where it happened, not the message: that could hold anything.
+        let place = panic
+            .location()
+            .map_or_else(String::new, ToString::to_string);
+        if fs::write(&path, format!("panic at {place}")).is_err() {
+            // Then the record says only that it ended.
+        }
+    }));
 }

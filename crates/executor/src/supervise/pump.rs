@@ -22,6 +22,9 @@ use crate::local::log_format::{LONGEST_TEXT, encode, frame_len, stamp};
 /// Read from a pipe at once: as much as a pipe holds by default.
 const CHUNK: usize = 64 * 1024;
 
+/// Bytes of a sandbox's complaint that are worth passing on.
+const MOST_WORDS: usize = 1024;
+
 /// Both pipes of a job.
 pub(super) struct Pump<'a> {
     redactor: &'a Redactor,
@@ -30,6 +33,9 @@ pub(super) struct Pump<'a> {
     collector: ReplyCollector,
     chunk: Vec<u8>,
     written: u64,
+    /// The first words on standard error, kept while they may be those of the sandbox.
+    words: Vec<u8>,
+    keep_words: bool,
 }
 
 struct Source {
@@ -42,7 +48,12 @@ struct Source {
 
 impl<'a> Pump<'a> {
     pub(super) fn new(dir: &AttemptDir, cap: u64, redactor: &'a Redactor) -> Self {
-        let source = |stream| Source { stream, pipe: None, redactor: None, lines: Lines::default() };
+        let source = |stream| Source {
+            stream,
+            pipe: None,
+            redactor: None,
+            lines: Lines::default(),
+        };
         Self {
             redactor,
             sources: [source(LogStream::Stdout), source(LogStream::Stderr)],
@@ -50,6 +61,8 @@ impl<'a> Pump<'a> {
             collector: ReplyCollector::new(),
             chunk: Vec::new(),
             written: 0,
+            words: Vec::new(),
+            keep_words: true,
         }
     }
 
@@ -57,6 +70,16 @@ impl<'a> Pump<'a> {
     pub(super) fn attach(&mut self, stdout: OwnedFd, stderr: OwnedFd) {
         self.sources[0].pipe = Some(stdout);
         self.sources[1].pipe = Some(stderr);
+    }
+
+    /// Whether what comes on standard error is to be kept for [`words`](Self::words).
+    pub(super) const fn keep_words(&mut self, keep: bool) {
+        self.keep_words = keep;
+    }
+
+    /// What was said on standard error before the job started.
+    pub(super) fn words(&self) -> String {
+        String::from_utf8_lossy(&self.words).into_owned()
     }
 
     /// The pipes that are still open, each with its index.
@@ -68,7 +91,9 @@ impl<'a> Pump<'a> {
     /// Reads what a pipe has, at most one chunk. False when there was nothing.
     pub(super) fn read(&mut self, index: usize) -> io::Result<bool> {
         let source = &mut self.sources[index];
-        let Some(pipe) = &source.pipe else { return Ok(false) };
+        let Some(pipe) = &source.pipe else {
+            return Ok(false);
+        };
         self.chunk.resize(CHUNK, 0);
         let length = match rustix::io::read(pipe, &mut self.chunk) {
             Ok(length) => length,
@@ -80,7 +105,9 @@ impl<'a> Pump<'a> {
             return Ok(true);
         }
         self.written += length as u64;
-        let redactor = source.redactor.get_or_insert_with(|| self.redactor.stream());
+        let redactor = source
+            .redactor
+            .get_or_insert_with(|| self.redactor.stream());
         let mut clean = Vec::with_capacity(length + 1024);
         redactor.push(self.chunk.get(..length).unwrap_or_default(), &mut clean);
         self.accept(index, &clean);
@@ -109,8 +136,14 @@ impl<'a> Pump<'a> {
             // Progress and metrics stay in the log as they are; whoever follows it reads them there.
             self.collector.push(clean, &mut |_| {});
         }
+        if stream == LogStream::Stderr && self.keep_words && self.words.len() < MOST_WORDS {
+            self.words
+                .extend(clean.iter().take(MOST_WORDS - self.words.len()));
+        }
         log.now();
-        source.lines.push(clean, |text, ends_line| log.line(stream, ends_line, text));
+        source
+            .lines
+            .push(clean, |text, ends_line| log.line(stream, ends_line, text));
         log.flush();
     }
 
@@ -128,11 +161,16 @@ impl<'a> Pump<'a> {
                 self.close(index);
             }
         }
-        let stats = LogStats { written: self.written, dropped: self.log.dropped };
+        let stats = LogStats {
+            written: self.written,
+            dropped: self.log.dropped,
+        };
         if stats.dropped > 0 {
             let cap = self.log.cap;
             let dropped = stats.dropped;
-            self.say(&format!("log full at its limit of {cap} bytes: {dropped} more were dropped"));
+            self.say(&format!(
+                "log full at its limit of {cap} bytes: {dropped} more were dropped"
+            ));
         }
         (self.collector.finish(ReplyRule::Optional), stats)
     }
@@ -179,7 +217,9 @@ impl Lines {
 fn split_long<'a>(mut line: &'a [u8], emit: &mut impl FnMut(&[u8], bool)) -> &'a [u8] {
     while line.len() > LONGEST_TEXT {
         let is_inside = |at: &usize| line.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
-        let cut = (LONGEST_TEXT - 3..=LONGEST_TEXT).rev().find(|at| !is_inside(at));
+        let cut = (LONGEST_TEXT - 3..=LONGEST_TEXT)
+            .rev()
+            .find(|at| !is_inside(at));
         let (piece, rest) = line.split_at(cut.unwrap_or(LONGEST_TEXT));
         emit(piece, false);
         line = rest;
@@ -257,7 +297,9 @@ impl LogFile {
         if self.file.is_none() {
             self.file = Some(private_append(&self.dir.log())?);
         }
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(&self.buffer))
+        self.file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_all(&self.buffer))
     }
 }
 
@@ -269,7 +311,9 @@ mod tests {
         let mut lines = Lines::default();
         let mut out = Vec::new();
         for chunk in chunks {
-            lines.push(chunk, |text, ends_line| out.push((text.to_vec(), ends_line)));
+            lines.push(chunk, |text, ends_line| {
+                out.push((text.to_vec(), ends_line))
+            });
         }
         lines.finish(|text| out.push((text.to_vec(), true)));
         out
@@ -307,7 +351,10 @@ mod tests {
     #[test]
     fn a_full_log_stays_full_and_counts_what_it_drops() {
         let home = tempfile::tempdir().unwrap();
-        let dir = AttemptDir::new(home.path(), moorline_core::ids::AttemptId::new(uuid::Uuid::nil()));
+        let dir = AttemptDir::new(
+            home.path(),
+            moorline_core::ids::AttemptId::new(uuid::Uuid::nil()),
+        );
         dir.create().unwrap();
         let mut log = LogFile::new(&dir, frame_len(5) as u64 + 10);
         log.now();

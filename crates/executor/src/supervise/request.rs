@@ -13,6 +13,10 @@ use moorline_core::attempt::{Attempt, Isolation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::sandbox::bwrap::Sandbox;
+use crate::sandbox::cgroup::Group;
+use crate::sandbox::link::Confine;
+
 /// A longer request is not one of ours.
 const LONGEST: u64 = 64 << 20;
 
@@ -22,21 +26,32 @@ pub(crate) struct Request {
     /// Directory that holds the attempts.
     pub(crate) root: PathBuf,
     pub(crate) boot_id: String,
+    /// The attempt, its limits completed by the configured ones.
     pub(crate) attempt: Attempt,
     pub(crate) secrets: BTreeMap<String, SecretText>,
     /// How long pipes that someone keeps open are read after the tree is dead.
     pub(crate) drain_ms: u64,
     pub(crate) backend: Backend,
+    /// Cgroups to make for it.
+    pub(crate) groups: Vec<Group>,
     /// What the launcher found this machine to give.
     pub(crate) isolation: Isolation,
 }
 
 /// What stands between the job and the host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Backend {
     /// Nothing but control of the process tree.
     Plain,
+    /// What a process can take from itself.
+    Process {
+        /// The binary that does it.
+        helper: PathBuf,
+        confine: Confine,
+    },
+    /// A sandbox.
+    Bubblewrap { sandbox: Sandbox, confine: Confine },
 }
 
 /// A secret value on its way. It does not print, and is wiped when it is dropped.
@@ -84,8 +99,17 @@ impl Request {
     }
 
     fn size_hint(&self) -> usize {
-        let argv: usize = self.attempt.argv.iter().map(|arg| arg.as_bytes().len()).sum();
-        let secrets: usize = self.secrets.values().map(|value| value.expose().len()).sum();
+        let argv: usize = self
+            .attempt
+            .argv
+            .iter()
+            .map(|arg| arg.as_bytes().len())
+            .sum();
+        let secrets: usize = self
+            .secrets
+            .values()
+            .map(|value| value.expose().len())
+            .sum();
         // Text can double when it is escaped; control characters take six bytes, which are rare.
         16 * 1024 + 2 * (argv + secrets)
     }
@@ -103,7 +127,9 @@ impl Request {
         if !read_all(&mut from, &mut bytes)? {
             return Ok(None);
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from)
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(io::Error::from)
     }
 }
 

@@ -11,7 +11,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 /// SIGTERM asks for the end of the attempt; SIGCHLD tells of an ended child; SIGINT and SIGHUP are
 /// swallowed, for a supervisor does not belong to the terminal that its launcher was started from.
 #[derive(Debug)]
-pub(crate) struct Signals(SignalFd);
+pub(crate) struct Signals {
+    fd: SignalFd,
+    set: SigSet,
+}
 
 /// What has arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,18 +27,35 @@ impl Signals {
     /// Blocks the signals. Call it while this thread is the only one: others inherit its mask.
     pub(crate) fn block() -> io::Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGHUP] {
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGCHLD,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+        ] {
             set.add(signal);
         }
         set.thread_block()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Self(SignalFd::with_flags(&set, flags)?))
+        Ok(Self {
+            fd: SignalFd::with_flags(&set, flags)?,
+            set,
+        })
+    }
+
+    /// Does something with the signals not blocked, such as starting a process that shall not inherit the
+    /// mask. Those that come meanwhile act by default, which for process 1 is not at all.
+    pub(crate) fn lifted<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        self.set.thread_unblock()?;
+        let result = act();
+        self.set.thread_block()?;
+        Ok(result)
     }
 
     /// Takes all that has arrived since the last call.
     pub(crate) fn take(&self) -> io::Result<Arrived> {
         let mut arrived = Arrived::default();
-        while let Some(info) = self.0.read_signal()? {
+        while let Some(info) = self.fd.read_signal()? {
             match Signal::try_from(info.ssi_signo.cast_signed()) {
                 Ok(Signal::SIGTERM) => arrived.terminate = true,
                 Ok(Signal::SIGCHLD) => arrived.child = true,
@@ -48,6 +68,6 @@ impl Signals {
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }

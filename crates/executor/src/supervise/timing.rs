@@ -44,7 +44,11 @@ struct Ending {
 
 impl Timing {
     pub(super) fn new(now: Duration, timeout: Duration, grace: Duration) -> Self {
-        Self { timeout: now.checked_add(timeout), grace, ending: None }
+        Self {
+            timeout: now.checked_add(timeout),
+            grace,
+            ending: None,
+        }
     }
 
     /// Why it is being ended, if it is. The first cause stays.
@@ -65,7 +69,13 @@ impl Timing {
     fn end(&mut self, now: Duration, grace: Duration, cause: Cause) {
         let kill_at = now.checked_add(grace);
         match &mut self.ending {
-            None => self.ending = Some(Ending { cause, kill_at, asked: false }),
+            None => {
+                self.ending = Some(Ending {
+                    cause,
+                    kill_at,
+                    asked: false,
+                });
+            }
             Some(ending) => {
                 ending.kill_at = match (ending.kill_at, kill_at) {
                     (Some(old), Some(new)) => Some(old.min(new)),
@@ -80,7 +90,9 @@ impl Timing {
         if self.ending.is_none() && self.timeout.is_some_and(|at| at <= now) {
             self.end(now, self.grace, Cause::TimedOut);
         }
-        let Some(ending) = &mut self.ending else { return Action::Wait };
+        let Some(ending) = &mut self.ending else {
+            return Action::Wait;
+        };
         if ending.kill_at.is_some_and(|at| at <= now) {
             return Action::Kill;
         }
@@ -112,17 +124,29 @@ mod tests {
     #[test]
     fn a_timeout_asks_once_and_kills_after_the_grace() {
         let mut timing = Timing::new(secs(100), secs(10), secs(3));
-        assert_eq!((timing.action(secs(109)), timing.next()), (Action::Wait, Some(secs(110))));
+        assert_eq!(
+            (timing.action(secs(109)), timing.next()),
+            (Action::Wait, Some(secs(110)))
+        );
         assert_eq!(timing.action(secs(110)), Action::Ask);
-        assert_eq!((timing.action(secs(111)), timing.next()), (Action::Wait, Some(secs(113))));
-        assert_eq!((timing.action(secs(113)), timing.cause()), (Action::Kill, Some(Cause::TimedOut)));
+        assert_eq!(
+            (timing.action(secs(111)), timing.next()),
+            (Action::Wait, Some(secs(113)))
+        );
+        assert_eq!(
+            (timing.action(secs(113)), timing.cause()),
+            (Action::Kill, Some(Cause::TimedOut))
+        );
     }
 
     #[test]
     fn a_cancel_without_grace_kills_at_once() {
         let mut timing = Timing::new(secs(0), secs(10), secs(3));
         timing.cancel(secs(1), Duration::ZERO);
-        assert_eq!((timing.action(secs(1)), timing.cause()), (Action::Kill, Some(Cause::Cancelled)));
+        assert_eq!(
+            (timing.action(secs(1)), timing.cause()),
+            (Action::Kill, Some(Cause::Cancelled))
+        );
     }
 
     #[test]
@@ -133,7 +157,10 @@ mod tests {
         timing.cancel(secs(2), secs(5));
         assert_eq!(timing.next(), Some(secs(7)));
         timing.cancel(secs(3), secs(60));
-        assert_eq!((timing.action(secs(6)), timing.next()), (Action::Wait, Some(secs(7))));
+        assert_eq!(
+            (timing.action(secs(6)), timing.next()),
+            (Action::Wait, Some(secs(7)))
+        );
         assert_eq!(timing.action(secs(7)), Action::Kill);
     }
 
@@ -143,13 +170,19 @@ mod tests {
         timing.cancel(secs(9), secs(30));
         assert_eq!(timing.action(secs(11)), Action::Ask);
         timing.disk_full(secs(12));
-        assert_eq!((timing.action(secs(12)), timing.cause()), (Action::Kill, Some(Cause::Cancelled)));
+        assert_eq!(
+            (timing.action(secs(12)), timing.cause()),
+            (Action::Kill, Some(Cause::Cancelled))
+        );
     }
 
     #[test]
     fn times_beyond_all_time_never_strike() {
         let mut timing = Timing::new(secs(1), Duration::MAX, secs(3));
-        assert_eq!((timing.action(secs(u64::MAX)), timing.next()), (Action::Wait, None));
+        assert_eq!(
+            (timing.action(secs(u64::MAX)), timing.next()),
+            (Action::Wait, None)
+        );
         timing.cancel(secs(1), Duration::MAX);
         assert_eq!((timing.action(secs(1)), timing.next()), (Action::Ask, None));
     }

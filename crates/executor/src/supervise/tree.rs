@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait,
+};
 
 use super::clock::{monotonic, timespec};
 use super::signals::Signals;
 use crate::proc;
+use crate::sandbox::cgroup::Groups;
 
 /// How long to wait for killed processes to go. Only what hangs in the kernel takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +37,11 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) const fn new(main: Pid) -> Self {
-        Self { main, status: None, empty: false }
+        Self {
+            main,
+            status: None,
+            empty: false,
+        }
     }
 
     /// Reaps every child that has ended.
@@ -67,8 +74,13 @@ impl Tree {
     }
 
     /// Kills everything and reaps it. False when something would not go.
-    pub(super) fn end(&mut self, signals: &Signals) -> io::Result<bool> {
+    pub(super) fn end(&mut self, signals: &Signals, groups: Option<&Groups>) -> io::Result<bool> {
         self.reap()?;
+        if !self.empty
+            && let Some(groups) = groups
+        {
+            groups.close()?;
+        }
         let deadline = monotonic() + PATIENCE;
         while !self.empty {
             self.signal_group(Signal::KILL)?;
@@ -78,7 +90,9 @@ impl Tree {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let Some(left) = deadline.checked_sub(monotonic()) else { return Ok(false) };
+            let Some(left) = deadline.checked_sub(monotonic()) else {
+                return Ok(false);
+            };
             let mut fds = [PollFd::new(signals, PollFlags::IN)];
             match poll(&mut fds, Some(&timespec(left))) {
                 Ok(_) | Err(Errno::INTR) => {}

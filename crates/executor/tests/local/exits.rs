@@ -24,7 +24,9 @@ async fn exit_codes_arrive_as_they_are() {
 async fn a_signal_that_nobody_here_sent_is_named() {
     let bench = Bench::new();
     for signal in [6, 9, 11, 15] {
-        let (_, outcome) = bench.run(&bench.script(&format!("kill -{signal} $$"))).await;
+        let (_, outcome) = bench
+            .run(&bench.script(&format!("kill -{signal} $$")))
+            .await;
         assert_eq!(outcome.exit, Exit::Signaled { signal });
     }
 }
@@ -34,7 +36,12 @@ async fn a_program_that_is_not_there_was_never_started() {
     let bench = Bench::new();
     let (handle, outcome) = bench.run(&bench.attempt(&["no-such-program"])).await;
     let reason = "no program `no-such-program` in /usr/local/bin:/usr/bin:/bin".to_owned();
-    assert_eq!(outcome.exit, Exit::NotStarted { reason: reason.clone() });
+    assert_eq!(
+        outcome.exit,
+        Exit::NotStarted {
+            reason: reason.clone()
+        }
+    );
     assert_eq!(outcome.started_at, None);
     assert_eq!(
         bench.lines(&handle, LogStream::System).await,

@@ -1,4 +1,5 @@
 //! The local executor on real processes.
 
 mod exits;
+mod sandbox;
 mod support;

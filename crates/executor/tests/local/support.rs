@@ -64,11 +64,17 @@ impl Bench {
     }
 
     pub(crate) async fn launch(&self, attempt: &Attempt) -> Handle {
-        self.executor.launch(attempt, &SecretEnv::default()).await.unwrap()
+        self.executor
+            .launch(attempt, &SecretEnv::default())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn wait(&self, handle: &Handle) -> Outcome {
-        tokio::time::timeout(PATIENCE, self.executor.wait(handle)).await.expect("it ends").unwrap()
+        tokio::time::timeout(PATIENCE, self.executor.wait(handle))
+            .await
+            .expect("it ends")
+            .unwrap()
     }
 
     pub(crate) async fn run(&self, attempt: &Attempt) -> (Handle, Outcome) {
@@ -85,10 +91,16 @@ impl Bench {
     /// The lines of one stream.
     pub(crate) async fn lines(&self, handle: &Handle, stream: LogStream) -> Vec<String> {
         let log = self.log(handle).await;
-        log.into_iter().filter(|chunk| chunk.stream == stream).map(|chunk| chunk.text).collect()
+        log.into_iter()
+            .filter(|chunk| chunk.stream == stream)
+            .map(|chunk| chunk.text)
+            .collect()
     }
 }
 
 pub(crate) fn config(home: &Path) -> LocalConfig {
-    LocalConfig::new(home.join("attempts"), env!("CARGO_BIN_EXE_moorline-supervisor"))
+    LocalConfig::new(
+        home.join("attempts"),
+        env!("CARGO_BIN_EXE_moorline-supervisor"),
+    )
 }
