@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::bundle;
 use crate::engine::Inner;
 use crate::error::{io_error, store_error};
-use crate::{export, outputs};
+use crate::{dirs, export, outputs};
 
 /// Everything that driving one attempt needs.
 pub(crate) struct Plan {
@@ -193,6 +193,10 @@ impl Inner {
         if run.cancel.is_some() {
             return Err(ApiError::new(ErrorCode::Cancelled, "ended by request before it started"));
         }
+        for mount in &plan.attempt.mounts {
+            let failed = io_error(format!("make the volume {}", mount.source.display()));
+            dirs::private_dir(&mount.source).map_err(failed)?;
+        }
         let secrets = self.attempt_secrets(plan)?;
         let mut answer = plan.executor.launch(&plan.attempt, &secrets).await;
         if let Err(ExecutorError::Unknown { reason }) = &answer {
@@ -322,9 +326,9 @@ impl Inner {
             .collect()
     }
 
-    /// Volumes are directories of the installation, made when first used.
+    /// Volumes are directories of the installation, made at the first launch that uses them.
     fn mounts(&self, step: &Step) -> Vec<Mount> {
-        let volumes: PathBuf = self.config.dirs.root().join("volumes");
+        let volumes: PathBuf = self.config.dirs.volumes();
         step.mounts
             .iter()
             .map(|mount| Mount {

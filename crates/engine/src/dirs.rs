@@ -22,13 +22,9 @@ impl StateDirs {
     /// # Errors
     /// When one can not be created.
     pub fn create(&self) -> io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        for dir in [self.attempts(), self.artifacts(), self.runs(), self.exports(), self.drivers()] {
-            builder.create(dir)?;
-        }
-        Ok(())
+        [self.attempts(), self.artifacts(), self.runs(), self.exports(), self.drivers()]
+            .iter()
+            .try_for_each(|dir| private_dir(dir))
     }
 
     /// The state directory itself.
@@ -66,8 +62,19 @@ impl StateDirs {
         self.root.join("exports")
     }
 
+    /// One directory a volume, which jobs mount by its name.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
     /// Lock files of living drivers.
     pub fn drivers(&self) -> PathBuf {
         self.root.join("drivers")
     }
+}
+
+/// Creates a directory and its parents, readable by their owner only; one that exists is fine.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
