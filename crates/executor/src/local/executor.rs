@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use super::children::Children;
 use super::config::LocalConfig;
 use super::launch::{self, Launched};
-use super::layout::{self, CancelRequest, IfThere, private_dir};
+use super::layout::{CancelRequest, private_dir};
 use super::plan::{self, Machine, Plan};
 use super::readiness::Readiness;
 use super::records::{Records, State};
@@ -220,11 +220,12 @@ impl Executor for LocalExecutor {
         let State::Running(supervisor) = self.records.look(handle)? else {
             return Ok(());
         };
-        let path = self.records.dir(handle.attempt_id).cancel();
+        let dir = self.records.dir(handle.attempt_id);
         let wish = CancelRequest {
             grace_ms: millis(grace),
         };
-        layout::publish(&path, &wish, IfThere::Replace)
+        let path = dir.cancel();
+        wish.add(&dir)
             .map_err(|error| ExecutorError::io(format!("writing `{}`", path.display()), error))?;
         match pidfd_send_signal(supervisor, Signal::TERM) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -235,6 +236,11 @@ impl Executor for LocalExecutor {
     async fn find_owned(&self, owner: &str) -> Result<Vec<Handle>, ExecutorError> {
         let (records, owner) = (Arc::clone(&self.records), owner.to_owned());
         blocking(move || records.owned(&owner)).await
+    }
+
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        let (records, attempt) = (Arc::clone(&self.records), attempt.clone());
+        blocking(move || records.withdraw(&attempt)).await
     }
 
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError> {

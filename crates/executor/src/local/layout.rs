@@ -3,7 +3,7 @@
 //! | file | by | what |
 //! |---|---|---|
 //! | `claim.json` | supervisor | [`Claim`]: who runs this attempt; made once, never changed |
-//! | `cancel.json` | anyone | [`CancelRequest`]: the wish to end it; replaced by later wishes |
+//! | `cancel` | anyone | a line of JSON for each wish to end it: [`CancelRequest`] |
 //! | `exit.json` | supervisor, or who finds it dead | the [`Outcome`]; made once, never changed |
 //! | `log` | supervisor | framed lines, see [`log_format`](super::log_format); absent when nothing was said |
 //! | `panic` | supervisor | its last words, if it failed; absent when all is well |
@@ -24,7 +24,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use moorline_core::attempt::Outcome;
+use moorline_core::attempt::{Attempt, Outcome};
 use moorline_core::ids::{AttemptId, RunId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
@@ -57,7 +57,7 @@ impl AttemptDir {
     }
 
     pub(crate) fn cancel(&self) -> PathBuf {
-        self.0.join("cancel.json")
+        self.0.join("cancel")
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -99,6 +99,30 @@ pub(crate) struct Claim {
     pub(crate) cgroups: Vec<PathBuf>,
 }
 
+impl Claim {
+    /// Takes an attempt so that nobody can start it any more.
+    pub(crate) fn withdrawal(attempt: &Attempt, boot_id: &str, now: Timestamp) -> Self {
+        Self {
+            attempt_id: attempt.id,
+            run_id: attempt.run_id,
+            owner: attempt.owner.clone(),
+            claimed_at: now,
+            // No process has this id.
+            supervisor: ProcessRef {
+                pid: 0,
+                start_time: 0,
+                boot_id: boot_id.to_owned(),
+            },
+            cgroups: Vec::new(),
+        }
+    }
+
+    /// Whether nobody runs this attempt, nor ever did.
+    pub(crate) const fn is_withdrawal(&self) -> bool {
+        self.supervisor.pid == 0
+    }
+}
+
 /// One process of one boot: ids are used again, start times of one boot are not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessRef {
@@ -112,6 +136,26 @@ pub(crate) struct ProcessRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CancelRequest {
     pub(crate) grace_ms: u64,
+}
+
+impl CancelRequest {
+    /// Adds a wish. Appended, so that a later one does not hide an earlier one with less grace.
+    pub(crate) fn add(self, dir: &AttemptDir) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&self)?;
+        line.push(b'\n');
+        private_append(&dir.cancel())?.write_all(&line)
+    }
+
+    /// The wish with the least grace, if there is one.
+    pub(crate) fn shortest(dir: &AttemptDir) -> io::Result<Option<Self>> {
+        let text = match fs::read_to_string(dir.cancel()) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let wishes: Vec<Self> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok(wishes.into_iter().min_by_key(|wish| wish.grace_ms))
+    }
 }
 
 /// Makes a directory that only its owner can enter; one that exists is fine.
@@ -240,12 +284,15 @@ mod tests {
     }
 
     #[test]
-    fn a_later_wish_replaces_an_earlier_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("cancel.json");
-        for grace_ms in [10, 0] {
-            assert!(publish(&path, &CancelRequest { grace_ms }, IfThere::Replace).unwrap());
+    fn the_shortest_wish_counts_whenever_it_came() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = AttemptDir::new(home.path(), AttemptId::new(uuid::Uuid::nil()));
+        dir.create().unwrap();
+        assert_eq!(CancelRequest::shortest(&dir).unwrap(), None);
+        for grace_ms in [10, 0, 30] {
+            CancelRequest { grace_ms }.add(&dir).unwrap();
         }
-        assert_eq!(read(&path).unwrap(), Some(CancelRequest { grace_ms: 0 }));
+        let shortest = CancelRequest { grace_ms: 0 };
+        assert_eq!(CancelRequest::shortest(&dir).unwrap(), Some(shortest));
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use moorline_core::attempt::{Exit, Handle, Isolation, LogStats, Outcome, Usage};
+use moorline_core::attempt::{Attempt, Exit, Handle, Isolation, LogStats, Outcome, Usage};
 use moorline_core::clock::{Clock as _, SystemClock};
 use moorline_core::ids::AttemptId;
 use moorline_core::protocol::Reply;
@@ -74,7 +74,7 @@ impl Records {
             return Err(not_found(handle));
         };
         let same_boot = claim.supervisor.boot_id == self.boot_id;
-        if same_boot {
+        if same_boot && !claim.is_withdrawal() {
             sweep::sweep(claim.attempt_id, &claim.cgroups).map_err(|error| {
                 ExecutorError::io("ending what is left of a lost attempt", error)
             })?;
@@ -87,10 +87,16 @@ impl Records {
             }
             Err(_) => "the machine was restarted while it ran".to_owned(),
         };
+        let exit = if claim.is_withdrawal() {
+            let reason = "it was withdrawn before it started".to_owned();
+            Exit::NotStarted { reason }
+        } else {
+            Exit::Lost { reason }
+        };
         let outcome = Outcome {
-            exit: Exit::Lost { reason },
+            exit,
             limits_hit: Vec::new(),
-            started_at: Some(claim.claimed_at),
+            started_at: (!claim.is_withdrawal()).then_some(claim.claimed_at),
             ended_at: SystemClock.now(),
             usage: Usage::default(),
             isolation: Isolation::default(),
@@ -115,6 +121,29 @@ impl Records {
             .ok_or_else(|| not_found(handle))
     }
 
+    /// Takes an attempt away from every supervisor that has not taken it yet. The handle of one that has.
+    pub(crate) fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        let dir = self.dir(attempt.id);
+        let fail = |error| ExecutorError::io(format!("withdrawing attempt {}", attempt.id), error);
+        let withdrawal = Claim::withdrawal(attempt, &self.boot_id, SystemClock.now());
+        let taken = dir
+            .create()
+            .and_then(|()| layout::publish(&dir.claim(), &withdrawal, IfThere::Keep));
+        let claim = if taken.map_err(fail)? {
+            withdrawal
+        } else {
+            let claim = self.claim(attempt.id)?;
+            claim.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?
+        };
+        let handle = handle::make(attempt.id, &claim.supervisor)?;
+        if claim.is_withdrawal() {
+            // Leaves the record of it.
+            self.look(&handle)?;
+            return Ok(None);
+        }
+        Ok(Some(handle))
+    }
+
     /// Every attempt of an owner.
     pub(crate) fn owned(&self, owner: &str) -> Result<Vec<Handle>, ExecutorError> {
         let fail = |error| self.listing(error);
@@ -124,11 +153,11 @@ impl Records {
             let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // Without a claim nothing was started there.
+            // Without a claim nothing was started there, and nothing was where it was withdrawn.
             let Some(claim) = self.claim(id)? else {
                 continue;
             };
-            if claim.owner == owner {
+            if claim.owner == owner && !claim.is_withdrawal() {
                 handles.push(handle::make(id, &claim.supervisor)?);
             }
         }

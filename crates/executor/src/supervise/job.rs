@@ -23,7 +23,7 @@ use super::signals::Signals;
 use super::start::{self, Running};
 use super::timing::{Action, Cause, Timing};
 use super::tree::Tree;
-use crate::local::layout::{self, AttemptDir, CancelRequest};
+use crate::local::layout::{AttemptDir, CancelRequest};
 use crate::proc;
 use crate::sandbox::cgroup::{Groups, TreeUsage};
 
@@ -220,7 +220,7 @@ impl<'a> Job<'a> {
 
     /// Takes over a wish to end the attempt. A bare SIGTERM is one as well.
     fn read_wish(&mut self, asked: bool) -> io::Result<()> {
-        let wish: Option<CancelRequest> = layout::read(&self.dir.cancel())?;
+        let wish = CancelRequest::shortest(self.dir)?;
         let grace = wish.map(|wish| Duration::from_millis(wish.grace_ms));
         if let Some(grace) = grace.or_else(|| asked.then_some(self.request.attempt.limits.grace)) {
             self.timing.cancel(monotonic(), grace);

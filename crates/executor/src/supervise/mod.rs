@@ -6,7 +6,7 @@
 //!
 //! Its contract with the library side, [`local`](crate::local):
 //! * the request comes on standard input, the answer goes to standard output ([`claim::Ack`]);
-//! * SIGTERM means "read `cancel.json`"; without that file it means the attempt's own grace, so a machine
+//! * SIGTERM means "read `cancel`"; without that file it means the attempt's own grace, so a machine
 //!   that shuts down ends its jobs politely;
 //! * once it is dead, `exit.json` is there or never will be.
 
