@@ -88,6 +88,19 @@ impl Inner {
         };
         let handle = match &live.handle {
             Some(handle) => handle.clone(),
+            // A wish to end the run came before the launch. A driver that died may have begun one all the
+            // same, and its supervisor may come to it only now.
+            None if run.cancel.is_some() => {
+                let launched = plan.executor.withdraw(&plan.attempt).await;
+                match launched.map_err(|error| executor_error(&error))? {
+                    Some(handle) => handle,
+                    None => {
+                        let reason = "ended by request before it started";
+                        let error = ApiError::new(ErrorCode::Cancelled, reason);
+                        return self.finish_unlaunched(run, &error).await;
+                    }
+                }
+            }
             None => match self.launch(run, &plan).await {
                 Ok(handle) => handle,
                 Err(error) => return self.finish_unlaunched(run, &error).await,
@@ -189,10 +202,6 @@ impl Inner {
     }
 
     async fn launch(&self, run: &Run, plan: &Plan) -> Result<Handle, ApiError> {
-        // A wish to end the run that came before the launch: nothing needs to start.
-        if run.cancel.is_some() {
-            return Err(ApiError::new(ErrorCode::Cancelled, "ended by request before it started"));
-        }
         for mount in &plan.attempt.mounts {
             let failed = io_error(format!("make the volume {}", mount.source.display()));
             dirs::private_dir(&mount.source).map_err(failed)?;

@@ -68,20 +68,19 @@ impl Inner {
         self.become_driver().await?;
         let now = self.now();
         let until = self.lease_until(now);
-        match self.store.attempt_take_over(run.id, live.id, self.driver, until, now).await {
-            Ok(mut run) => {
-                info!(run = %run.id, "took over from a driver that is gone");
-                // A launch that was not recorded is found by the executor, under its attempt id.
-                if run.attempt.as_ref().is_some_and(|live| live.handle.is_none()) {
-                    let handle = self.find_handle(&run).await?;
-                    if let Some(live) = &mut run.attempt {
-                        live.handle = handle;
-                    }
-                }
-                Ok(Some(run))
+        let taken = self.store.attempt_take_over(run.id, live.id, self.driver, until, now).await;
+        let Some(run) = or_lost_to_another(taken)? else { return Ok(None) };
+        info!(run = %run.id, "took over from a driver that is gone");
+        if run.attempt.as_ref().is_some_and(|live| live.handle.is_some()) {
+            return Ok(Some(run));
+        }
+        // A launch that was not recorded is found by the executor, under its attempt id.
+        match self.find_handle(&run).await? {
+            Some(handle) => {
+                let recorded = self.store.attempt_launched(run.id, run.token, handle, now).await;
+                or_lost_to_another(recorded)
             }
-            Err(StoreError::Refused(Refusal::NotLive)) => Ok(None),
-            Err(error) => Err(store_error(error)),
+            None => Ok(Some(run)),
         }
     }
 
@@ -159,5 +158,14 @@ impl Inner {
             self.settle(&run).await?;
         }
         Ok(true)
+    }
+}
+
+/// `None` when another process has taken the attempt over meanwhile, or ended it.
+fn or_lost_to_another(answer: Result<Run, StoreError>) -> Result<Option<Run>, ApiError> {
+    match answer {
+        Ok(run) => Ok(Some(run)),
+        Err(StoreError::Refused(Refusal::NotLive | Refusal::Stale)) => Ok(None),
+        Err(error) => Err(store_error(error)),
     }
 }

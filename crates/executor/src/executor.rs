@@ -35,6 +35,8 @@ use serde::{Deserialize, Serialize};
 ///   request can shorten the grace of an earlier one and never lengthens it.
 /// * **`find_owned` is complete or an error**, never a short list: it has every attempt of that owner
 ///   that was launched and not [`forget`](Self::forget)-ten.
+/// * **`withdraw` decides a launch whose caller died**: either it took place, and its handle is returned,
+///   or it never will.
 /// * **Logs are capped and drained**: a job that writes without end neither blocks nor fills the disk.
 ///   A cursor resumes exactly behind the last chunk that was read.
 /// * **Secrets** reach the job's environment and nothing else: no argv, no file, no log, no error.
@@ -82,6 +84,22 @@ pub trait Executor: Send + Sync + Debug {
     /// When the list can not be had in full.
     async fn find_owned(&self, owner: &str) -> Result<Vec<Handle>, ExecutorError>;
 
+    /// Makes sure that an attempt which nobody has a handle of does not start any more: its launch may
+    /// still be under way, although whoever asked for it is dead.
+    ///
+    /// `None` when it was not launched, and never will be by a request of before. Its handle when it was,
+    /// so that it can be cancelled like any other.
+    ///
+    /// As provided, this asks [`find_owned`](Self::find_owned): enough where a launch does not go on after
+    /// the death of its caller.
+    ///
+    /// # Errors
+    /// When it could not be decided; it must then be asked again.
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        let owned = self.find_owned(&attempt.owner).await?;
+        Ok(owned.into_iter().find(|handle| handle.attempt_id == attempt.id))
+    }
+
     /// The output files of an attempt that is over, as local files.
     ///
     /// # Errors
@@ -111,8 +129,16 @@ pub struct Capabilities {
     pub gpu: bool,
 }
 
+impl Capabilities {
+    /// A back end that runs attempts and protects nobody from them.
+    pub fn plain(name: impl Into<String>) -> Self {
+        let (protections, missing) = (Vec::new(), Vec::new());
+        Self { name: name.into(), protections, missing, egress_allow_list: false, gpu: false }
+    }
+}
+
 /// An output file, local and complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectedFile {
     /// Path relative to the output directory, with `/`.
     pub path: String,
@@ -140,6 +166,9 @@ pub struct LogChunk {
     /// Where to go on reading.
     pub next: LogCursor,
 }
+
+/// What [`Executor::logs`] gives.
+pub type LogChunks = BoxStream<'static, Result<LogChunk, ExecutorError>>;
 
 /// The stream a chunk came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +232,11 @@ pub enum ExecutorError {
 }
 
 impl ExecutorError {
+    /// Refuses what the back end named `executor` does not have. `what` ends the sentence "can not …".
+    pub fn unsupported(executor: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Unsupported { executor: executor.into(), what: what.into() }
+    }
+
     /// Wraps an I/O error with what was being done.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io {

@@ -25,11 +25,12 @@ pub enum Operation {
     FindOwned,
     Collect,
     Forget,
+    Withdraw,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Launch,
         Self::Observe,
         Self::Wait,
@@ -38,6 +39,7 @@ impl Operation {
         Self::FindOwned,
         Self::Collect,
         Self::Forget,
+        Self::Withdraw,
     ];
 
     /// The name of the method.
@@ -51,6 +53,7 @@ impl Operation {
             Self::FindOwned => "find_owned",
             Self::Collect => "collect",
             Self::Forget => "forget",
+            Self::Withdraw => "withdraw",
         }
     }
 }
@@ -312,6 +315,11 @@ impl Executor for Chaos {
             .await
     }
 
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        self.harm(Operation::Withdraw, self.inner.withdraw(attempt))
+            .await
+    }
+
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError> {
         self.harm(Operation::Collect, self.inner.collect(handle))
             .await
@@ -394,7 +402,7 @@ mod tests {
         };
         assert_eq!(faults(7, 0.2), faults(7, 0.2));
         assert_ne!(faults(7, 0.2), faults(8, 0.2));
-        assert_eq!(faults(7, 0.0), vec![None; 4000]);
+        assert_eq!(faults(7, 0.0), vec![None; 500 * Operation::ALL.len()]);
         let some = faults(7, 0.2);
         let count = |fault| some.iter().filter(|&&f| f == Some(fault)).count();
         let (before, after) = (count(Fault::Before), count(Fault::After));

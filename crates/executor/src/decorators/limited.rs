@@ -248,6 +248,15 @@ impl Executor for Limited {
         Ok(found)
     }
 
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        let found = self.inner.withdraw(attempt).await?;
+        match &found {
+            Some(handle) => drop(self.observe(handle).await?),
+            None => self.is_over(attempt.id),
+        }
+        Ok(found)
+    }
+
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError> {
         let files = self.inner.collect(handle).await?;
         self.is_over(handle.attempt_id);

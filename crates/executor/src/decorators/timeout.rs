@@ -19,7 +19,7 @@ use crate::executor::{Capabilities, CollectedFile, Executor, ExecutorError, LogC
 /// | call | when the time is up |
 /// |---|---|
 /// | `launch` | [`ExecutorError::Unknown`]: it may have started |
-/// | `observe`, `cancel`, `find_owned`, `collect`, `forget` | [`ExecutorError::Io`] of kind `TimedOut`; may be repeated |
+/// | `observe`, `cancel`, `find_owned`, `withdraw`, `collect`, `forget` | [`ExecutorError::Io`] of kind `TimedOut`; may be repeated |
 /// | `logs` without `follow` | the same, when the time goes by between two chunks |
 /// | `wait`, `logs` with `follow` | never: they take as long as the attempt does |
 ///
@@ -113,6 +113,10 @@ impl Executor for WithTimeout {
             .await
     }
 
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        self.bounded("withdraw", self.inner.withdraw(attempt)).await
+    }
+
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError> {
         self.bounded("collect", self.inner.collect(handle)).await
     }
@@ -148,6 +152,7 @@ mod tests {
         assert!(is_timed_out(bounded.observe(&handle).await));
         assert!(is_timed_out(bounded.cancel(&handle, Duration::ZERO).await));
         assert!(is_timed_out(bounded.find_owned("owner").await));
+        assert!(is_timed_out(bounded.withdraw(&attempt(1)).await));
         assert!(is_timed_out(bounded.collect(&handle).await));
         assert!(is_timed_out(bounded.forget(&handle).await));
         let log: Vec<_> = bounded

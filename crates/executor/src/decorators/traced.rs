@@ -15,8 +15,8 @@ use crate::executor::{Capabilities, CollectedFile, Executor, ExecutorError, LogC
 
 /// Puts each call into a span with the executor's name and the attempt's id, and tells what came of it.
 ///
-/// Calls that change something (`launch`, `cancel`, `forget`, and the end seen by `wait`) are told at
-/// `INFO`, the others at `DEBUG`, errors at `WARN`. Neither secrets nor arguments, variables or log text
+/// Calls that change something (`launch`, `cancel`, `withdraw`, `forget`, and the end seen by `wait`) are
+/// told at `INFO`, the others at `DEBUG`, errors at `WARN`. Neither secrets nor arguments, variables or log text
 /// are recorded: of a secret not even the name.
 #[derive(Debug)]
 pub struct Traced {
@@ -142,6 +142,14 @@ impl Executor for Traced {
         );
         let count = |found: &Vec<Handle>| debug!(count = found.len(), "found");
         told(span, self.inner.find_owned(owner), count).await
+    }
+
+    async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
+        let span = self.changing("withdraw", &attempt.id);
+        told(span, self.inner.withdraw(attempt), |found| {
+            info!(was_launched = found.is_some(), "withdrawn");
+        })
+        .await
     }
 
     async fn collect(&self, handle: &Handle) -> Result<Vec<CollectedFile>, ExecutorError> {

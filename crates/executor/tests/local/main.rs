@@ -3,3 +3,4 @@
 mod exits;
 mod sandbox;
 mod support;
+mod withdraw;

@@ -47,6 +47,8 @@ const TREE: &str = "when an attempt is over, nothing of its process tree is left
 const TIMEOUT: &str = "an attempt that runs past its timeout ends as timed out, its tree with it";
 const OWNED: &str = "`find_owned` is complete or an error, never a short list: every attempt of that \
     owner that was launched and not forgotten";
+const WITHDRAW: &str = "`withdraw` decides a launch whose caller died: either it took place, and its \
+    handle is returned, or it never will";
 const FORGET: &str =
     "`forget` drops what is kept of an attempt that is over, and only of one that is";
 const LOGS: &str = "logs have every line of both streams, each stream in its order";
@@ -113,6 +115,8 @@ pub const CASES: &[Case] = &[
     case!(cancel::a_timeout_is_told, TIMEOUT),
     case!(owned::all_attempts_of_an_owner_are_found, OWNED),
     case!(owned::nobody_elses_attempts_are_found, OWNED),
+    case!(owned::what_was_launched_is_not_withdrawn, WITHDRAW),
+    case!(owned::what_was_not_launched_is_withdrawn, WITHDRAW),
     case!(owned::what_is_forgotten_is_gone, FORGET),
     case!(owned::what_runs_can_not_be_forgotten, FORGET),
     case!(logs::both_streams_are_kept_in_order, LOGS),

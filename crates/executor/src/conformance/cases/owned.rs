@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use moorline_core::attempt::Exit;
+
 use crate::executor::ExecutorError;
 
 use super::{Bench, Failure, Program, ensure, same};
@@ -49,6 +51,27 @@ pub(super) async fn nobody_elses_attempts_are_found(bench: &Bench<'_>) -> Result
         &bench.bounded("find_owned", nobody).await?,
         &vec![],
     )
+}
+
+pub(super) async fn what_was_launched_is_not_withdrawn(bench: &Bench<'_>) -> Result<(), Failure> {
+    let attempt = bench.attempt(&Program::Exit(0));
+    let handle = bench.launch(&attempt).await?;
+    let other = bench.reopen()?;
+    let withdrawn = bench.bounded("withdraw", other.withdraw(&attempt)).await?;
+    same("what was launched", &withdrawn, &Some(handle.clone()))?;
+    same("its exit", &bench.wait(&handle).await?.exit, &Exit::Exited { code: 0 })?;
+    let withdrawn = bench.bounded("withdraw", other.withdraw(&attempt)).await?;
+    same("what is over", &withdrawn, &Some(handle))
+}
+
+pub(super) async fn what_was_not_launched_is_withdrawn(bench: &Bench<'_>) -> Result<(), Failure> {
+    let attempt = bench.attempt(&Program::Exit(0));
+    for _ in 0..2 {
+        let withdrawn = bench.executor.withdraw(&attempt);
+        let withdrawn = bench.bounded("withdraw", withdrawn).await?;
+        same("what was not launched", &withdrawn, &None)?;
+    }
+    same("what is owned", &bench.owned(&*bench.executor).await?, &vec![])
 }
 
 pub(super) async fn what_is_forgotten_is_gone(bench: &Bench<'_>) -> Result<(), Failure> {
