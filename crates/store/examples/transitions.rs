@@ -1,8 +1,8 @@
 //! What the stores do, in figures: one `name value unit` line each, for `cargo xtask bench`.
 //!
 //! ```text
-//! cargo run --release -p moorline-store --example transitions            # SQLite and PostgreSQL
-//! cargo run --release -p moorline-store --example transitions -- sqlite  # SQLite alone
+//! cargo run --release -p moorline-store --example transitions            # everything
+//! cargo run --release -p moorline-store --example transitions -- sqlite  # or: postgres, growth
 //! ```
 //!
 //! Everything is durable: `synchronous=FULL`, fsync on. A transition reads the run, applies a command
@@ -40,6 +40,8 @@ async fn main() -> Result<()> {
         floor(&directory.path().join("floor.db"))?;
         let store = SqliteStore::open(&directory.path().join("speed.db"))?;
         speed("sqlite", &store).await?;
+    }
+    if wanted("growth") {
         growth(directory.path()).await?;
     }
     if wanted("postgres") {

@@ -45,6 +45,9 @@ pub(crate) trait Job<T: Tx>: Send {
     /// Runs it; says whether it is to be kept.
     fn run<'a>(&'a mut self, unit: &'a mut Unit<'_, T>) -> BoxFuture<'a, bool>;
 
+    /// The error it ran into, if it did.
+    fn take_error(&mut self) -> Option<StoreError>;
+
     /// Answers the caller, with the failure of the whole batch when there is one.
     fn answer(self: Box<Self>, failure: Option<&BatchFailure>);
 }
@@ -64,6 +67,10 @@ impl<I: Intent + Sync, T: Tx> Job<T> for Pending<I> {
             keep
         }
         .boxed()
+    }
+
+    fn take_error(&mut self) -> Option<StoreError> {
+        self.outcome.take_if(|outcome| outcome.is_err())?.err()
     }
 
     fn answer(self: Box<Self>, failure: Option<&BatchFailure>) {
@@ -223,7 +230,10 @@ async fn run_jobs<T: Tx>(tx: &mut T, jobs: &mut [Box<dyn Job<T>>]) -> Result<boo
         let mark = unit.mark();
         unit.tx.execute("SAVEPOINT intent", args![]).await?;
         if !job.run(&mut unit).await {
-            unit.tx.execute("ROLLBACK TO intent", args![]).await?;
+            if let Err(error) = unit.tx.execute("ROLLBACK TO intent", args![]).await {
+                // The engine gave the whole transaction up; what the intent ran into is why.
+                return Err(job.take_error().unwrap_or(error));
+            }
             unit.reset(mark);
         }
         unit.tx.execute("RELEASE intent", args![]).await?;
@@ -231,3 +241,6 @@ async fn run_jobs<T: Tx>(tx: &mut T, jobs: &mut [Box<dyn Job<T>>]) -> Result<boo
     unit.close().await?;
     Ok(true)
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;
