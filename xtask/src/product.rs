@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::workspace::Workspace;
 
+/// Examples that print figures: of the engine, the store and the secrets.
+#[cfg(not(feature = "product"))]
+const EXAMPLES: [&str; 3] = ["measure", "transitions", "throughput"];
+
 /// Runs `cargo xtask gen …` in a development build.
 pub(crate) fn run_gen(
     workspace: &Workspace,
@@ -35,7 +39,14 @@ pub(crate) fn run_bench(
     if build {
         workspace
             .cargo()
-            .args(["build", "--workspace", "--all-features", "--release"])
+            .args([
+                "build",
+                "--workspace",
+                "--all-features",
+                "--release",
+                "--bins",
+            ])
+            .args(EXAMPLES.iter().flat_map(|example| ["--example", example]))
             .run()?;
     }
     run(workspace, "release", arguments)

@@ -2,78 +2,130 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use moorline_testkit::postgres::{Postgres, PostgresError, find_binaries};
 use rusqlite::Connection;
 
-use super::row::{Bench, Figure, Row, Unit};
+use super::row::{Bench, Figure, Figures, Probe, Row, Unit};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::shell::Shell;
 
 const SPAWNS: u32 = 400;
 const KILLS: u32 = 200;
 const APPENDS: u32 = 1000;
 const COMMITS: u32 = 1000;
+const OPENINGS: u32 = 200;
+/// Bytes of text in a committed row.
+const BODY: usize = 200;
 const BLOCK: [u8; 4096] = [b'm'; 4096];
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn probes() -> Vec<Probe> {
     vec![
-        Row {
-            id: "floor.spawn",
-            what: "start /bin/true by posix_spawn, wait for it",
-            unit: Unit::MILLISECONDS,
-            floor: None,
-            goal: None,
-            scope: "one process",
-            bound_by: "the kernel: fork, exec, exit and the mapping of a C library",
-            measure: Box::new(|_| times(SPAWNS, || run_true().map(drop))),
-        },
-        Row {
-            id: "floor.spawn.2",
-            what: "the same from 2 threads",
-            unit: Unit::PER_SECOND,
-            floor: None,
-            goal: None,
-            scope: "one process",
-            bound_by: "the kernel, on both cores",
-            measure: Box::new(|_| spawn_from_two_threads()),
-        },
-        Row {
-            id: "floor.kill",
-            what: "SIGKILL to a sleeping child, until it is reaped",
-            unit: Unit::MILLISECONDS,
-            floor: None,
-            goal: None,
-            scope: "one process",
-            bound_by: "the kernel: tearing down an address space",
-            measure: Box::new(|_| kill_children()),
-        },
-        Row {
-            id: "floor.append",
-            what: "append 4 KiB and fdatasync",
-            unit: Unit::MILLISECONDS,
-            floor: None,
-            goal: None,
-            scope: "one process",
-            bound_by: "the disk and its file system",
-            measure: Box::new(append_durably),
-        },
-        Row {
-            id: "floor.commit",
-            what: "commit one row to SQLite, WAL, synchronous=FULL",
-            unit: Unit::MILLISECONDS,
-            floor: Some("floor.append"),
-            goal: None,
-            scope: "one process",
-            bound_by: "one fdatasync of the write-ahead log",
-            measure: Box::new(commit_durably),
-        },
+        Probe::of(
+            Row {
+                id: "floor.spawn",
+                what: "start /bin/true by posix_spawn, wait for it",
+                bound_by: "the kernel: fork, exec, exit and the mapping of a C library",
+                ..floor(Unit::MILLISECONDS)
+            },
+            |_| times(SPAWNS, || run_true().map(drop)),
+        ),
+        Probe::of(
+            Row {
+                id: "floor.spawn.2",
+                what: "the same from 2 threads",
+                bound_by: "the kernel, on both cores",
+                ..floor(Unit::PER_SECOND)
+            },
+            |_| spawn_from_two_threads(),
+        ),
+        Probe::of(
+            Row {
+                id: "floor.kill",
+                what: "SIGKILL to a sleeping child, until it is reaped",
+                bound_by: "the kernel: tearing down an address space",
+                ..floor(Unit::MILLISECONDS)
+            },
+            |_| kill_children(),
+        ),
+        Probe::of(
+            Row {
+                id: "floor.append",
+                what: "append 4 KiB and fdatasync",
+                bound_by: "the disk and its file system",
+                ..floor(Unit::MILLISECONDS)
+            },
+            append_durably,
+        ),
+        Probe::new(
+            vec![
+                Row {
+                    id: "floor.commit",
+                    what: "commit one row to SQLite, WAL, synchronous=FULL",
+                    against: Some("floor.append"),
+                    bound_by: "one fdatasync of the write-ahead log",
+                    ..floor(Unit::MILLISECONDS)
+                },
+                Row {
+                    id: "floor.commits",
+                    what: "the same, counted",
+                    bound_by: "one fdatasync of the write-ahead log each",
+                    ..floor(Unit::PER_SECOND)
+                },
+            ],
+            commit_durably,
+        ),
+        Probe::of(
+            Row {
+                id: "floor.run",
+                what: "commit to SQLite, start /bin/true and wait, commit: the least that a durable run can be",
+                bound_by: "floor.spawn and twice floor.commit",
+                ..floor(Unit::MILLISECONDS)
+            },
+            run_durably,
+        ),
+        Probe::of(
+            Row {
+                id: "floor.open",
+                what: "open a SQLite file, WAL, and read a row",
+                bound_by: "the file system, and SQLite reading its schema",
+                ..floor(Unit::MILLISECONDS)
+            },
+            open_a_file,
+        ),
+        Probe::of(
+            Row {
+                id: "floor.pg.commits",
+                what: "commit one row to PostgreSQL, 16 clients of pgbench, fsync on",
+                scope: "one server, one process of pgbench",
+                bound_by: "the server's group commit",
+                ..floor(Unit::PER_SECOND)
+            },
+            commit_to_postgres,
+        ),
     ]
 }
 
+/// What all floors have in common.
+fn floor(unit: Unit) -> Row {
+    Row {
+        id: "",
+        what: "",
+        unit,
+        against: None,
+        goal: None,
+        peers: &[],
+        scope: "one process",
+        bound_by: "",
+    }
+}
+
 /// Times `operation` so many times.
-fn times(count: u32, mut operation: impl FnMut() -> Result) -> Result<Figure> {
+pub(super) fn times(count: u32, mut operation: impl FnMut() -> Result) -> Result<Figure> {
     let mut milliseconds = Vec::new();
     for _ in 0..count {
         let start = clock::now();
@@ -83,7 +135,7 @@ fn times(count: u32, mut operation: impl FnMut() -> Result) -> Result<Figure> {
     Ok(Figure::of_times(milliseconds))
 }
 
-fn in_milliseconds(time: Duration) -> f64 {
+pub(super) fn in_milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -147,17 +199,83 @@ fn append_durably(bench: &Bench) -> Result<Figure> {
     })
 }
 
-fn commit_durably(bench: &Bench) -> Result<Figure> {
-    let connection = Connection::open(bench.scratch().join("commits.db"))?;
+/// A table with a text column, and a statement that commits one row to it.
+fn scratch_table(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT",
     )?;
-    let mut insert = connection.prepare("INSERT INTO event (body) VALUES (?1)")?;
-    let body = "x".repeat(200);
-    times(COMMITS, || {
+    Ok(connection)
+}
+
+const INSERT: &str = "INSERT INTO event (body) VALUES (?1)";
+
+fn commit_durably(bench: &Bench) -> Result<Figures> {
+    let connection = scratch_table(&bench.scratch().join("commits.db"))?;
+    let mut insert = connection.prepare(INSERT)?;
+    let body = "x".repeat(BODY);
+    let start = clock::now();
+    let each = times(COMMITS, || {
+        insert.execute([&body])?;
+        Ok(())
+    })?;
+    let rate = Figure::of_rate(COMMITS, start.elapsed().as_secs_f64());
+    Ok(vec![("floor.commit", each), ("floor.commits", rate)])
+}
+
+fn run_durably(bench: &Bench) -> Result<Figure> {
+    let connection = scratch_table(&bench.scratch().join("runs.db"))?;
+    let mut insert = connection.prepare(INSERT)?;
+    let body = "x".repeat(BODY);
+    times(SPAWNS, || {
+        insert.execute([&body])?;
+        run_true()?;
         insert.execute([&body])?;
         Ok(())
     })
+}
+
+fn open_a_file(bench: &Bench) -> Result<Figure> {
+    let path = bench.scratch().join("opened.db");
+    let connection = scratch_table(&path)?;
+    connection.execute(INSERT, [&"x".repeat(BODY)])?;
+    drop(connection);
+    times(OPENINGS, || {
+        let connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.query_row("SELECT body FROM event", [], |row| row.get::<_, String>(0))?;
+        Ok(())
+    })
+}
+
+fn commit_to_postgres(bench: &Bench) -> Result<Figure> {
+    let server = Postgres::start()?;
+    let database = server.create_database()?;
+    let tools = find_binaries().ok_or(PostgresError::NotFound)?;
+    let pgbench = |script: &str, arguments: &[&str]| -> Result<String> {
+        let file = bench.scratch().join("pgbench.sql");
+        std::fs::write(&file, script).map_err(Error::io("write a script for pgbench"))?;
+        Shell::new(tools.join("pgbench"), bench.scratch())
+            .args(["--no-vacuum", "--file"])
+            .args([&file])
+            .args(arguments)
+            .args([database.url()])
+            .quiet()
+            .capture()
+    };
+    pgbench(
+        "CREATE TABLE event (id bigserial PRIMARY KEY, body text NOT NULL);",
+        &["--transactions=1"],
+    )?;
+    let insert = format!("INSERT INTO event (body) VALUES ('{}');", "x".repeat(BODY));
+    let clients = ["--protocol=prepared", "--client=16", "--jobs=2", "--time=2"];
+    let report = pgbench(&insert, &clients)?;
+    let found = |key: &str| {
+        let line = report.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split([' ', '/']).next()?.parse::<f64>().ok()
+    };
+    let missing = || Error::Refused("pgbench prints its figures in another form".to_owned());
+    Ok(Figure::of_value(found("tps = ").ok_or_else(missing)?))
 }

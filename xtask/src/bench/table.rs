@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::facts::Machine;
-use super::row::{Goal, Measured};
+use super::row::{Goal, Measured, Unit};
 
 /// All that was measured.
 pub(super) struct Report<'a> {
@@ -15,7 +15,7 @@ pub(super) struct Report<'a> {
 }
 
 const HEAD: [&str; 8] = [
-    "", "median", "p99", "unit", "floor x", "goal", "idle %", "n",
+    "row", "median", "p99", "unit", "ratio", "goal", "idle %", "n",
 ];
 
 impl<'a> Report<'a> {
@@ -27,18 +27,14 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// How many times worse than its floor a row is, whichever direction is better.
+    /// How many times worse a row is than the one it is held against, whichever direction is better.
     fn ratio(&self, measured: &Measured) -> Option<f64> {
-        let floor = self
+        let against = self
             .rows
             .iter()
-            .find(|other| Some(other.row.id) == measured.row.floor)?;
-        let (value, floor) = (measured.figure().median, floor.figure().median);
-        Some(if measured.row.unit.less_is_better {
-            value / floor
-        } else {
-            floor / value
-        })
+            .find(|other| Some(other.row.id) == measured.row.against)?;
+        let (value, other) = (measured.figure()?.median, against.figure()?.median);
+        Some(times_worse(measured.row.unit, value, other))
     }
 
     pub(super) fn json(&self) -> Value {
@@ -62,17 +58,23 @@ impl<'a> Report<'a> {
 
     fn row_json(&self, measured: &Measured) -> Value {
         let (row, figure, idle) = (&measured.row, measured.figure(), measured.idle());
+        let peers: Value = row
+            .peers
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
         json!({
             "id": row.id,
             "what": row.what,
             "unit": row.unit.name,
-            "median": figure.median,
-            "p99": figure.p99,
-            "samples": figure.samples,
-            "floor": row.floor,
-            "times_the_floor": self.ratio(measured),
+            "median": figure.map(|figure| figure.median),
+            "p99": figure.and_then(|figure| figure.p99),
+            "samples": figure.map_or(0, |figure| figure.samples),
+            "against": row.against,
+            "times_worse": self.ratio(measured),
             "goal": row.goal.map(|goal| json!({"median": goal.median, "p99": goal.p99})),
             "reaches_goal": measured.reaches_goal(),
+            "peers": peers,
             "idle_percent": {"before": idle.0, "during": idle.1},
             "scope": row.scope,
             "bound_by": row.bound_by,
@@ -80,7 +82,14 @@ impl<'a> Report<'a> {
     }
 
     fn cells(&self, measured: &Measured) -> [String; 8] {
-        let (row, figure, idle) = (&measured.row, measured.figure(), measured.idle());
+        let (row, idle) = (&measured.row, measured.idle());
+        let Some(figure) = measured.figure() else {
+            let mut cells = [const { String::new() }; 8];
+            row.id.clone_into(&mut cells[0]);
+            "not here".clone_into(&mut cells[1]);
+            cells[5] = row.goal.map_or(String::new(), goal_text);
+            return cells;
+        };
         let goal = row.goal.map_or(String::new(), |goal| {
             let verdict = if measured.reaches_goal() == Some(true) {
                 "met"
@@ -90,16 +99,41 @@ impl<'a> Report<'a> {
             format!("{} {verdict}", goal_text(goal))
         });
         [
-            format!("{} ({})", row.what, row.scope),
+            row.id.to_owned(),
             number(figure.median),
             figure.p99.map_or(String::new(), number),
             row.unit.name.to_owned(),
-            self.ratio(measured)
-                .map_or(String::new(), |ratio| format!("{ratio:.1}")),
+            self.ratio(measured).map_or(String::new(), number),
             goal,
             format!("{:.0}, {:.0}", idle.0, idle.1),
             figure.samples.to_string(),
         ]
+    }
+
+    /// What a row is, in a sentence.
+    fn legend(measured: &Measured) -> String {
+        let row = &measured.row;
+        let mut parts = vec![format!("{}: {}", row.id, row.what), row.scope.to_owned()];
+        parts.extend(row.against.map(|against| format!("ratio to {against}")));
+        parts.push(format!("bound by {}", row.bound_by));
+        let figure = measured.figure();
+        parts.extend(row.peers.iter().map(|(name, value)| {
+            let times = figure.map_or(String::new(), |figure| {
+                let times = times_worse(row.unit, *value, figure.median);
+                format!(" ({} times ours)", number(times))
+            });
+            format!("{name} {} {}{times}", number(*value), row.unit.name)
+        }));
+        parts.join("; ")
+    }
+}
+
+/// How many times worse the first value is than the second.
+fn times_worse(unit: Unit, value: f64, than: f64) -> f64 {
+    if unit.less_is_better {
+        value / than
+    } else {
+        than / value
     }
 }
 
@@ -129,11 +163,12 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(
             f,
-            "\nmedians over {} rounds; idle % before, during each row",
+            "\nmedians over {} rounds; idle % of the machine before and during each row; a ratio \
+             above 1 is worse\n",
             self.rounds
         )?;
         for measured in self.rows {
-            writeln!(f, "{}: bound by {}", measured.row.id, measured.row.bound_by)?;
+            writeln!(f, "{}", Self::legend(measured))?;
         }
         Ok(())
     }
@@ -158,27 +193,28 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{Figure, Row, Unit};
+    use super::super::row::{Figure, Row};
     use super::*;
 
     fn measured(
         id: &'static str,
         unit: Unit,
-        floor: Option<&'static str>,
+        against: Option<&'static str>,
         median: f64,
     ) -> Measured {
         let mut measured = Measured::new(Row {
             id,
             what: id,
             unit,
-            floor,
-            goal: floor.map(|_| Goal {
-                median: 3.0,
-                p99: None,
-            }),
+            against,
+            goal: against.map(|_| Goal::of_median(3.0)),
+            peers: if against.is_some() {
+                &[("a peer", 5.0)]
+            } else {
+                &[]
+            },
             scope: "one process",
             bound_by: "the disk",
-            measure: Box::new(|_| Ok(Figure::of_rate(1, 1.0))),
         });
         measured.add(
             Figure {
@@ -206,18 +242,18 @@ mod tests {
             measured("commit", Unit::MILLISECONDS, Some("floor.commit"), 2.5),
         ];
         let report = Report::new(&machine, 3, &rows);
-        let expected =
-            "                            median   p99  unit  floor x      goal  idle %    n
-floor.commit (one process)   0.125  9.50    ms                     91, 40  100
-commit (one process)          2.50  9.50    ms     20.0  3.00 met  91, 40  100
+        let expected = "row           median   p99  unit  ratio      goal  idle %    n
+floor.commit   0.125  9.50    ms                   91, 40  100
+commit          2.50  9.50    ms   20.0  3.00 met  91, 40  100
 
-medians over 3 rounds; idle % before, during each row
-floor.commit: bound by the disk
-commit: bound by the disk
+medians over 3 rounds; idle % of the machine before and during each row; a ratio above 1 is worse
+
+floor.commit: floor.commit; one process; bound by the disk
+commit: commit; one process; ratio to floor.commit; bound by the disk; a peer 5.00 ms (2.00 times ours)
 ";
         assert_eq!(report.to_string(), expected);
         let json = report.json();
-        assert_eq!(json["rows"][1]["times_the_floor"], 20.0);
+        assert_eq!(json["rows"][1]["times_worse"], 20.0);
         assert_eq!(json["rows"][1]["reaches_goal"], true);
         assert_eq!(json["rows"][0]["goal"], Value::Null);
     }

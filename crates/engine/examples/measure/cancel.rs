@@ -21,9 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A shell with a child and a grandchild of its own session, none of which heeds SIGTERM. The two that
 /// sleep do so for a number of seconds that no other process sleeps for: by that they are found.
 fn spec(marker: &str) -> String {
-    let script = format!(
-        "trap '' TERM; (setsid sleep {marker} &); sleep {marker} & wait; exit 1"
-    );
+    let script = format!("trap '' TERM; (setsid sleep {marker} &); sleep {marker} & wait; exit 1");
     serde_json::json!({
         "job_id": "tree",
         "steps": [{"name": "tree", "grace_seconds": 0, "argv": ["/bin/sh", "-c", script]}],
@@ -74,7 +72,10 @@ async fn cancel_one(
         return Err(format!("a cancelled run ended as {}", summary.status).into());
     }
     let last_gone = watcher.await??;
-    Ok((in_milliseconds(last_gone.saturating_duration_since(begun)), ended))
+    Ok((
+        in_milliseconds(last_gone.saturating_duration_since(begun)),
+        ended,
+    ))
 }
 
 /// The processes of the tree, once all of them are there.
@@ -82,7 +83,10 @@ async fn standing_tree(marker: &str) -> Result<Vec<OwnedFd>> {
     let begun = now();
     while begun.elapsed() < PATIENCE {
         let tree = processes_with(marker)?;
-        let asleep = tree.iter().filter(|(_, program)| program == "sleep").count();
+        let asleep = tree
+            .iter()
+            .filter(|(_, program)| program == "sleep")
+            .count();
         if asleep == 2 {
             return tree
                 .into_iter()
@@ -99,10 +103,20 @@ fn processes_with(marker: &str) -> Result<Vec<(Pid, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Some(pid) = Pid::from_raw(pid) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let Some(pid) = Pid::from_raw(pid) else {
+            continue;
+        };
         // One that has gone meanwhile has no arguments any more.
-        let Ok(arguments) = fs::read(entry.path().join("cmdline")) else { continue };
+        let Ok(arguments) = fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
         let arguments = String::from_utf8_lossy(&arguments);
         if arguments.contains(marker) {
             let program = arguments.split('\0').next().unwrap_or_default();

@@ -26,8 +26,12 @@ pub(crate) async fn fill(engine: &Engine, count: usize) -> Result {
             let run = store.run_submit(new).await?.run;
             let attempt = run.attempt.as_ref().ok_or("a claimed run has no attempt")?;
             let handle = World::handle(attempt.id);
-            store.attempt_launched(run.id, run.token, handle, world.now()).await?;
-            store.attempt_finish(world.finish(&run, World::success())).await?;
+            store
+                .attempt_launched(run.id, run.token, handle, world.now())
+                .await?;
+            store
+                .attempt_finish(world.finish(&run, World::success()))
+                .await?;
         }
         Ok::<(), Box<dyn std::error::Error>>(())
     });

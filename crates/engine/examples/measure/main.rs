@@ -36,7 +36,10 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 /// Lists that `open` times once the state is open.
 const LISTS: usize = 20;
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the environment is read"
+)]
 fn main() -> Result {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [what, helper, state, rest @ ..] = args.as_slice() else {
@@ -51,21 +54,33 @@ fn main() -> Result {
     };
     // As the command line has it.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).enable_all().build()?.block_on(async {
-        let begun = now();
-        let engine = assemble::embedded(options).await?;
-        measure(what, &engine, Path::new(state), count, begun).await?;
-        engine.drain().await;
-        Ok(())
-    })
+    runtime
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let begun = now();
+            let engine = assemble::embedded(options).await?;
+            measure(what, &engine, Path::new(state), count, begun).await?;
+            engine.drain().await;
+            Ok(())
+        })
 }
 
-async fn measure(what: &str, engine: &Engine, state: &Path, count: usize, begun: Instant) -> Result {
+async fn measure(
+    what: &str,
+    engine: &Engine,
+    state: &Path,
+    count: usize,
+    begun: Instant,
+) -> Result {
     match what {
         "latency" => runs::latency(engine, state, count, true).await,
         "latency-plain" => runs::latency(engine, state, count, false).await,
         "throughput" => runs::throughput(engine, state, count, IsolationNeed::Off).await,
-        "throughput-sandbox" => runs::throughput(engine, state, count, IsolationNeed::Required).await,
+        "throughput-sandbox" => {
+            runs::throughput(engine, state, count, IsolationNeed::Required).await
+        }
         "cancel" => cancel::cancel(engine, state, count).await,
         "open" => open(engine, begun).await,
         "fill" => fill::fill(engine, count).await,
@@ -95,14 +110,18 @@ async fn idle(engine: &Engine) -> Result {
     let mut events = engine.event_watch(EventsRequest::default());
     let follow = async { while events.next().await.is_some() {} };
     say("ready", &[]);
-    let end_of_input = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let end_of_input =
+        tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     tokio::select! {
         () = follow => Ok(()),
         read = end_of_input => read?.map(drop).map_err(Into::into),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a measurement needs the clock of the machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a measurement needs the clock of the machine"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
@@ -118,12 +137,18 @@ pub(crate) fn in_milliseconds(span: Duration) -> f64 {
 /// Prints a name and its samples.
 #[expect(clippy::print_stdout, reason = "its output is the measurement")]
 pub(crate) fn say(name: &str, samples: &[f64]) {
-    let samples: String = samples.iter().map(|sample| format!(" {sample:.4}")).collect();
+    let samples: String = samples
+        .iter()
+        .map(|sample| format!(" {sample:.4}"))
+        .collect();
     println!("{name}{samples}");
 }
 
 /// Operations in a second.
-#[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^52 operations")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "there are far fewer than 2^52 operations"
+)]
 pub(crate) fn rate(operations: usize, since: Instant) -> f64 {
     operations as f64 / since.elapsed().as_secs_f64()
 }

@@ -37,7 +37,11 @@ pub(crate) fn submission(job: &Path, isolation: IsolationNeed) -> SubmitRequest 
 /// One run, submit to summary. `false` when this machine can not isolate it as asked.
 async fn run(engine: &Engine, job: &Path, need: IsolationNeed) -> Result<bool> {
     let row = engine.run_submit(submission(job, need)).await?;
-    let summary = engine.run_wait(RunRequest { run: row.run_id.to_string() }).await?;
+    let summary = engine
+        .run_wait(RunRequest {
+            run: row.run_id.to_string(),
+        })
+        .await?;
     match summary.failure {
         None if summary.status == RunStatus::Success => Ok(true),
         Some(failure) if failure.code == ErrorCode::Isolation => Ok(false),
@@ -56,7 +60,11 @@ pub(crate) async fn latency(engine: &Engine, state: &Path, count: usize, sandbox
     let job = write_job(state, "quick", QUICK)?;
     let mut kinds = vec![("plain", IsolationNeed::Off, Vec::with_capacity(count))];
     if sandbox && can_isolate(engine, state).await? {
-        kinds.push(("sandbox", IsolationNeed::Required, Vec::with_capacity(count)));
+        kinds.push((
+            "sandbox",
+            IsolationNeed::Required,
+            Vec::with_capacity(count),
+        ));
     }
     for round in 0..WARM_UP + count {
         for (_, need, times) in &mut kinds {
