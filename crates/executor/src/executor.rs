@@ -237,6 +237,16 @@ impl ExecutorError {
         Self::Unsupported { executor: executor.into(), what: what.into() }
     }
 
+    /// What an error means for a launch whose request was on its way: after an I/O error it is
+    /// [`Unknown`](Self::Unknown) whether the attempt started; all others stay as they are.
+    #[must_use]
+    pub fn into_unknown(self) -> Self {
+        match self {
+            Self::Io { what, source } => Self::Unknown { reason: format!("{what}: {source}") },
+            other => other,
+        }
+    }
+
     /// Wraps an I/O error with what was being done.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io {

@@ -5,6 +5,7 @@ pub mod decorators;
 pub mod egress;
 pub mod executor;
 pub mod local;
+pub mod prelude;
 mod proc;
 mod sandbox;
 mod supervise;

@@ -105,7 +105,7 @@ impl Program {
             ),
             Self::CopyInput => shell(
                 r#"set -e; cat "$MOORLINE_INPUT" > "$MOORLINE_OUTPUT_DIR/document"
-                file=$(sed -n 's/.*"path":"\([^"]*\)".*/\1/p' "$MOORLINE_INPUT")
+                file=$(sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' "$MOORLINE_INPUT")
                 cat "$file" > "$MOORLINE_OUTPUT_DIR/copy""#,
                 none(),
             ),

@@ -269,10 +269,7 @@ impl Executor for Chaos {
         harm.begin().await?;
         let answer = self.inner.launch(attempt, secrets).await;
         let handle = answer?;
-        harm.end(Ok(handle))
-            .map_err(|error| ExecutorError::Unknown {
-                reason: error.to_string(),
-            })
+        harm.end(Ok(handle)).map_err(ExecutorError::into_unknown)
     }
 
     async fn observe(&self, handle: &Handle) -> Result<Observation, ExecutorError> {

@@ -99,13 +99,7 @@ impl Double {
 #[async_trait]
 impl Executor for Double {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            name: "double".to_owned(),
-            protections: Vec::new(),
-            missing: Vec::new(),
-            egress_allow_list: false,
-            gpu: false,
-        }
+        Capabilities::plain("double")
     }
 
     async fn launch(&self, attempt: &Attempt, _: &SecretEnv) -> Result<Handle, ExecutorError> {

@@ -11,7 +11,7 @@ use super::{Bench, During as _, Failure, Program, ensure, same};
 
 /// Lines in which something could get lost.
 fn lines(prefix: &str) -> Vec<String> {
-    let mut lines: Vec<String> = (0..50).map(|n| format!("{prefix} {n}")).collect();
+    let mut lines: Vec<String> = (0..20).map(|n| format!("{prefix} {n}")).collect();
     lines.extend(
         [
             "",

@@ -10,7 +10,7 @@ use super::{Bench, Failure, Program, ensure, same};
 
 pub(super) async fn all_attempts_of_an_owner_are_found(bench: &Bench<'_>) -> Result<(), Failure> {
     let mut expected = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..3 {
         expected.push(bench.finish(&Program::Exit(1)).await?.0.attempt_id);
     }
     for _ in 0..2 {
@@ -59,7 +59,11 @@ pub(super) async fn what_was_launched_is_not_withdrawn(bench: &Bench<'_>) -> Res
     let other = bench.reopen()?;
     let withdrawn = bench.bounded("withdraw", other.withdraw(&attempt)).await?;
     same("what was launched", &withdrawn, &Some(handle.clone()))?;
-    same("its exit", &bench.wait(&handle).await?.exit, &Exit::Exited { code: 0 })?;
+    same(
+        "its exit",
+        &bench.wait(&handle).await?.exit,
+        &Exit::Exited { code: 0 },
+    )?;
     let withdrawn = bench.bounded("withdraw", other.withdraw(&attempt)).await?;
     same("what is over", &withdrawn, &Some(handle))
 }
@@ -71,7 +75,11 @@ pub(super) async fn what_was_not_launched_is_withdrawn(bench: &Bench<'_>) -> Res
         let withdrawn = bench.bounded("withdraw", withdrawn).await?;
         same("what was not launched", &withdrawn, &None)?;
     }
-    same("what is owned", &bench.owned(&*bench.executor).await?, &vec![])
+    same(
+        "what is owned",
+        &bench.owned(&*bench.executor).await?,
+        &vec![],
+    )
 }
 
 pub(super) async fn what_is_forgotten_is_gone(bench: &Bench<'_>) -> Result<(), Failure> {
