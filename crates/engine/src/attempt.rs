@@ -9,7 +9,7 @@ use moorline_api::ApiError;
 use moorline_core::attempt::{
     Attempt, Exit, Handle, InputFile, Limits, Mount, Observation, Outcome, StepData, Usage,
 };
-use moorline_core::error_code::{ErrorCode, FailureClass};
+use moorline_core::error_code::{ErrorCode, FailureClass, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
 use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
@@ -66,7 +66,13 @@ impl Inner {
 
     /// Carries out the effects of a run that is over.
     pub(crate) async fn settle(&self, run: &Run) -> Result<(), ApiError> {
-        if !run.steps.iter().any(|step| step.attempts > 0) {
+        let exports = run.steps.iter().any(|step| step.outputs.iter().any(|output| output.export));
+        let nothing = match run.status {
+            RunStatus::Success => !exports,
+            _ => run.attempts == 0,
+        };
+        // Most runs leave nothing to carry out, and then the outbox needs no look.
+        if nothing {
             return Ok(());
         }
         // One at a time here; another process that does the same at this moment does no harm.

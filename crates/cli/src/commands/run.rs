@@ -24,6 +24,8 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError> {
     let request = request(context, args)?;
+    // Compiled beside the opening of the store, so that neither waits for the other.
+    drop(std::thread::spawn(moorline_core::spec::warm_up));
     let fresh = context.find_state().is_none_or(|dir| !dir.is_dir());
     let dirs = context.create_state()?;
     if fresh {
