@@ -15,6 +15,9 @@ const LONGEST_FILE: usize = 800;
 /// A line that sleeps in a test says after this why that is not a wait (L77).
 const SLEEP_REASON: &str = "L77:";
 
+/// With this begins the reason of an ignored function that is no test.
+const HELPER: &str = "a helper of the other tests";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
@@ -59,16 +62,21 @@ fn test_lines<'a>(path: &Path, text: &'a str) -> impl Iterator<Item = (usize, &'
 }
 
 /// Fixed sleeps in tests that do not say why they are needed.
+///
+/// On a paused clock a sleep takes no time, and is how a test moves that clock.
 fn sleeps(path: &Path, text: &str) -> Vec<String> {
     let mut reason_above = false;
+    let mut clock_is_paused = false;
     let mut findings = Vec::new();
     for (number, line) in test_lines(path, text) {
+        if line.contains("#[test]") || line.contains("#[tokio::test") {
+            clock_is_paused = line.contains("start_paused = true");
+        }
         let code = line.split("//").next().unwrap();
         let says_why = line.contains(SLEEP_REASON);
         // In two parts, or this rule would find itself.
-        let sleeps = ["thread::", "time::"]
-            .iter()
-            .any(|m| code.contains(&format!("{m}{}", "sleep(")));
+        let calls = |module: &str| code.contains(&format!("{module}{}", "sleep("));
+        let sleeps = calls("thread::") || (calls("time::") && !clock_is_paused);
         if sleeps && !says_why && !reason_above {
             findings.push(format!("{}:{number}: {}", path.display(), line.trim()));
         }
@@ -77,11 +85,14 @@ fn sleeps(path: &Path, text: &str) -> Vec<String> {
     findings
 }
 
-/// Tests that are switched off.
+/// Tests that are switched off. One that is no test, but what other tests start as a process, says so.
 fn ignored(path: &Path, text: &str) -> Vec<String> {
+    let attribute = concat!("#[", "ignore");
+    let helper = format!("{attribute} = \"{HELPER}");
     text.lines()
+        .map(str::trim_start)
         .enumerate()
-        .filter(|(_, line)| line.trim_start().starts_with(concat!("#[", "ignore")))
+        .filter(|(_, line)| line.starts_with(attribute) && !line.starts_with(&helper))
         .map(|(index, _)| format!("{}:{}", path.display(), index + 1))
         .collect()
 }
@@ -188,6 +199,12 @@ fn a_sleep_in_a_test_is_found() {
     let expected = [format!("src/x.rs:4: {sleep}")];
     assert_eq!(sleeps(Path::new("src/x.rs"), &source), expected);
     assert_eq!(sleeps(Path::new("tests/x.rs"), &source).len(), 2);
+
+    let pause = ["time::", "sleep(Duration::from_secs(1)).await;"].concat();
+    let real = format!("#[tokio::test]\n{pause}\n");
+    let paused = format!("#[tokio::test(start_paused = true)]\n{pause}\n");
+    assert_eq!(sleeps(Path::new("tests/x.rs"), &real).len(), 1);
+    assert_eq!(sleeps(Path::new("tests/x.rs"), &paused), [""; 0]);
 }
 
 /// L76: what is switched off is not counted, so nothing is.
@@ -200,6 +217,8 @@ fn no_test_is_switched_off() {
     assert_eq!(findings, [""; 0], "mend or remove these");
     let source = ["#[test]\n    #[", "ignore = \"slow\"]\nfn x() {}\n"].concat();
     assert_eq!(ignored(Path::new("x.rs"), &source), ["x.rs:2"]);
+    let source = source.replace("slow", HELPER);
+    assert_eq!(ignored(Path::new("x.rs"), &source), [""; 0]);
 }
 
 /// Content ids need JSON objects in sorted order and numbers as RFC 8785 has them. Features are
