@@ -269,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn seed_002_names_are_in_lower_case_and_hold_the_variable() {
+        for (key, object) in [
+            ("ANTHROPIC_API_KEY", "anthropic-api-key"),
+            ("GITHUB_TOKEN", "github-token"),
+        ] {
+            let named = NamingPolicy::Kebab {}
+                .object_name(&secret(object), "dev")
+                .unwrap();
+            assert_eq!(named.as_str(), object);
+            assert_eq!(secret(object).default_key().unwrap().as_str(), key);
+        }
+    }
+
+    #[test]
     fn the_lane_part_is_one_word() {
         for (lane, expected) in [("prod", "P_PROD_A_B"), ("staging-eu", "P_STAGINGEU_A_B")] {
             let object = prefixed("P", true)

@@ -434,6 +434,13 @@ fn structured_data_is_redacted_at_any_depth() {
 }
 
 #[test]
+fn redactors_and_streams_move_between_threads() {
+    fn movable<T: Send + Sync>(_: &T) {}
+    movable(&redactor());
+    movable(&redactor().stream());
+}
+
+#[test]
 fn nothing_that_redacts_prints_a_value() {
     let redactor = redactor();
     let mut stream = redactor.stream();

@@ -202,8 +202,6 @@ fn contains(text: &[u8], part: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     /// L54: a secret that is split over chunks is found as if it were not.
     #[test]
     fn a_stream_gives_what_the_whole_text_gives(

@@ -90,8 +90,8 @@ fn add_lines(value: &str, sink: &mut impl FormSink) {
     }
 }
 
-/// How JSON encoders differ in what they escape beyond RFC 8259's minimum.
-#[derive(Clone, Copy)]
+/// What a JSON encoder escapes beyond RFC 8259's minimum.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct JsonStyle {
     /// `/` as `\/` (PHP).
     slash: bool,
@@ -111,26 +111,23 @@ fn add_json(value: &str, sink: &mut impl FormSink) {
     // A log line that is JSON often carries JSON in a string.
     sink.form(json_escaped(&once, minimal).as_bytes(), Edges::NONE);
     sink.form(once.as_bytes(), Edges::NONE);
+    // Where there is nothing to escape, a style gives what another has given already.
+    let slash = value.contains('/');
+    let ascii = !value.is_ascii();
+    let html = value.contains(['<', '>', '&']);
     for style in [
+        JsonStyle { slash, ..minimal },
+        JsonStyle { ascii, ..minimal },
         JsonStyle {
-            slash: true,
+            slash,
+            ascii,
             ..minimal
         },
-        JsonStyle {
-            ascii: true,
-            ..minimal
-        },
-        JsonStyle {
-            slash: true,
-            ascii: true,
-            html: false,
-        },
-        JsonStyle {
-            html: true,
-            ..minimal
-        },
+        JsonStyle { html, ..minimal },
     ] {
-        sink.form(json_escaped(value, style).as_bytes(), Edges::NONE);
+        if style != minimal {
+            sink.form(json_escaped(value, style).as_bytes(), Edges::NONE);
+        }
     }
 }
 
@@ -163,30 +160,50 @@ fn push_u_escape(out: &mut String, c: char) {
     }
 }
 
-/// What URL encoders leave alone besides letters and digits. The strictest is RFC 3986's.
-static URL_SETS: [AsciiSet; 4] = {
-    const RFC3986: AsciiSet = NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'~');
-    // JavaScript's `encodeURIComponent`, Python's `quote`, HTML forms (WHATWG URL).
-    let component = RFC3986
-        .remove(b'!')
-        .remove(b'*')
-        .remove(b'\'')
-        .remove(b'(')
-        .remove(b')');
-    [
-        RFC3986,
-        component,
-        RFC3986.remove(b'/'),
-        RFC3986.add(b'~').remove(b'*'),
-    ]
-};
+/// What RFC 3986 leaves alone besides letters and digits.
+const RFC3986: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+/// JavaScript's `encodeURIComponent`.
+const COMPONENT: AsciiSet = RFC3986
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+/// JavaScript's `encodeURI`.
+const WHOLE: AsciiSet = COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+
+/// How URL encoders differ: what they encode, and the characters of which a value must have one for it
+/// to make a difference to RFC 3986's form.
+static URL_STYLES: [(AsciiSet, &str); 5] = [
+    (RFC3986, ""),
+    (COMPONENT, "!*'()"),
+    (WHOLE, "!*'();,/?:@&=+$#"),
+    // Python's `quote`.
+    (RFC3986.remove(b'/'), "/"),
+    // HTML forms (WHATWG URL).
+    (RFC3986.add(b'~').remove(b'*'), "~*"),
+];
 
 fn add_minimal_url(value: &str, sink: &mut impl FormSink) {
-    for set in &URL_SETS {
+    for (set, differs) in &URL_STYLES {
+        if !differs.is_empty() && !value.contains(|c| differs.contains(c)) {
+            continue;
+        }
         let upper = percent_encoded(value.as_bytes(), set);
         sink.form(lower_hex_escapes(&upper).as_bytes(), Edges::NONE);
         if upper.contains("%20") {

@@ -243,16 +243,22 @@ impl Needles {
             .rposition(|&byte| !self.inner[usize::from(byte)])
             .map_or(from, |outer| from + outer + 1);
         (first..text.len())
-            .find(|&start| {
-                let rest = &text[start..];
-                let next = self
-                    .all
-                    .partition_point(|needle| &self.arena[needle.range.clone()] < rest);
-                self.all
-                    .get(next)
-                    .is_some_and(|needle| self.arena[needle.range.clone()].starts_with(rest))
-            })
+            .find(|&start| self.is_begun_by(&text[start..]))
             .unwrap_or(text.len())
+    }
+
+    /// Whether a needle begins with this text, which is shorter than the window.
+    fn is_begun_by(&self, text: &[u8]) -> bool {
+        // A block that no window has, the table tells without a search.
+        let known = |block| usize::from(self.shift[hash(block)]) <= self.window - BLOCK;
+        if text.get(..BLOCK).is_some_and(|block| !known(block)) {
+            return false;
+        }
+        let bytes = |needle: &Needle| &self.arena[needle.range.clone()];
+        let next = self.all.partition_point(|needle| bytes(needle) < text);
+        self.all
+            .get(next)
+            .is_some_and(|needle| bytes(needle).starts_with(text))
     }
 }
 

@@ -337,26 +337,48 @@ enum Looks {
 impl Looks {
     /// Whether `text` has the looks. Once true it stays so, however the text goes on.
     fn has(self, text: &[u8]) -> bool {
-        text.split_inclusive(|byte| !byte.is_ascii_alphanumeric())
-            .any(|stretch| {
-                let length = stretch
-                    .iter()
-                    .filter(|byte| byte.is_ascii_alphanumeric())
-                    .count();
-                let digit = stretch.iter().any(u8::is_ascii_digit);
-                let padded = stretch.ends_with(b"=");
-                let mixed = stretch.iter().skip(1).any(u8::is_ascii_uppercase)
-                    && stretch.iter().any(u8::is_ascii_lowercase);
-                match self {
-                    Self::Token => length >= 12 || (length >= 6 && digit),
-                    Self::Credentials => {
-                        length >= 16
-                            || (length >= 12 && mixed)
-                            || (length >= 6 && (digit || padded))
-                    }
-                    Self::Any => true,
+        if matches!(self, Self::Any) {
+            return !text.is_empty();
+        }
+        let mut stretch = Stretch::default();
+        text.iter().any(|&byte| {
+            let length = stretch.length;
+            if !byte.is_ascii_alphanumeric() {
+                stretch = Stretch::default();
+                return matches!(self, Self::Credentials) && byte == b'=' && length >= 6;
+            }
+            stretch.take(byte);
+            let Stretch {
+                length,
+                digit,
+                lower,
+                inner_upper,
+            } = stretch;
+            (length >= 6 && digit)
+                || match self {
+                    Self::Token => length >= 12,
+                    _ => length >= 16 || (length >= 12 && lower && inner_upper),
                 }
-            })
+        })
+    }
+}
+
+/// Letters and digits in a row.
+#[derive(Clone, Copy, Default)]
+struct Stretch {
+    length: usize,
+    digit: bool,
+    lower: bool,
+    /// An upper-case letter that is not the first.
+    inner_upper: bool,
+}
+
+impl Stretch {
+    fn take(&mut self, byte: u8) {
+        self.digit |= byte.is_ascii_digit();
+        self.lower |= byte.is_ascii_lowercase();
+        self.inner_upper |= self.length > 0 && byte.is_ascii_uppercase();
+        self.length += 1;
     }
 }
 

@@ -20,8 +20,9 @@ const PIECE: usize = 64 * 1024;
 /// cut. The bytes need not be UTF-8.
 ///
 /// [`push`](Self::push) passes on all that can not become part of a secret by what follows. What
-/// stays behind is at most as long as the longest form of a secret. After a complete line nothing
-/// stays behind, unless the line's end is the beginning of a secret that has several lines.
+/// stays behind is at most as long as the longest form of a value, or 160 bytes. After a complete
+/// line nothing stays behind, unless the line's end is the beginning of a value that has several
+/// lines; within a line a last letter or digit may, since base64 of a value could begin in it.
 ///
 /// ```
 /// use moorline_secrets::Redactor;
