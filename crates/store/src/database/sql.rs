@@ -48,11 +48,12 @@ pub(crate) const SQLITE: Dialect = Dialect {
 };
 
 /// The lock on the head row makes writers serial, also those of other machines: whatever a
-/// transaction reads after it (stops above all) is what the one before it committed. `SKIP LOCKED`
+/// transaction reads after it (stops above all) is what the one before it committed, since each
+/// statement of a `READ COMMITTED` transaction sees what is committed by then. `SKIP LOCKED`
 /// keeps a claim from waiting for someone who locked a run by hand.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Dialect = Dialect {
-    begin: "BEGIN",
+    begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
     head: head!(" FOR UPDATE"),
     due: due!(" FOR UPDATE SKIP LOCKED"),
 };

@@ -229,3 +229,40 @@ impl ToSql for Val<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_for_writing_is_set_up_as_its_durability_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = open_for_writing(&directory.path().join("store.db")).unwrap();
+        let pragma = |name: &str| -> String {
+            connection
+                .query_row(
+                    &format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"),
+                    [],
+                    |row| row.get(0),
+                )
+                .unwrap()
+        };
+        // 2 is FULL: each commit is synced to the disk before it is acknowledged.
+        assert_eq!(
+            (pragma("journal_mode"), pragma("synchronous")),
+            ("wal".to_owned(), "2".to_owned())
+        );
+        assert_eq!(DURABILITY, "wal, synchronous=FULL");
+        assert_eq!(pragma("foreign_keys"), "1");
+    }
+
+    #[test]
+    fn a_connection_for_reading_can_not_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        drop(open_for_writing(&path).unwrap());
+        let reader = open_for_reading(&path).unwrap();
+        let error = reader.execute_batch("CREATE TABLE t (v TEXT)").unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly));
+    }
+}

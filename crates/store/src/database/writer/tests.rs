@@ -13,7 +13,11 @@ use crate::types::{NewRun, Submitted};
 
 fn connection() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
-    SCHEMA.prepare(&mut connection).now_or_never().unwrap().unwrap();
+    SCHEMA
+        .prepare(&mut connection)
+        .now_or_never()
+        .unwrap()
+        .unwrap();
     connection
 }
 
@@ -28,15 +32,23 @@ fn submit_together(
     submissions: Vec<NewRun>,
 ) -> Vec<Result<Submitted, StoreError>> {
     let (writer, mut queue) = Writer::new();
-    let waiting: Vec<_> =
-        submissions.into_iter().map(|new| Box::pin(writer.submit(Submit(new)))).collect();
+    let waiting: Vec<_> = submissions
+        .into_iter()
+        .map(|new| Box::pin(writer.submit(Submit(new))))
+        .collect();
     let mut answers = pin!(futures::future::join_all(waiting));
-    assert!(answers.as_mut().now_or_never().is_none(), "nobody is answered before the commit");
+    assert!(
+        answers.as_mut().now_or_never().is_none(),
+        "nobody is answered before the commit"
+    );
     let mut jobs = Vec::new();
     while let Ok(job) = queue.try_recv() {
         jobs.push(job);
     }
-    let failure = run_batch(connection, &mut jobs).now_or_never().unwrap().err();
+    let failure = run_batch(connection, &mut jobs)
+        .now_or_never()
+        .unwrap()
+        .err();
     for job in jobs {
         job.answer(failure.as_ref());
     }
@@ -51,8 +63,15 @@ fn a_batch_keeps_what_is_accepted_and_drops_what_is_refused() {
     let answers = submit_together(&mut connection, submissions);
     assert!(matches!(answers[0], Ok(Submitted { created: true, .. })));
     assert!(matches!(answers[1], Ok(Submitted { created: true, .. })));
-    assert!(matches!(answers[2], Err(StoreError::Conflict { .. })), "{:?}", answers[2]);
-    assert_eq!((count(&connection, "runs"), count(&connection, "audit")), (2, 2));
+    assert!(
+        matches!(answers[2], Err(StoreError::Conflict { .. })),
+        "{:?}",
+        answers[2]
+    );
+    assert_eq!(
+        (count(&connection, "runs"), count(&connection, "audit")),
+        (2, 2)
+    );
 }
 
 #[test]
@@ -61,8 +80,15 @@ fn a_refused_intent_that_is_alone_writes_nothing() {
     let new = world.new_run(&Shape::default());
     drop(submit_together(&mut connection, vec![new.clone()]));
     let answers = submit_together(&mut connection, vec![new]);
-    assert!(matches!(answers[0], Err(StoreError::Conflict { .. })), "{:?}", answers[0]);
-    assert_eq!((count(&connection, "runs"), count(&connection, "audit")), (1, 1));
+    assert!(
+        matches!(answers[0], Err(StoreError::Conflict { .. })),
+        "{:?}",
+        answers[0]
+    );
+    assert_eq!(
+        (count(&connection, "runs"), count(&connection, "audit")),
+        (1, 1)
+    );
     assert!(connection.is_autocommit(), "no transaction is left open");
 }
 
@@ -71,28 +97,43 @@ fn a_refused_intent_that_is_alone_writes_nothing() {
 #[test]
 fn a_full_disk_fails_the_batch_and_leaves_the_store_whole() {
     let (mut connection, world) = (connection(), World::default());
-    drop(submit_together(&mut connection, vec![world.new_run(&Shape::default())]));
-    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    drop(submit_together(
+        &mut connection,
+        vec![world.new_run(&Shape::default())],
+    ));
+    let pages: i64 = connection
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .unwrap();
     let limit = |connection: &Connection, pages: i64| {
-        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        connection
+            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .unwrap();
     };
     limit(&connection, pages + 2);
     let many = || (0..50).map(|_| world.new_run(&Shape::default())).collect();
     let answers = submit_together(&mut connection, many());
     assert_eq!(answers.len(), 50);
     for answer in &answers {
-        let Err(error) = answer else { panic!("{answer:?}") };
+        let Err(error) = answer else {
+            panic!("{answer:?}")
+        };
         assert_eq!(error.to_string(), "writing to the store: the disk is full");
         let cause = Error::source(error).map(ToString::to_string);
         assert_eq!(cause.as_deref(), Some("database or disk is full"));
     }
     assert!(connection.is_autocommit(), "no transaction is left open");
-    assert_eq!((count(&connection, "runs"), count(&connection, "audit")), (1, 1));
+    assert_eq!(
+        (count(&connection, "runs"), count(&connection, "audit")),
+        (1, 1)
+    );
 
     limit(&connection, pages + 10_000);
     let answers = submit_together(&mut connection, many());
     assert!(answers.iter().all(Result::is_ok));
-    assert_eq!((count(&connection, "runs"), count(&connection, "audit")), (51, 51));
+    assert_eq!(
+        (count(&connection, "runs"), count(&connection, "audit")),
+        (51, 51)
+    );
     let ids = "SELECT COUNT(*) FROM events WHERE id BETWEEN 1 AND 51";
     let ids: i64 = connection.query_row(ids, [], |row| row.get(0)).unwrap();
     assert_eq!(ids, 51, "event ids have no gap after the failure");
@@ -104,5 +145,8 @@ fn a_writer_that_is_gone_is_told() {
     drop(queue);
     let submission = writer.submit(Submit(World::default().new_run(&Shape::default())));
     let answer = submission.now_or_never().unwrap();
-    assert_eq!(answer.unwrap_err().to_string(), "the store's writer has ended");
+    assert_eq!(
+        answer.unwrap_err().to_string(),
+        "the store's writer has ended"
+    );
 }
