@@ -24,7 +24,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     let mut steps = Steps::default();
 
     steps.run("format", || {
-        workspace.cargo().args(["fmt", "--all", "--check"]).run()
+        // The names of the files are enough: `cargo fmt --all` mends them.
+        let fmt = workspace.cargo().args(["fmt", "--all", "--", "--check"]);
+        fmt.args(["--files-with-diff"]).run()
     });
     steps.run("lints", || {
         let clippy =
