@@ -50,11 +50,14 @@ impl Egress {
     }
 }
 
+/// Ports that an entry without a port stands for.
+const WEB_PORTS: [u16; 2] = [80, 443];
+
 /// One entry of an egress allow-list.
 ///
 /// Host names compare without regard to case and to a final dot (RFC 4343, RFC 1034). `*.example.com`
 /// stands for every name below `example.com`, at any depth, and not for `example.com` itself. Without a
-/// port, every port is meant.
+/// port, the web's are meant, 80 and 443: an entry for an API does not open the mail port beside it.
 ///
 /// ```
 /// use moorline_core::spec::HostRule;
@@ -82,7 +85,11 @@ enum HostPattern {
 impl HostRule {
     /// Whether a connection to `host` (a name, or an address as text) on `port` is allowed.
     pub fn matches(&self, host: &str, port: u16) -> bool {
-        if self.port.is_some_and(|allowed| allowed != port) {
+        let allowed = match self.port {
+            Some(allowed) => allowed == port,
+            None => WEB_PORTS.contains(&port),
+        };
+        if !allowed {
             return false;
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -103,7 +110,7 @@ impl HostRule {
         }
     }
 
-    /// The one port allowed, or `None` for all.
+    /// The one port allowed, or `None` for 80 and 443.
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
@@ -247,12 +254,15 @@ mod tests {
             ("api.example.com", "x.api.example.com", 443, false),
             ("api.example.com", "api.example.com.evil.test", 443, false),
             ("api.example.com:443", "api.example.com", 444, false),
-            ("*.example.com", "a.b.example.com", 1, true),
-            ("*.example.com", "example.com", 1, false),
-            ("*.example.com", "evilexample.com", 1, false),
-            ("*.example.com", "evil\u{0}.example.com", 1, false),
+            ("api.example.com", "api.example.com", 25, false),
+            ("*.example.com", "a.b.example.com", 443, true),
+            ("*.example.com", "example.com", 443, false),
+            ("*.example.com", "evilexample.com", 443, false),
+            ("*.example.com", "evil\u{0}.example.com", 443, false),
             ("192.0.2.7:5432", "192.0.2.7", 5432, true),
-            ("*", "anything.test", 9, true),
+            ("*", "anything.test", 80, true),
+            ("*", "anything.test", 9, false),
+            ("*:9", "anything.test", 9, true),
         ];
         for (rule, host, port, expected) in cases {
             let parsed: HostRule = rule.parse().unwrap();

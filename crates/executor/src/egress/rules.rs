@@ -7,7 +7,7 @@ use moorline_core::spec::{HostRule, HostRuleError};
 use super::address::is_public;
 use super::target::{Host, Target};
 
-/// Ports that an entry without a port stands for.
+/// Ports that an address without a port stands for, as for names ([`HostRule`]).
 const WEB_PORTS: [u16; 2] = [80, 443];
 
 /// The destinations that an attempt may reach: the parsed `egress.allow` of its step (D-SPEC).
@@ -162,20 +162,21 @@ impl Entry {
     }
 
     fn allows(&self, target: &Target) -> bool {
-        let host = match (&self.host, &target.host) {
-            (EntryHost::Address(listed), Host::Ip(asked)) => listed == asked,
+        match (&self.host, &target.host) {
+            (EntryHost::Address(listed), Host::Ip(asked)) => {
+                let port = self
+                    .port
+                    .as_ref()
+                    .map_or(&WEB_PORTS[..], std::slice::from_ref);
+                listed == asked && port.contains(&target.port)
+            }
             (EntryHost::Address(_), Host::Name(_)) => false,
             (EntryHost::Names(rule), Host::Name(name)) => rule.matches(name, target.port),
             // Only `*` is left for an address, and it stands for the outside world.
             (EntryHost::Names(rule), Host::Ip(asked)) => {
                 is_public(*asked) && rule.matches(&asked.to_string(), target.port)
             }
-        };
-        let port = match self.port {
-            Some(port) => port == target.port,
-            None => WEB_PORTS.contains(&target.port),
-        };
-        host && port
+        }
     }
 
     /// Whether the entry names this very host, not a pattern that it falls under.
