@@ -49,6 +49,24 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat { state, start_time })
 }
 
+/// Closes every descriptor but the three standard ones.
+///
+/// For the very start of a process, when nothing of its own is open yet: then what is open was left so by
+/// whoever called, and is nothing that a job, or a supervisor that outlives its caller, may hold.
+pub(crate) fn close_inherited() -> io::Result<()> {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        match nix::unistd::close(descriptor) {
+            // That of the listing itself, which is closed by now.
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// The direct children of this process, as of now.
 ///
 /// The kernel keeps the list per thread: a child belongs to the thread that started or adopted it.

@@ -1,7 +1,8 @@
 //! Output files of an attempt: what is taken and what is refused.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::executor::{CollectedFile, ExecutorError};
@@ -44,6 +45,7 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<CollectedFile>) -> Result<(), 
         if kind.is_dir() {
             walk(&entry.path(), &path, files)?;
         } else if kind.is_file() {
+            make_plain(&entry.path(), &meta).map_err(fail)?;
             files.push(CollectedFile {
                 path,
                 local: entry.path(),
@@ -59,6 +61,18 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<CollectedFile>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Takes from a file what only a program of the host would need: to run as its owner, and to be changed by
+/// others. In a sandbox of root the files of a job belong to root.
+fn make_plain(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
+    let mode = meta.permissions().mode() & 0o7777;
+    let plain = (mode & 0o755) | 0o600;
+    if mode == plain {
+        Ok(())
+    } else {
+        fs::set_permissions(path, Permissions::from_mode(plain))
+    }
 }
 
 fn refused(prefix: &str, name: &str, what: &str) -> ExecutorError {
@@ -89,6 +103,25 @@ mod tests {
         let expected = [file("a/.hidden", 0), file("a/b/c", 2), file("z", 1)];
         assert_eq!(collect(dir.path()).unwrap(), expected);
         assert_eq!(collect(&dir.path().join("absent")).unwrap(), []);
+    }
+
+    #[test]
+    fn no_file_runs_as_its_owner_or_can_be_changed_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, before, after) in [
+            ("a", 0o6777, 0o755),
+            ("b", 0o000, 0o600),
+            ("c", 0o640, 0o640),
+        ] {
+            let path = dir.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+            collect(dir.path()).unwrap();
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+                after
+            );
+        }
     }
 
     #[test]

@@ -50,12 +50,14 @@ pub(crate) const TRY: &str = "__moorline-try";
 /// It must be called before any thread is started and before anything is read from standard input.
 pub fn helper_main() {
     let first = std::env::args_os().nth(1);
-    let code = match first.as_ref().and_then(|first| first.to_str()) {
-        Some(SUPERVISE) => supervise::main(),
-        Some(INIT) => sandbox::init::main(),
-        Some(TRY) => sandbox::trial::main(),
+    let become_helper: fn() -> i32 = match first.as_ref().and_then(|first| first.to_str()) {
+        Some(SUPERVISE) => supervise::main,
+        Some(INIT) => sandbox::init::main,
+        Some(TRY) => sandbox::trial::main,
         _ => return,
     };
+    // Whoever could not close them shall start nothing.
+    let code = crate::proc::close_inherited().map_or(1, |()| become_helper());
     #[expect(
         clippy::exit,
         reason = "the process was started for this and nothing else"

@@ -113,7 +113,6 @@ fn sandboxed(attempt: &Attempt, machine: &Machine, config: &LocalConfig, limits:
         etc: machine.etc.clone(),
         system: config.system_dirs.clone(),
         network,
-        admin: bound.is_some(),
         // It lives in memory: never more than half of it.
         scratch_bytes: scratch.min(machine.memory_bytes / 2),
         shared_memory_bytes: SHARED_MEMORY.min(scratch).min(machine.memory_bytes / 8),
@@ -166,7 +165,7 @@ fn confined(attempt: &Attempt, machine: &Machine, config: &LocalConfig, limits: 
 }
 
 /// What a job without a sandbox can read beside its own directories.
-const CONFINED_READ: [&str; 16] = [
+const CONFINED_READ: [&str; 17] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -183,6 +182,7 @@ const CONFINED_READ: [&str; 16] = [
     "/etc/hosts",
     "/etc/ssl/certs",
     "/dev",
+    "/proc",
 ];
 
 fn rlimits(

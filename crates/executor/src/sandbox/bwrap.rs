@@ -21,7 +21,7 @@ pub(crate) const SHARED_MEMORY: &str = "/dev/shm";
 const HELPER: &str = "/run/moorline/init";
 
 /// Devices that a job has, all of them harmless.
-const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+pub(super) const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Links that programs expect in `/dev`.
 const DEVICE_LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd", "/dev/fd"),
@@ -43,8 +43,6 @@ pub(crate) struct Sandbox {
     pub(crate) system: Vec<PathBuf>,
     /// Whether the job shares the machine's network.
     pub(crate) network: bool,
-    /// Whether the helper needs `CAP_SYS_ADMIN` in the new user namespace, which it drops before the job.
-    pub(crate) admin: bool,
     /// Bytes of `/tmp`.
     pub(crate) scratch_bytes: u64,
     /// Bytes of `/dev/shm`.
@@ -98,10 +96,10 @@ pub(crate) fn arguments(sandbox: &Sandbox, binds: &[Bind]) -> io::Result<Vec<OsS
         "--clearenv",
         "--cap-drop",
         "ALL",
+        // Over the new namespaces only; the helper finishes them with it and drops it before the job.
+        "--cap-add",
+        "CAP_SYS_ADMIN",
     ]);
-    if sandbox.admin {
-        arguments.add(["--cap-add", "CAP_SYS_ADMIN"]);
-    }
     arguments.system(sandbox)?;
     arguments.add(["--proc", "/proc"]);
     for device in DEVICES {
@@ -195,7 +193,6 @@ mod tests {
             etc: "/state/etc".into(),
             system: vec!["/opt/python".into()],
             network,
-            admin: true,
             scratch_bytes: 1000,
             shared_memory_bytes: 64,
         }

@@ -28,7 +28,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new
 
 use super::link::{Confine, Ended, Inside, Orders, Report, null};
 use super::tasks::Watch;
-use super::{PROXY_PORT, landlock, namespaces, rlimit, seccomp, tasks};
+use super::{PROXY_PORT, landlock, mounts, namespaces, rlimit, seccomp, tasks};
 use crate::supervise::clock::timespec;
 use crate::supervise::finish::reaped;
 use crate::supervise::prepare;
@@ -69,6 +69,9 @@ fn begin(inside: &mut Inside, orders: Orders) -> Result<Option<Job>, String> {
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| format!("closing this process to others: {error}"))?;
+    if getpid() == Pid::INIT {
+        mounts::harden().map_err(told("finishing the mounts"))?;
+    }
     if let Some(limit) = orders.confine.tasks {
         tasks::bound(limit).map_err(told("bounding the number of processes"))?;
     }
@@ -234,7 +237,7 @@ impl Job {
             if ready == 0
                 && let Some(watch) = &mut self.watch
             {
-                watch.look()?;
+                watch.look();
                 pause = LOOKS.1.min(pause * 2);
             }
             if wished {
@@ -252,8 +255,9 @@ impl Job {
             }
             self.signals.take()?;
         };
-        if let Some(watch) = &mut self.watch {
-            watch.look()?;
+        // Nothing stood in the way of what ended well, and the look can be spared.
+        if let (Some(watch), false) = (&mut self.watch, status.exit_status() == Some(0)) {
+            watch.look();
         }
         end_others()?;
         self.ended(status)

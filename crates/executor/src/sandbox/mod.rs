@@ -20,6 +20,7 @@ pub(crate) mod etc;
 pub(crate) mod init;
 pub(crate) mod landlock;
 pub(crate) mod link;
+mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod rlimit;
 pub(crate) mod seccomp;

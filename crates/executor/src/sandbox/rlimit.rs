@@ -20,7 +20,9 @@ pub(crate) struct Rlimits {
 
 /// Applies the limits, and forbids core dumps, which could carry secrets to the disk.
 pub(crate) fn apply(limits: &Rlimits) -> io::Result<()> {
-    lower(Resource::Core, 0)?;
+    // One byte, which no dump fits into. Zero would forbid files only: where `core_pattern` names a
+    // program (core(5)), the kernel looks for the value one.
+    lower(Resource::Core, 1)?;
     for (resource, limit) in [
         (Resource::Fsize, limits.file_bytes),
         (Resource::Data, limits.data_bytes),

@@ -108,6 +108,21 @@ const NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// Calls that change how another process runs, with the argument that says which. They ask for the same
+/// user only, so a job could starve process 1 of its sandbox, or take its descriptors from it.
+const STEERING: [(i64, u8); 7] = [
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+
+/// The helper in its process namespace.
+const PROCESS_1: u64 = 1;
+
 /// Socket families that a job may use.
 const FAMILIES: [libc::c_int; 4] = [
     libc::AF_UNIX,
@@ -153,6 +168,8 @@ fn refused() -> Result<Rules, seccompiler::Error> {
         rule(vec![condition(0, SeccompCmpOp::MaskedEq(flag), flag)?])
     });
     rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
+    #[cfg(target_arch = "x86_64")]
+    rules.extend(X32_ONLY.map(|number| (number | X32_BIT, Vec::new())));
     let other_family = FAMILIES
         .iter()
         .map(|&family| differs(0, family))
@@ -166,6 +183,10 @@ fn refused() -> Result<Rules, seccompiler::Error> {
         libc::SYS_socket,
         vec![rule(other_family)?, rule(other_netlink)?],
     );
+    for (number, argument) in STEERING {
+        let process_1 = condition(argument, SeccompCmpOp::Eq, PROCESS_1)?;
+        rules.insert(number, vec![rule(vec![process_1])?]);
+    }
     // Typing into the terminal of another process.
     let terminal = [libc::TIOCSTI, libc::TIOCLINUX]
         .map(|request| rule(vec![condition(1, SeccompCmpOp::Eq, request)?]));
@@ -206,7 +227,6 @@ fn program(mut rules: Rules, errno: libc::c_int) -> Result<BpfProgram, seccompil
             .map(|(number, rules)| (number | X32_BIT, rules.clone()))
             .collect();
         rules.extend(x32);
-        rules.extend(X32_ONLY.map(|number| (number | X32_BIT, Vec::new())));
     }
     let arch = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(

@@ -1,19 +1,20 @@
 //! How many tasks (processes and threads) may live at once in a process namespace.
 //!
-//! Since Linux 6.14 each process namespace has its own `pid_max`. Ids below 300 are not given out again
-//! after the first round, so the first id is set to 300 as well: then `pid_max` less 301 is the number of
-//! tasks that can live beside process 1. It costs nothing, needs no cgroup, and holds for root too.
+//! Since Linux 6.14 each process namespace has its own `pid_max`, the first id that is not given out. Ids
+//! below 300 are not given out again after the first round, so the first id is set to 300 as well: then
+//! `pid_max` less 300 is the number of tasks that can live beside process 1. It costs nothing, needs no
+//! cgroup, and holds for root too.
 //!
-//! The kernel does not count refusals. [`Watch`] tells a fork bomb by what can be seen: whether enough ids
-//! were ever used, and if so, how many tasks there are.
+//! The kernel does not count refusals. [`Watch`] tells a fork bomb by what can be seen: how many tasks there
+//! are, each time that it looks. One that has given up by then is not told.
 
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::process::{Pid, test_kill_process};
 
 /// The kernel's `RESERVED_PIDS`.
 const RESERVED: u32 = 300;
@@ -29,8 +30,8 @@ pub(crate) fn bound(limit: u32) -> io::Result<()> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::empty(),
     )?;
-    set(&proc, "sys/kernel/pid_max", RESERVED + 1 + limit)?;
-    set(&proc, "sys/kernel/ns_last_pid", RESERVED)
+    set(&proc, "sys/kernel/pid_max", RESERVED + limit)?;
+    set(&proc, "sys/kernel/ns_last_pid", RESERVED - 1)
 }
 
 fn set(proc: &OwnedFd, name: &str, value: u32) -> io::Result<()> {
@@ -40,7 +41,7 @@ fn set(proc: &OwnedFd, name: &str, value: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Sees how many tasks there are, without counting them when there can not be many.
+/// Sees how many tasks there are.
 #[derive(Debug)]
 pub(crate) struct Watch {
     limit: u32,
@@ -53,54 +54,20 @@ impl Watch {
         Self { limit, most: 0 }
     }
 
-    /// Looks now.
-    pub(crate) fn look(&mut self) -> io::Result<()> {
-        // While ids go up from the first one, their number bounds that of the tasks.
-        let used = last_id()?.saturating_sub(RESERVED);
-        if used >= self.limit / 2 {
-            self.most = self.most.max(count(Path::new("/proc"))?);
-        }
-        Ok(())
+    /// Looks now: asks for every id that can have been given out.
+    ///
+    /// Not by `/proc`, where a process can make itself invisible to this one.
+    pub(crate) fn look(&mut self) {
+        let ids = RESERVED..RESERVED.saturating_add(self.limit);
+        let alive = ids.filter(|&id| is_taken(id)).count();
+        self.most = self.most.max(u32::try_from(alive).unwrap_or(u32::MAX));
     }
 }
 
-/// The id that was given out last in this namespace: the last field of `/proc/loadavg`.
-fn last_id() -> io::Result<u32> {
-    let text = fs::read_to_string("/proc/loadavg")?;
-    let last = text
-        .split_ascii_whitespace()
-        .next_back()
-        .and_then(|id| id.parse().ok());
-    last.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// All tasks that are visible, process 1 left out.
-fn count(proc: &Path) -> io::Result<u32> {
-    let mut count = 0;
-    for entry in fs::read_dir(proc)? {
-        let entry = entry?;
-        let is_process = entry
-            .file_name()
-            .as_encoded_bytes()
-            .iter()
-            .all(u8::is_ascii_digit);
-        if is_process {
-            // A process that ends meanwhile no longer counts.
-            let threads = entry
-                .path()
-                .join("task")
-                .metadata()
-                .map_or(0, |meta| links(&meta));
-            count += threads;
-        }
-    }
-    Ok(count.saturating_sub(1))
-}
-
-/// A task directory has one subdirectory per thread, and `.` and its own name.
-fn links(meta: &fs::Metadata) -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    u32::try_from(meta.nlink().saturating_sub(2)).unwrap_or(u32::MAX)
+/// Whether a task of this process namespace has the id. One that has ended has it until it is reaped.
+fn is_taken(id: u32) -> bool {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -108,22 +75,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_count_and_process_1_does_not() {
-        let proc = tempfile::tempdir().unwrap();
-        for thread in [
-            "1/task/1",
-            "12/task/12",
-            "12/task/13",
-            "7/task/7",
-            "sys/kernel",
-        ] {
-            fs::create_dir_all(proc.path().join(thread)).unwrap();
-        }
-        assert_eq!(count(proc.path()).unwrap(), 3);
-    }
-
-    #[test]
-    fn the_last_id_is_a_number() {
-        assert!(last_id().unwrap() > 0);
+    fn a_living_task_has_its_id_and_an_impossible_one_has_none() {
+        let own = std::process::id();
+        let thread = std::thread::spawn(|| {
+            let id = rustix::thread::gettid().as_raw_nonzero().get();
+            is_taken(id.cast_unsigned())
+        });
+        assert!(is_taken(own));
+        assert!(thread.join().unwrap(), "a thread counts as well");
+        // More than the kernel's PID_MAX_LIMIT.
+        assert!(!is_taken(1 << 23));
     }
 }

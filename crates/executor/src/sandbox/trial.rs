@@ -144,7 +144,6 @@ fn in_sandbox(question: &Question, confine: Confine) -> Result<Option<String>, S
         etc: question.etc.clone(),
         system: Vec::new(),
         network: false,
-        admin: confine.tasks.is_some(),
         scratch_bytes: 1 << 20,
         shared_memory_bytes: 1 << 20,
     };

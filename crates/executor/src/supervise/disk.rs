@@ -4,13 +4,17 @@
 //! when there is little, never more than ten times a second. What can be written between two looks is the
 //! most by which the limit is exceeded.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
+
+use super::unnamed;
 
 /// Shortest and longest time between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -62,20 +66,29 @@ impl DiskWatch {
 
     fn fullest(&self) -> io::Result<u64> {
         let mut most = 0;
+        let mut device = None;
         for directory in &self.directories {
             most = most.max(measure(directory)?);
+            device = device.or_else(|| fs::metadata(directory).ok().map(|meta| meta.dev()));
         }
-        Ok(most)
+        // They are all below one directory of this machine's, so on one device.
+        let unnamed = device
+            .map(unnamed::measure)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(most.saturating_add(unnamed))
     }
 }
 
-/// Bytes on the disk for everything in a directory. Links are not followed. A tree that is too deep to be
-/// honest counts as endless.
+/// Bytes on the disk for everything in a directory. Links are not followed. What the job hides counts as
+/// endless: a tree that is too deep to be honest, a directory that it closed, which it can write into all the
+/// same by a descriptor or after opening it again.
 fn measure(directory: &Path) -> io::Result<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(CWD, directory, flags, Mode::empty()) {
         Ok(root) => walk(&root, 0),
         Err(Errno::NOENT) => Ok(0),
+        Err(Errno::ACCESS) => Ok(u64::MAX),
         Err(error) => Err(error.into()),
     }
 }
@@ -94,6 +107,7 @@ fn walk(directory: &OwnedFd, depth: usize) -> io::Result<u64> {
         let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => continue,
+            Err(Errno::ACCESS) => return Ok(u64::MAX),
             Err(error) => return Err(error.into()),
         };
         let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
@@ -104,9 +118,9 @@ fn walk(directory: &OwnedFd, depth: usize) -> io::Result<u64> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match openat(directory, name, flags, Mode::empty()) {
                 Ok(below) => total = total.saturating_add(walk(&below, depth + 1)?),
-                // Gone, swapped for something else, or closed by the job itself: what is in there was
-                // counted at the last look, or is not to be had by the job either.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {}
+                // Gone, or swapped for something else.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(Errno::ACCESS) => return Ok(u64::MAX),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -117,7 +131,6 @@ fn walk(directory: &OwnedFd, depth: usize) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn everything_below_counts_and_links_do_not_lead_out() {

@@ -25,6 +25,7 @@ pub(crate) mod spawn;
 mod start;
 mod timing;
 mod tree;
+mod unnamed;
 
 use std::fs;
 use std::io;
