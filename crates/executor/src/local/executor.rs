@@ -24,7 +24,6 @@ use super::records::{Records, State};
 use super::{collect, handle, logs, probe};
 use crate::executor::{Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor};
 use crate::proc;
-use crate::sandbox::cgroup;
 use crate::supervise::claim::Ack;
 use crate::supervise::request::{Request, SecretText};
 

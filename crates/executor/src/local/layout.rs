@@ -153,7 +153,10 @@ impl CancelRequest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let wishes: Vec<Self> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let wishes: Vec<Self> = text
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()?;
         Ok(wishes.into_iter().min_by_key(|wish| wish.grace_ms))
     }
 }

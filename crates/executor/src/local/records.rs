@@ -73,6 +73,10 @@ impl Records {
         let Some(claim) = self.claim(handle.attempt_id)? else {
             return Err(not_found(handle));
         };
+        // A handle can be wrong; the claim is what decided who runs the attempt.
+        if claim.supervisor != handle::supervisor(handle)? {
+            return self.look(&handle::make(handle.attempt_id, &claim.supervisor)?);
+        }
         let same_boot = claim.supervisor.boot_id == self.boot_id;
         if same_boot && !claim.is_withdrawal() {
             sweep::sweep(claim.attempt_id, &claim.cgroups).map_err(|error| {

@@ -231,6 +231,7 @@ impl<'a> Job<'a> {
     fn announce(&mut self) {
         let limits = &self.request.attempt.limits;
         let text = match self.timing.cause() {
+            Some(_) if self.announced => "killed after its grace".to_owned(),
             Some(Cause::TimedOut) => format!("ran past its timeout of {:?}", limits.timeout),
             Some(Cause::Cancelled) => "ended by request".to_owned(),
             Some(Cause::DiskFull) => "wrote more than its disk limit".to_owned(),
@@ -306,7 +307,11 @@ impl<'a> Job<'a> {
                 .as_ref()
                 .and_then(|helper| helper.ended.as_ref()),
             tree,
-            machine_memory_kills: proc::memory_kills() - self.memory_kills,
+            // Not when the signal was ours.
+            machine_memory_kills: match self.timing.cause() {
+                None => proc::memory_kills().saturating_sub(self.memory_kills),
+                Some(_) => 0,
+            },
         };
         limits::hit(self.request, exit, &signs, || {
             disk_full

@@ -115,7 +115,9 @@ pub(crate) fn find_program(name: &Path, path: &str, dir: &Path) -> Result<PathBu
         return Err("the program's name is empty".to_owned());
     }
     if name.components().count() > 1 || name.as_os_str().as_encoded_bytes().contains(&b'/') {
-        return Ok(dir.join(name));
+        // As it is: a script is told this name, and relative ones are looked up after the change of
+        // directory.
+        return Ok(name.to_owned());
     }
     let found = path
         .split(':')

@@ -1,7 +1,7 @@
 //! What every test here starts from: an executor in a directory of its own, and attempts for it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -29,6 +29,36 @@ impl Bench {
         std::fs::create_dir(home.path().join("job")).unwrap();
         let executor = LocalExecutor::new(config(home.path())).unwrap();
         Self { executor, home }
+    }
+
+    /// Opens the executor again with another configuration.
+    pub(crate) fn restart(&mut self, change: impl FnOnce(&mut LocalConfig)) {
+        let mut config = config(self.home.path());
+        change(&mut config);
+        self.executor = LocalExecutor::new(config).unwrap();
+    }
+
+    /// The directory of an attempt.
+    pub(crate) fn dir(&self, handle: &Handle) -> PathBuf {
+        self.home
+            .path()
+            .join("attempts")
+            .join(handle.attempt_id.to_string())
+    }
+
+    pub(crate) fn size_of(&self, file: &str, handle: &Handle) -> u64 {
+        self.dir(handle).join(file).metadata().unwrap().len()
+    }
+
+    /// Waits until the job has printed a line.
+    pub(crate) async fn wait_for_line(&self, handle: &Handle, line: &str) {
+        let log = self.executor.logs(handle, LogCursor::default(), true);
+        let wanted = |chunk: &LogChunk| chunk.text == line;
+        let found = log.try_any(async |chunk| wanted(&chunk));
+        let found = tokio::time::timeout(PATIENCE, found)
+            .await
+            .expect("it prints in time");
+        assert!(found.unwrap(), "the job ended without printing `{line}`");
     }
 
     /// An attempt that runs a shell script without a sandbox.
