@@ -1,29 +1,19 @@
 //! Finds secrets in text and puts `[redacted:NAME]` in their place (`D-SEC-6`).
 //!
-//! A [`Redactor`] is made of the values that one attempt is given. It looks for the values first,
-//! in every form that programs commonly write them in, then for what looks like a credential of a
-//! known kind:
-//!
-//! | looked for | forms |
+//! | module | purpose |
 //! |---|---|
-//! | a value | as it is; escaped for JSON; URL-encoded, fully or where needed; hex; base64 in both alphabets, alone or inside longer base64 |
-//! | a value of several lines | also with CR LF, and each line of 16 bytes or more by itself |
-//! | a pattern | `sk-…`, `ghp_…`, `github_pat_…`, `AKIA…`, `r8_…`, `Bearer …`, `Basic …`, `password=…` |
-//!
-//! Values shorter than four bytes are not looked for, since they would blank out ordinary text;
-//! [`Redactor::too_short`] names them, so that a caller can say so. Where hits overlap, all that
-//! any of them covers goes under one marker. Content hashes, image digests and UUIDs survive,
-//! unless a value occurs in one.
-//!
-//! Deliberately absent: guessing by entropy, which can not tell a key from a content hash, and
-//! forms that no contiguous run of bytes shows: compressed, encrypted, or base64 of something
-//! longer that was then broken into lines (a value's own base64 is found also when it is broken
-//! into lines).
+//! | `forms` | the texts that a value can appear as |
+//! | `needles` | finds any of those in a text, also where the text breaks off |
+//! | `patterns`, `password`, `run` | credentials known by their looks, and how far they go |
+//! | `scan` | one look at a piece of text: values and patterns together |
+//! | `stream`, `json` | what a look is used for |
+//! | `marker` | what stands in the place of a secret |
 
 mod forms;
 mod json;
 mod marker;
 mod needles;
+mod password;
 mod patterns;
 mod run;
 mod scan;
@@ -40,10 +30,30 @@ pub use stream::StreamRedactor;
 
 use crate::{SecretEnv, SecretValue};
 
-/// Redacts text, bytes, JSON and streams.
+/// Redacts text, bytes, JSON and streams (`D-SEC-6`).
 ///
-/// Cheap to clone; clones share their tables. Made by [`Redactor::builder`] or from a
-/// [`SecretEnv`]. The default one knows no values, only patterns.
+/// It is made of the values that one attempt is given. It looks for the values first, in every form
+/// that programs commonly write them in, then for what looks like a credential of a known kind:
+///
+/// | looked for | forms |
+/// |---|---|
+/// | a value | as it is; escaped for JSON; URL-encoded, fully or where needed; hex |
+/// | | base64 in both alphabets, alone or inside longer base64 |
+/// | a value of several lines | also with CR LF, and each line of 16 bytes or more by itself |
+/// | a known kind | `sk-…`, `ghp_…`, `github_pat_…`, `AKIA…`, `r8_…` |
+/// | | `Bearer …`, `Basic …`, `password=…` |
+///
+/// Values shorter than four bytes are not looked for, since they would blank out ordinary text;
+/// [`too_short`](Self::too_short) names them, so that a caller can say so. Where hits overlap, all
+/// that any of them covers goes under one marker. Content hashes, image digests and UUIDs survive,
+/// unless a value occurs in one.
+///
+/// Deliberately absent: guessing by entropy, which can not tell a key from a content hash, and forms
+/// that no contiguous run of bytes shows: compressed, encrypted, or base64 of something longer that
+/// was then broken into lines (a value's own base64 is found also when it is broken into lines).
+///
+/// Cheap to clone; clones share their tables. Made by [`Redactor::builder`] or from a [`SecretEnv`].
+/// The default one knows no values, only patterns.
 ///
 /// ```
 /// use moorline_secrets::Redactor;

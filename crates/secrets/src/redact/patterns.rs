@@ -18,7 +18,7 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::marker;
+use super::password;
 use super::run::Run;
 
 /// How far before the redacted part a pattern may look, in bytes.
@@ -225,7 +225,7 @@ fn judge_keyword(text: &[u8], trigger: usize, index: usize, end: bool) -> Verdic
     }
     match keyword.kind {
         Kind::Scheme => judge_credentials(text, at, after, end),
-        Kind::Password => judge_password(text, after, end),
+        Kind::Password => password::judge(text, after, end),
     }
 }
 
@@ -248,77 +248,6 @@ fn judge_credentials(text: &[u8], at: usize, after: usize, end: bool) -> Verdict
         },
         Some(false) => Verdict::Pass,
         None => Verdict::Wait(start),
-    }
-}
-
-/// What follows `password`: an optional quote, `=` or (after a quote) `:`, an optional quote, the
-/// value.
-fn judge_password(text: &[u8], after: usize, end: bool) -> Verdict {
-    let quote = |at: usize| {
-        text.get(at)
-            .filter(|byte| matches!(byte, b'"' | b'\''))
-            .copied()
-    };
-    let blank = |byte| matches!(byte, b' ' | b'\t');
-
-    let mut at = skip(text, after, |byte| byte == b'\\');
-    let quoted_key = quote(at).is_some();
-    at = skip(text, at + usize::from(quoted_key), blank);
-    let sign = at;
-    at = skip(text, at, |byte| matches!(byte, b'=' | b'>'));
-    let assigned = text.get(sign) == Some(&b'=');
-    if !assigned {
-        if !(quoted_key && text.get(sign) == Some(&b':')) {
-            return Verdict::Pass;
-        }
-        at = sign + 1;
-    }
-    at = skip(text, at, blank);
-    let slashes = at;
-    at = skip(text, at, |byte| byte == b'\\');
-    let (start, mut run) = match quote(at) {
-        Some(quote) if at == slashes => (
-            at + 1,
-            Run::Quoted {
-                quote,
-                escaped: false,
-            },
-        ),
-        Some(_) => (at + 1, Run::Escaped),
-        // Backslashes that no quote follows are the value's own.
-        None if at == text.len() && !end => return Verdict::Wait(slashes),
-        None if assigned => (slashes, Run::Bare),
-        // `"password": null` and `"password": {`.
-        None => return Verdict::Pass,
-    };
-    let body = run;
-    match text.get(start) {
-        None if end => Verdict::Pass,
-        None => Verdict::Wait(start),
-        Some(&byte) if !run.takes(byte) => Verdict::Pass,
-        Some(_) => match marker::length(&text[start..]) {
-            marker::Length::None => Verdict::Redact {
-                start,
-                body: start,
-                run: body,
-            },
-            marker::Length::Unfinished if !end => Verdict::Wait(start),
-            marker::Length::Unfinished => Verdict::Redact {
-                start,
-                body: start,
-                run: body,
-            },
-            // A marker that is the whole value stays, so that redacting twice changes nothing.
-            marker::Length::Of(length) => match text.get(start + length) {
-                Some(&byte) if { run }.takes(byte) => Verdict::Redact {
-                    start,
-                    body: start,
-                    run: body,
-                },
-                None if !end => Verdict::Wait(start),
-                _ => Verdict::Pass,
-            },
-        },
     }
 }
 
@@ -396,7 +325,7 @@ fn look_ahead(text: &[u8], start: usize, mut run: Run, end: bool, looks: Looks) 
 }
 
 /// The place after at most [`GAP`] bytes that are wanted.
-fn skip(text: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> usize {
+pub(super) fn skip(text: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> usize {
     from + text
         .iter()
         .skip(from)
