@@ -98,14 +98,12 @@ impl Inner {
             // same, and its supervisor may come to it only now.
             None if run.cancel.is_some() => {
                 let launched = plan.executor.withdraw(&plan.attempt).await;
-                match launched.map_err(|error| executor_error(&error))? {
-                    Some(handle) => handle,
-                    None => {
-                        let reason = "ended by request before it started";
-                        let error = ApiError::new(ErrorCode::Cancelled, reason);
-                        return self.finish_unlaunched(run, &error).await;
-                    }
-                }
+                let Some(handle) = launched.map_err(|error| executor_error(&error))? else {
+                    let reason = "ended by request before it started";
+                    let error = ApiError::new(ErrorCode::Cancelled, reason);
+                    return self.finish_unlaunched(run, &error).await;
+                };
+                handle
             }
             None => match self.launch(run, &plan).await {
                 Ok(handle) => handle,
