@@ -1,6 +1,6 @@
 //! The command line of Moorline: one file a command, human and JSON output, over one `ControlPlane`.
 //!
-//! `main` reads the environment once and calls [`dispatch`]. A command gets a [`Context`](context::Context)
+//! `main` reads the environment once and calls [`dispatch`]. A command gets a `Context`
 //! and builds only what it needs: `app-name` starts no runtime and opens no store.
 
 pub mod args;

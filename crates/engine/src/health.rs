@@ -20,6 +20,12 @@ pub(crate) async fn report(inner: &Inner) -> HealthReport {
             },
             hint: None,
         });
+        checks.extend(capabilities.platform.into_iter().map(|(what, found)| HealthCheck {
+            name: format!("{name}: {what}"),
+            ok: true,
+            found,
+            hint: None,
+        }));
         if *name == inner.config.default_executor {
             protections = capabilities.protections;
             missing = capabilities.missing;

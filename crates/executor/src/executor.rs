@@ -127,13 +127,22 @@ pub struct Capabilities {
     pub egress_allow_list: bool,
     /// Whether GPUs can be asked for.
     pub gpu: bool,
+    /// What the back end found of its platform, for people: name and finding.
+    pub platform: Vec<(String, String)>,
 }
 
 impl Capabilities {
     /// A back end that runs attempts and protects nobody from them.
     pub fn plain(name: impl Into<String>) -> Self {
         let (protections, missing) = (Vec::new(), Vec::new());
-        Self { name: name.into(), protections, missing, egress_allow_list: false, gpu: false }
+        Self {
+            name: name.into(),
+            protections,
+            missing,
+            egress_allow_list: false,
+            gpu: false,
+            platform: Vec::new(),
+        }
     }
 }
 

@@ -134,5 +134,35 @@ pub(crate) fn capabilities(machine: Result<&Machine, &ExecutorError>) -> Capabil
         missing: isolation.missing,
         egress_allow_list: allow_list,
         gpu: false,
+        platform: machine.map(platform).unwrap_or_default(),
     }
+}
+
+/// What the trials found, for people.
+fn platform(machine: &Machine) -> Vec<(String, String)> {
+    let findings = &machine.findings;
+    let text = |found: &Result<String, String>| match found {
+        Ok(what) => what.clone(),
+        Err(why) => format!("no: {why}"),
+    };
+    let yes = |found: &Result<(), String>| text(&found.clone().map(|()| "yes".to_owned()));
+    let groups: Vec<String> = machine
+        .hierarchies
+        .iter()
+        .map(|group| format!("{:?} {:?} below {}", group.version, group.controllers, group.parent.display()))
+        .collect();
+    let cgroups = if groups.is_empty() { "none can be made".to_owned() } else { groups.join("; ") };
+    let user = if findings.root { "root" } else { "not root" };
+    [
+        ("kernel", findings.kernel.clone()),
+        ("user", user.to_owned()),
+        ("bubblewrap", text(&findings.sandbox)),
+        ("user namespaces", yes(&findings.namespaces)),
+        ("landlock", text(&findings.landlock)),
+        ("seccomp", yes(&findings.seccomp)),
+        ("bound on tasks", yes(&findings.tasks)),
+        ("cgroups", cgroups),
+    ]
+    .map(|(name, found)| (name.to_owned(), found))
+    .into()
 }
