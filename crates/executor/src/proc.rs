@@ -1,7 +1,7 @@
 //! What `/proc` says of processes (proc(5)).
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 
 use rustix::process::Pid;
 
@@ -23,13 +23,22 @@ impl Stat {
 
 /// Reads the state of a process; `None` when there is none with this id.
 pub(crate) fn stat(pid: i32) -> io::Result<Option<Stat>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
+    match read_at_once(&format!("/proc/{pid}/stat"), 1024) {
         Ok(text) => parse_stat(&text)
             .map(Some)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat")),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Reads a file of the kernel's that is not longer than `most`, with as few calls as can be: it tells no
+/// size beforehand, and reading it in small pieces makes the kernel write it anew for each.
+fn read_at_once(path: &str, most: usize) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(most);
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    fs::File::open(path)?.take(limit).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Whether an error of reading below `/proc/PID` means that the process is gone.
@@ -88,7 +97,8 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
 
 /// How many processes this machine has killed since its boot because memory was over.
 pub(crate) fn memory_kills() -> u64 {
-    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let text = read_at_once("/proc/vmstat", 32 * 1024).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let count = text
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());

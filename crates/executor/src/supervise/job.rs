@@ -301,16 +301,19 @@ impl<'a> Job<'a> {
 
     fn limits_hit(&self, exit: &Exit, tree: TreeUsage) -> Vec<LimitHit> {
         let disk_full = self.timing.cause() == Some(Cause::DiskFull);
+        let killed = Exit::Signaled {
+            signal: Signal::KILL.as_raw(),
+        };
         let signs = Signs {
             ended: self
                 .helper
                 .as_ref()
                 .and_then(|helper| helper.ended.as_ref()),
             tree,
-            // Not when the signal was ours.
+            // Only where a signal came that was not ours.
             machine_memory_kills: match self.timing.cause() {
-                None => proc::memory_kills().saturating_sub(self.memory_kills),
-                Some(_) => 0,
+                None if *exit == killed => proc::memory_kills().saturating_sub(self.memory_kills),
+                _ => 0,
             },
         };
         limits::hit(self.request, exit, &signs, || {

@@ -108,7 +108,9 @@ pub(super) fn common(dir: &AttemptDir, attempt: &Attempt, places: &Places) -> io
 /// Copies, so that a job that opens its input for writing does not change the original.
 pub(super) fn on_host(dir: &AttemptDir, attempt: &Attempt) -> io::Result<()> {
     private_dir(&dir.scratch())?;
-    private_dir(&dir.input())?;
+    if attempt.input_files().next().is_some() {
+        private_dir(&dir.input())?;
+    }
     for file in attempt.input_files() {
         let inside = inside(&file.path).map_err(io::Error::other)?;
         let target = dir.input().join(inside);
