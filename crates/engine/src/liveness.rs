@@ -1,6 +1,7 @@
 //! Which drivers are alive, without clocks: each holds a lock on a file of its own, which the kernel
 //! releases when the process is gone, however it ended.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,20 @@ pub(crate) fn look(drivers: &Path, driver: DriverId) -> io::Result<Liveness> {
     }
 }
 
+/// The drivers whose process is gone without having cleaned up.
+pub(crate) fn gone(drivers: &Path) -> io::Result<BTreeSet<DriverId>> {
+    let mut gone = BTreeSet::new();
+    for entry in fs::read_dir(drivers)? {
+        let Some(driver) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue; // Not locked yet; nobody knows it.
+        };
+        if look(drivers, driver)? == Liveness::Gone {
+            gone.insert(driver);
+        }
+    }
+    Ok(gone)
+}
+
 /// Removes the lock file of a driver that is gone and has nothing left to adopt.
 pub(crate) fn bury(drivers: &Path, driver: DriverId) {
     // Left behind, it would only be looked at again.
@@ -82,5 +97,8 @@ mod tests {
         // A process that was killed leaves its file, unlocked.
         fs::write(dir.path().join(driver.to_string()), "").unwrap();
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+        let alive = DriverId::new(Uuid::from_u128(8));
+        let _lock = DriverLock::take(dir.path(), alive).unwrap();
+        assert_eq!(gone(dir.path()).unwrap(), BTreeSet::from([driver]));
     }
 }

@@ -100,36 +100,42 @@ impl Inner {
     /// command can afford it. Returns how many runs are left without a driver.
     pub(crate) async fn tidy(&self) -> Result<usize, ApiError> {
         let mut left = 0;
-        let mut needed: BTreeSet<DriverId> = BTreeSet::new();
-        let mut dead: BTreeSet<DriverId> = BTreeSet::new();
         for live in self.store.runs_live().await.map_err(store_error)? {
             if !self.is_orphan(&live)? {
                 continue;
             }
-            let Some(attempt) = &live.run.attempt else { continue };
-            let driver = attempt.driver;
-            dead.insert(driver);
             match self.tidy_one(&live.run).await {
                 Ok(true) => {}
-                Ok(false) => {
-                    left += 1;
-                    needed.insert(driver);
-                }
+                Ok(false) => left += 1,
                 Err(error) => {
                     warn!(run = %live.run.id, "could not look after an interrupted run: {error}");
                     left += 1;
-                    needed.insert(driver);
                 }
             }
         }
-        for driver in dead.difference(&needed) {
-            liveness::bury(&self.config.dirs.drivers(), *driver);
-        }
+        self.bury_drivers().await?;
         for row in self.store.outbox_pending(None).await.map_err(store_error)? {
             let run = self.must_get(row.run_id).await?;
             self.settle(&run).await?;
         }
         Ok(left)
+    }
+
+    /// Removes the lock files of drivers that are gone and drive nothing any more.
+    async fn bury_drivers(&self) -> Result<(), ApiError> {
+        let dir = self.config.dirs.drivers();
+        let gone = liveness::gone(&dir).map_err(io_error("look for the drivers that are gone"))?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // Asked after they were seen to be gone: from then on they claim nothing that could be missed.
+        let lives = self.store.runs_live().await.map_err(store_error)?;
+        let needed: BTreeSet<DriverId> =
+            lives.iter().filter_map(|live| Some(live.run.attempt.as_ref()?.driver)).collect();
+        for driver in gone.difference(&needed) {
+            liveness::bury(&dir, *driver);
+        }
+        Ok(())
     }
 
     /// Finishes an orphaned attempt that is over. `false` when it still runs or was never launched.
