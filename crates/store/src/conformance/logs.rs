@@ -126,8 +126,8 @@ pub(super) async fn a_refused_write_leaves_no_trace(subject: Subject) -> Result<
     let (store, world) = (subject.open().await?, World::default());
     let taken = world.new_run(&Shape::default());
     store.run_submit(taken.clone()).await?;
-    // All at once, so that they wait for the writer together: every other one is refused, late,
-    // after it has written.
+    // All at once, so that they wait for the writer together: every other one is refused.
+
     let mixed = (0..40).map(|n| {
         let new = if n % 2 == 0 {
             world.new_run(&Shape::default())

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::conformance::{Shape, World};
-use crate::database::intent::Submit;
+use crate::database::intent::{Claim, Submit};
 use crate::database::sqlite::SCHEMA;
 use crate::types::{NewRun, Submitted};
 
@@ -26,15 +26,15 @@ fn count(connection: &Connection, table: &str) -> i64 {
     connection.query_row(&count, [], |row| row.get(0)).unwrap()
 }
 
-/// Hands the submissions over together, runs the one batch they make, and gives the answers.
-fn submit_together(
+/// Hands the intents over together, runs the one batch they make, and gives the answers.
+fn together<I: Intent + Sync>(
     connection: &mut Connection,
-    submissions: Vec<NewRun>,
-) -> Vec<Result<Submitted, StoreError>> {
+    intents: Vec<I>,
+) -> Vec<Result<I::Reply, StoreError>> {
     let (writer, mut queue) = Writer::new();
-    let waiting: Vec<_> = submissions
+    let waiting: Vec<_> = intents
         .into_iter()
-        .map(|new| Box::pin(writer.submit(Submit(new))))
+        .map(|intent| Box::pin(writer.submit(intent)))
         .collect();
     let mut answers = pin!(futures::future::join_all(waiting));
     assert!(
@@ -55,6 +55,13 @@ fn submit_together(
     answers.now_or_never().unwrap()
 }
 
+fn submit_together(
+    connection: &mut Connection,
+    submissions: Vec<NewRun>,
+) -> Vec<Result<Submitted, StoreError>> {
+    together(connection, submissions.into_iter().map(Submit).collect())
+}
+
 #[test]
 fn a_batch_keeps_what_is_accepted_and_drops_what_is_refused() {
     let (mut connection, world) = (connection(), World::default());
@@ -72,6 +79,38 @@ fn a_batch_keeps_what_is_accepted_and_drops_what_is_refused() {
         (count(&connection, "runs"), count(&connection, "audit")),
         (2, 2)
     );
+}
+
+/// An attempt id that was used before is refused after the claim before it was written: the log
+/// goes on as if that claim had never been.
+#[test]
+fn what_a_refused_intent_appended_is_taken_back() {
+    let (mut connection, world) = (connection(), World::default());
+    let submissions = (0..4).map(|_| world.new_run(&Shape::default())).collect();
+    assert!(
+        submit_together(&mut connection, submissions)
+            .iter()
+            .all(Result::is_ok)
+    );
+    let first = world.claim_many(1);
+    let used = *first.attempt_ids.first().unwrap();
+    let mut second = world.claim_many(2);
+    *second.attempt_ids.last_mut().unwrap() = used;
+    let claims = [first, second, world.claim_many(1)].map(Claim).into();
+    let answers = together(&mut connection, claims);
+    assert_eq!(answers[0].as_ref().unwrap().len(), 1);
+    assert!(
+        matches!(answers[1], Err(StoreError::Conflict { .. })),
+        "{:?}",
+        answers[1]
+    );
+    assert_eq!(answers[2].as_ref().unwrap().len(), 1);
+    // Four submissions, two claims of two events each, and no gap.
+    let last: i64 = connection
+        .query_row("SELECT MAX(id) FROM events", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((count(&connection, "events"), last), (8, 8));
+    assert_eq!(count(&connection, "attempts"), 2);
 }
 
 #[test]
