@@ -62,13 +62,13 @@ impl Arena {
             marker,
             moorline,
         };
-        fs::create_dir(arena.root().join("witness")).unwrap();
+        fs::create_dir(arena.witness_dir()).unwrap();
         for variant in Variant::ALL {
             job::write(
                 &arena.root().join("jobs"),
                 variant,
                 &arena.marker,
-                &arena.root().join("witness"),
+                &arena.witness_dir(),
             );
         }
         arena
@@ -80,6 +80,11 @@ impl Arena {
 
     pub(super) fn state_dir(&self) -> PathBuf {
         self.moorline.state_dir()
+    }
+
+    /// Where jobs that are not in the sandbox leave their lines.
+    pub(super) fn witness_dir(&self) -> PathBuf {
+        self.root().join("witness")
     }
 
     pub(super) fn store_files(&self) -> [PathBuf; 2] {
@@ -149,11 +154,22 @@ impl Arena {
     /// Every line that a step of this arena has written.
     pub(super) fn witnessed(&self) -> Vec<Witnessed> {
         let volume = self.state_dir().join("volumes").join(VOLUME);
-        let witnesses = [self.root().join("witness"), volume];
+        let witnesses = [self.witness_dir(), volume];
         witnesses
             .iter()
             .flat_map(|dir| job::read_witness(&dir.join(WITNESS)))
             .collect()
+    }
+
+    /// Names in a directory below the state directory.
+    pub(super) fn names_in(&self, directory: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.state_dir().join(directory));
+        let entries = entries.into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
     }
 
     fn attempt_dir(&self, attempt: &str) -> PathBuf {
@@ -162,15 +178,7 @@ impl Arena {
 
     /// Ids of the attempts that have a directory, in the order of their claims.
     pub(super) fn attempts(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.state_dir().join("attempts"))
-            .into_iter()
-            .flatten();
-        let mut ids: Vec<String> = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        ids.sort();
-        ids
+        self.names_in("attempts")
     }
 
     pub(super) fn has_claim(&self, attempt: &str) -> bool {

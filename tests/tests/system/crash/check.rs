@@ -88,6 +88,7 @@ pub(super) fn whole(arena: &Arena, found: &mut Findings) -> Ledger {
         });
     }
     let known: BTreeSet<String> = ledger.runs.iter().map(|run| run.id.to_string()).collect();
+    litter(arena, found);
     let stray: Vec<_> = exports
         .keys()
         .filter(|name| !known.contains(*name))
@@ -103,6 +104,15 @@ pub(super) fn whole(arena: &Arena, found: &mut Findings) -> Ledger {
         format!("runs that are not in the store ran: {unknown:?}")
     });
     ledger
+}
+
+/// No lock of a dead driver stays: each would be looked at by every later command.
+fn litter(arena: &Arena, found: &mut Findings) {
+    let mut drivers = arena.names_in("drivers");
+    drivers.retain(|driver| !driver.starts_with('.'));
+    found.require(drivers.is_empty(), || {
+        format!("locks of drivers that are gone: {drivers:?}")
+    });
 }
 
 /// The witness: no attempt has started two processes.
@@ -257,7 +267,7 @@ fn steps_of(run: &Run, ledger: &Ledger, lines: &[Witnessed], found: &mut Finding
     }
 }
 
-/// What has to hold of the run that was struck. Gives its id, when it was submitted at all.
+/// What has to hold of the run that was struck; `before` is its id, if it was durable before.
 pub(super) fn struck_run(
     arena: &Arena,
     plan: &Plan,
@@ -266,7 +276,7 @@ pub(super) fn struck_run(
     after: &Ledger,
     found: &mut Findings,
 ) {
-    let told = told_id(&struck.output);
+    let told = acknowledged(&struck.output);
     let run = after.run_of_kill(plan.number);
     let id = run.map(|run| run.id);
     found.require(
@@ -345,7 +355,7 @@ fn logged(arena: &Arena, run: &Run, found: &mut Findings) {
 }
 
 /// The id that `moorline run` had told before it was killed: its acknowledgement.
-fn told_id(output: &Output) -> Option<String> {
+pub(super) fn acknowledged(output: &Output) -> Option<String> {
     let line = output
         .stderr
         .lines()
