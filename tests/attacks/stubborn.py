@@ -9,9 +9,12 @@ import sys
 import time
 
 
-def stay():
+def ignore():
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def stay():
     while True:
         time.sleep(3600)
 
@@ -27,6 +30,8 @@ def daemon():
         os._exit(0)
 
 
+# Before there is a second process, so that none of them is ever without it.
+ignore()
 daemon()
 print("staying", flush=True)
 if sys.argv[2:] != ["leave"]:

@@ -20,9 +20,9 @@ pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
 fn print(report: &HealthReport) {
     for check in &report.checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
-        output::line(&format!("{mark} {:<22}{}", check.name, check.found));
+        output::line(&format!("{mark} {:<26}{}", check.name, check.found));
         if let Some(hint) = check.hint.as_ref().filter(|_| !check.ok) {
-            output::line(&format!("     {:<22}{hint}", ""));
+            output::line(&format!("     {:<26}{hint}", ""));
         }
     }
     let names: Vec<String> =

@@ -52,7 +52,8 @@ fn without_a_sandbox_the_daemon_survives_the_end_of_its_job() {
     let mut running = Running::start(&mut command).unwrap();
     wait_for(2, &marker);
     running.signal(Signal::TERM).unwrap();
-    assert_eq!(alive(&marker).len(), 2, "SIGTERM ended it");
+    // Were it ended, there would be one for ever.
+    wait_for(2, &marker);
     running.signal(Signal::KILL).unwrap();
     wait_for(1, &marker);
     for process in alive(&marker) {
