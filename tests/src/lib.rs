@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// A job directory of a test's own.
@@ -54,11 +56,16 @@ impl Job {
 }
 
 /// Runs a job to its end with `--json` and further arguments; its output, and the summary it printed.
-#[expect(clippy::expect_used, reason = "a test can not go on without the output")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test can not go on without the output"
+)]
 pub fn run(moorline: &Moorline, job: &Path, arguments: &[&str]) -> (Output, Value) {
     let mut all = vec!["run", job.to_str().expect("a UTF-8 path"), "--json"];
     all.extend(arguments);
     let output = moorline.run(&all).expect("run the job");
-    let document = output.json().unwrap_or_else(|error| json!({"no_json": error.to_string()}));
+    let document = output
+        .json()
+        .unwrap_or_else(|error| json!({"no_json": error.to_string()}));
     (output, document)
 }

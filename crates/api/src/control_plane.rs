@@ -69,7 +69,10 @@ pub trait ControlPlane: Send + Sync {
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError>;
 
     /// Whether each key of each secret of a job is there.
-    async fn secret_check(&self, request: SecretCheckRequest) -> Result<Vec<SecretKeyView>, ApiError>;
+    async fn secret_check(
+        &self,
+        request: SecretCheckRequest,
+    ) -> Result<Vec<SecretKeyView>, ApiError>;
 
     /// How state and executors are set up.
     async fn health(&self) -> Result<HealthReport, ApiError>;

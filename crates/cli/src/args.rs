@@ -179,7 +179,9 @@ pub enum RunsCommand {
         limit: u32,
     },
     /// Show a run: its summary, its attempts, where its outputs are
-    #[command(after_help = "Examples:\n  moorline runs show latest\n  moorline runs show 0198c2 --json")]
+    #[command(
+        after_help = "Examples:\n  moorline runs show latest\n  moorline runs show 0198c2 --json"
+    )]
     Show {
         /// Id, a unique beginning of it, or `latest`.
         run: String,
@@ -216,19 +218,29 @@ pub enum RunsCommand {
         /// Id, a unique beginning of it, or `latest`.
         run: String,
         /// Why.
-        #[arg(long, default_value = "cancelled on the command line", value_name = "TEXT")]
+        #[arg(
+            long,
+            default_value = "cancelled on the command line",
+            value_name = "TEXT"
+        )]
         reason: String,
         /// Seconds between the polite signal and the kill [default: the step's own].
         #[arg(long, value_name = "SECONDS")]
         grace: Option<f64>,
     },
     /// Run again what a run ran: same job, inputs and parameters
-    #[command(after_help = "Examples:\n  moorline runs retry latest\n  moorline runs retry 0198c2 --json")]
+    #[command(
+        after_help = "Examples:\n  moorline runs retry latest\n  moorline runs retry 0198c2 --json"
+    )]
     Retry {
         /// Id, a unique beginning of it, or `latest`.
         run: String,
         /// Why.
-        #[arg(long, default_value = "retried on the command line", value_name = "TEXT")]
+        #[arg(
+            long,
+            default_value = "retried on the command line",
+            value_name = "TEXT"
+        )]
         reason: String,
     },
 }
@@ -307,7 +319,11 @@ pub struct StopArgs {
     #[arg(default_value = "all", value_name = "SCOPE")]
     pub scope: String,
     /// Why
-    #[arg(long, default_value = "stopped on the command line", value_name = "TEXT")]
+    #[arg(
+        long,
+        default_value = "stopped on the command line",
+        value_name = "TEXT"
+    )]
     pub reason: String,
     /// Seconds between the polite signal and the kill
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]

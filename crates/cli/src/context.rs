@@ -35,7 +35,9 @@ impl<'a> Context<'a> {
 
     /// Who acts: the user of this machine, as the environment names it.
     pub(crate) fn actor(&self) -> String {
-        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| self.env.var(name));
+        let user = ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(|name| self.env.var(name));
         format!("human:{}", user.unwrap_or("local"))
     }
 
@@ -45,8 +47,10 @@ impl<'a> Context<'a> {
             1 => LevelFilter::INFO,
             _ => LevelFilter::TRACE,
         };
-        let builder =
-            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+        let builder = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .with_target(false);
         let done = match self.global.log_format {
             LogFormat::Json => builder.json().try_init(),
             LogFormat::Text => builder.with_ansi(false).try_init(),
@@ -63,12 +67,17 @@ impl<'a> Context<'a> {
         if let Some(given) = self.env.var("MOORLINE_STATE").filter(|v| !v.is_empty()) {
             return Some(self.env.cwd.join(given));
         }
-        self.env.cwd.ancestors().map(|dir| dir.join(STATE)).find(|dir| dir.is_dir())
+        self.env
+            .cwd
+            .ancestors()
+            .map(|dir| dir.join(STATE))
+            .find(|dir| dir.is_dir())
     }
 
     /// Where `init` and the first `run` make the state directory.
     pub(crate) fn new_state(&self) -> PathBuf {
-        self.find_state().unwrap_or_else(|| self.env.cwd.join(STATE))
+        self.find_state()
+            .unwrap_or_else(|| self.env.cwd.join(STATE))
     }
 
     /// The state directory, which must exist.
@@ -82,7 +91,10 @@ impl<'a> Context<'a> {
             .hint("make one with `moorline init`, or give another with `--state DIR`")),
             None => Err(ApiError::new(
                 ErrorCode::NotFound,
-                format!("there is no `{STATE}` here or above {}", self.env.cwd.display()),
+                format!(
+                    "there is no `{STATE}` here or above {}",
+                    self.env.cwd.display()
+                ),
             )
             .hint("make one with `moorline init`; `moorline run` makes one too")),
         }
@@ -92,8 +104,12 @@ impl<'a> Context<'a> {
     pub(crate) fn create_state(&self) -> Result<StateDirs, ApiError> {
         let dirs = StateDirs::new(self.new_state());
         let failed = |error: std::io::Error| {
-            let message = format!("can not create the state directory {}: {error}", dirs.root().display());
-            ApiError::new(ErrorCode::Store, message).hint("give a writable place with `--state DIR`")
+            let message = format!(
+                "can not create the state directory {}: {error}",
+                dirs.root().display()
+            );
+            ApiError::new(ErrorCode::Store, message)
+                .hint("give a writable place with `--state DIR`")
         };
         dirs.create().map_err(failed)?;
         let ignore = dirs.root().join(".gitignore");
@@ -151,7 +167,10 @@ impl<'a> Context<'a> {
     /// The program that supervises attempts: beside this one, or this one itself.
     fn helper(&self) -> Result<PathBuf, ApiError> {
         let program = self.env.program.clone().ok_or_else(|| {
-            ApiError::new(ErrorCode::Internal, "can not find out where this program is")
+            ApiError::new(
+                ErrorCode::Internal,
+                "can not find out where this program is",
+            )
         })?;
         let beside = program.with_file_name("moorline-supervisor");
         Ok(if beside.is_file() { beside } else { program })

@@ -12,7 +12,11 @@ use crate::output;
 
 /// Prints an error and gives the exit code of its row in the table.
 pub(crate) fn report(context: &Context<'_>, error: &ApiError) -> ExitCode {
-    output::note(&format!("error[{}]: {}", error.code.as_str(), error.message));
+    output::note(&format!(
+        "error[{}]: {}",
+        error.code.as_str(),
+        error.message
+    ));
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let text = inner.to_string();
@@ -22,9 +26,20 @@ pub(crate) fn report(context: &Context<'_>, error: &ApiError) -> ExitCode {
         cause = inner.source();
     }
     for detail in &error.details {
-        let at = if detail.at.is_empty() { "document" } else { &detail.at };
-        let hint = detail.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        output::note(&format!("  {at}: {} ({}){hint}", detail.message, detail.rule));
+        let at = if detail.at.is_empty() {
+            "document"
+        } else {
+            &detail.at
+        };
+        let hint = detail
+            .hint
+            .as_ref()
+            .map(|hint| format!("; {hint}"))
+            .unwrap_or_default();
+        output::note(&format!(
+            "  {at}: {} ({}){hint}",
+            detail.message, detail.rule
+        ));
     }
     if let Some(hint) = &error.hint {
         output::note(&format!("  hint: {hint}"));
@@ -44,5 +59,9 @@ pub(crate) fn usage(error: &clap::Error, env: &Env) -> ExitCode {
     }
     // A closed pipe is a quiet end.
     drop(error.print());
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    if error.use_stderr() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

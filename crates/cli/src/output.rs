@@ -26,7 +26,9 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn json<T: Serialize + ?Sized>(document: &T) {
     match serde_json::to_string_pretty(document) {
         Ok(text) => line(&text),
-        Err(error) => note(&format!("error: the result can not be written as JSON: {error}")),
+        Err(error) => note(&format!(
+            "error: the result can not be written as JSON: {error}"
+        )),
     }
 }
 
@@ -40,7 +42,9 @@ pub(crate) fn json_line<T: Serialize + ?Sized>(document: &T) {
 /// A table without borders, for people; columns are aligned, the last one is free.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) {
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.iter().copied());
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_header(header.iter().copied());
     table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     for row in rows {
         table.add_row(row);
@@ -80,12 +84,20 @@ pub(crate) fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// Seconds for people: `0.012 s`, `75 s`.
 pub(crate) fn seconds(value: f64) -> String {
-    if value < 10.0 { format!("{value:.3} s") } else { format!("{value:.0} s") }
+    if value < 10.0 {
+        format!("{value:.3} s")
+    } else {
+        format!("{value:.0} s")
+    }
 }
 
 #[cfg(test)]

@@ -32,11 +32,17 @@ impl Progress {
 
     /// One line of the job's log. Lines of the protocol become progress instead of text.
     pub(crate) fn line(&self, line: &LogLine) {
-        match (line.stream.as_str(), protocol::parse_line(line.text.as_bytes())) {
+        match (
+            line.stream.as_str(),
+            protocol::parse_line(line.text.as_bytes()),
+        ) {
             ("stdout", Some(Ok(Message::Progress(progress)))) => {
                 let parts = [progress.phase, progress.task, progress.message];
                 let words: Vec<String> = parts.into_iter().flatten().collect();
-                let percent = progress.pct.map(|pct| format!("{pct:>3.0} % ")).unwrap_or_default();
+                let percent = progress
+                    .pct
+                    .map(|pct| format!("{pct:>3.0} % "))
+                    .unwrap_or_default();
                 let text = format!("{} {percent}{}", line.step, words.join(" · "));
                 match &self.bar {
                     Some(bar) => bar.set_message(text),

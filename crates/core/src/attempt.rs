@@ -102,8 +102,11 @@ impl Attempt {
             let name = f.path.rsplit('/').next().unwrap_or(&f.path);
             json!({"path": format!("{input_dir}/{}", f.path), "name": name, "size": f.size})
         };
-        let inputs: Map<String, Value> =
-            self.inputs.iter().map(|(name, f)| (name.clone(), file(f))).collect();
+        let inputs: Map<String, Value> = self
+            .inputs
+            .iter()
+            .map(|(name, f)| (name.clone(), file(f)))
+            .collect();
         let steps: Map<String, Value> = self
             .steps
             .iter()
@@ -128,7 +131,9 @@ impl Attempt {
 
     /// Every file below the input directory, inputs first.
     pub fn input_files(&self) -> impl Iterator<Item = &InputFile> {
-        self.inputs.values().chain(self.steps.values().flat_map(|step| &step.outputs))
+        self.inputs
+            .values()
+            .chain(self.steps.values().flat_map(|step| &step.outputs))
     }
 
     /// The `MOORLINE_*` variables that do not depend on where the job's directories are.
@@ -139,7 +144,10 @@ impl Attempt {
             ("MOORLINE_ATTEMPT_ID", self.id.to_string()),
             ("MOORLINE_ATTEMPT", self.number.to_string()),
             ("MOORLINE_JOB_ID", self.job_id.clone()),
-            ("MOORLINE_SOURCE_ID", self.source_id.clone().unwrap_or_default()),
+            (
+                "MOORLINE_SOURCE_ID",
+                self.source_id.clone().unwrap_or_default(),
+            ),
             ("MOORLINE_STEP", self.step.clone()),
             ("MOORLINE_MODE", self.mode.to_string()),
             ("MOORLINE_LANE", self.lane.clone()),
@@ -347,7 +355,9 @@ impl Isolation {
 }
 
 /// One thing a sandbox guarantees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
     /// Only the mounts of the attempt can be read or written.

@@ -100,13 +100,17 @@ pub enum ChainBreak {
         id: u64,
     },
     /// A record does not follow from the one before it.
-    #[error("audit record {id} does not follow the one before it: records were removed or swapped (D-AUDIT-1)")]
+    #[error(
+        "audit record {id} does not follow the one before it: records were removed or swapped (D-AUDIT-1)"
+    )]
     Gap {
         /// Its id.
         id: u64,
     },
     /// The newest record is not the one that the head names.
-    #[error("the newest audit record is {found}, the head says {head}: records were removed or added (D-AUDIT-1)")]
+    #[error(
+        "the newest audit record is {found}, the head says {head}: records were removed or added (D-AUDIT-1)"
+    )]
     Head {
         /// Id of the newest record found.
         found: u64,
@@ -124,7 +128,10 @@ pub struct ChainVerifier {
 
 impl Default for ChainVerifier {
     fn default() -> Self {
-        Self { last_id: 0, last_hash: GENESIS.to_owned() }
+        Self {
+            last_id: 0,
+            last_hash: GENESIS.to_owned(),
+        }
     }
 }
 
@@ -153,7 +160,10 @@ impl ChainVerifier {
         if self.last_id == head_id && self.last_hash == head_hash {
             Ok(self.last_id)
         } else {
-            Err(ChainBreak::Head { found: self.last_id, head: head_id })
+            Err(ChainBreak::Head {
+                found: self.last_id,
+                head: head_id,
+            })
         }
     }
 }
@@ -175,7 +185,10 @@ mod tests {
                 data: json!({"n": id}),
                 at: Timestamp::from_second(1_800_000_000).unwrap(),
             };
-            let prev = records.last().map_or(GENESIS, |record| record.hash.as_str()).to_owned();
+            let prev = records
+                .last()
+                .map_or(GENESIS, |record| record.hash.as_str())
+                .to_owned();
             records.push(AuditRecord::chain(new, id, &prev));
         }
         records
@@ -212,6 +225,9 @@ mod tests {
         swapped.swap(1, 2);
         assert_eq!(verify(&swapped, &head), Err(ChainBreak::Gap { id: 3 }));
 
-        assert_eq!(verify(&records[..4], &head), Err(ChainBreak::Head { found: 4, head: 5 }));
+        assert_eq!(
+            verify(&records[..4], &head),
+            Err(ChainBreak::Head { found: 4, head: 5 })
+        );
     }
 }

@@ -221,6 +221,9 @@ mod tests {
         assert!(take(7).iter().zip(take(8)).all(|(a, b)| *a != b));
         assert!(take(7).is_sorted_by(|a, b| a < b));
         assert!(take(7).iter().all(|id| id.get_version_num() == 7));
-        assert_eq!(take(7).first().unwrap().to_string(), "019b76da-a800-78ad-b26c-54aaa0a6efb2");
+        assert_eq!(
+            take(7).first().unwrap().to_string(),
+            "019b76da-a800-78ad-b26c-54aaa0a6efb2"
+        );
     }
 }

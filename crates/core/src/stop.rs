@@ -52,7 +52,9 @@ impl fmt::Display for StopScope {
 
 /// The text names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a stop scope: use `all`, `job:<id>`, `source:<id>`, `lane:<name>` or `run:<id>` (D-STOP-1)")]
+#[error(
+    "`{text}` is not a stop scope: use `all`, `job:<id>`, `source:<id>`, `lane:<name>` or `run:<id>` (D-STOP-1)"
+)]
 pub struct ScopeError {
     text: String,
 }
@@ -61,7 +63,9 @@ impl FromStr for StopScope {
     type Err = ScopeError;
 
     fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let error = || ScopeError { text: text.to_owned() };
+        let error = || ScopeError {
+            text: text.to_owned(),
+        };
         match text.split_once(':') {
             None if text == "all" => Ok(Self::All),
             Some((_, "")) | None => Err(error()),
@@ -82,7 +86,9 @@ impl Serialize for StopScope {
 
 impl<'de> Deserialize<'de> for StopScope {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -111,7 +117,11 @@ pub struct Stop {
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a stop of {} is in force since {} ({}: {})", self.scope, self.since, self.actor, self.reason)
+        write!(
+            f,
+            "a stop of {} is in force since {} ({}: {})",
+            self.scope, self.since, self.actor, self.reason
+        )
     }
 }
 
@@ -121,7 +131,13 @@ mod tests {
 
     #[test]
     fn scopes_round_trip_and_odd_ones_are_refused() {
-        for text in ["all", "job:a", "source:chase", "lane:prod", "run:01900000-0000-7000-8000-000000000001"] {
+        for text in [
+            "all",
+            "job:a",
+            "source:chase",
+            "lane:prod",
+            "run:01900000-0000-7000-8000-000000000001",
+        ] {
             assert_eq!(text.parse::<StopScope>().unwrap().to_string(), text);
         }
         for text in ["", "everything", "job:", "run:x", "pod:1"] {

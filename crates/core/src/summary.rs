@@ -108,7 +108,11 @@ impl RunSummary {
             transaction_count: run.transaction_count,
             status: run.status,
             failure: run.failure.clone(),
-            outputs: run.steps.iter().flat_map(|step| step.outputs.clone()).collect(),
+            outputs: run
+                .steps
+                .iter()
+                .flat_map(|step| step.outputs.clone())
+                .collect(),
             secret_names: run.secret_names.clone(),
             image_digest: run.image_digest.clone(),
             isolation: run.isolation.clone(),

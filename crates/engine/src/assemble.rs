@@ -31,10 +31,19 @@ pub struct Options {
 /// # Errors
 /// When the state directory or the store can not be opened.
 pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
-    let var = |name: &str| options.vars.get(name).filter(|value| !value.is_empty()).cloned();
+    let var = |name: &str| {
+        options
+            .vars
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+    };
     let mut config = EngineConfig::embedded(options.dirs);
     config.ci = var("CI");
-    config.dirs.create().map_err(io_error("create the state directory"))?;
+    config
+        .dirs
+        .create()
+        .map_err(io_error("create the state directory"))?;
     let store = open_store(&config.dirs, var("MOORLINE_STORE").as_deref()).await?;
     let mut local = LocalConfig::new(config.dirs.attempts(), options.helper);
     // Set and empty means: without bubblewrap, though it is installed.
@@ -44,9 +53,15 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     let local = LocalExecutor::new(local)
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
     let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);
-    Ok(Engine::builder(config, store, secrets, Arc::new(SystemClock), Arc::new(SystemIds))
-        .executor("local", Arc::new(local))
-        .build())
+    Ok(Engine::builder(
+        config,
+        store,
+        secrets,
+        Arc::new(SystemClock),
+        Arc::new(SystemIds),
+    )
+    .executor("local", Arc::new(local))
+    .build())
 }
 
 async fn open_store(dirs: &StateDirs, url: Option<&str>) -> Result<Arc<dyn Store>, ApiError> {
@@ -55,8 +70,13 @@ async fn open_store(dirs: &StateDirs, url: Option<&str>) -> Result<Arc<dyn Store
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             postgres(url).await
         }
-        Some(_) => Err(ApiError::new(ErrorCode::Config, "MOORLINE_STORE is not the URL of a store")
-            .hint("write `postgres://user@host/database`, or unset it for SQLite in the state directory")),
+        Some(_) => Err(ApiError::new(
+            ErrorCode::Config,
+            "MOORLINE_STORE is not the URL of a store",
+        )
+        .hint(
+            "write `postgres://user@host/database`, or unset it for SQLite in the state directory",
+        )),
     }
 }
 
@@ -68,16 +88,24 @@ fn sqlite(dirs: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
 
 #[cfg(not(feature = "sqlite"))]
 fn sqlite(_: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
-    Err(ApiError::new(ErrorCode::Config, "this build has no SQLite; set MOORLINE_STORE"))
+    Err(ApiError::new(
+        ErrorCode::Config,
+        "this build has no SQLite; set MOORLINE_STORE",
+    ))
 }
 
 #[cfg(feature = "postgres")]
 async fn postgres(url: &str) -> Result<Arc<dyn Store>, ApiError> {
-    let store = moorline_store::PostgresStore::connect(url).await.map_err(store_error)?;
+    let store = moorline_store::PostgresStore::connect(url)
+        .await
+        .map_err(store_error)?;
     Ok(Arc::new(store))
 }
 
 #[cfg(not(feature = "postgres"))]
 async fn postgres(_: &str) -> Result<Arc<dyn Store>, ApiError> {
-    Err(ApiError::new(ErrorCode::Config, "this build has no PostgreSQL; unset MOORLINE_STORE"))
+    Err(ApiError::new(
+        ErrorCode::Config,
+        "this build has no PostgreSQL; unset MOORLINE_STORE",
+    ))
 }

@@ -43,7 +43,10 @@ pub(crate) enum Next {
 impl Plan {
     /// The step of this attempt.
     pub(crate) fn step(&self) -> Option<&Step> {
-        self.spec.steps().iter().find(|step| step.name == self.attempt.step)
+        self.spec
+            .steps()
+            .iter()
+            .find(|step| step.name == self.attempt.step)
     }
 }
 
@@ -66,7 +69,10 @@ impl Inner {
 
     /// Carries out the effects of a run that is over.
     pub(crate) async fn settle(&self, run: &Run) -> Result<(), ApiError> {
-        let exports = run.steps.iter().any(|step| step.outputs.iter().any(|output| output.export));
+        let exports = run
+            .steps
+            .iter()
+            .any(|step| step.outputs.iter().any(|output| output.export));
         let nothing = match run.status {
             RunStatus::Success => !exports,
             _ => run.attempts == 0,
@@ -77,10 +83,19 @@ impl Inner {
         }
         // One at a time here; another process that does the same at this moment does no harm.
         let _one = self.settling.lock().await;
-        for row in self.store.outbox_pending(Some(run.id)).await.map_err(store_error)? {
+        for row in self
+            .store
+            .outbox_pending(Some(run.id))
+            .await
+            .map_err(store_error)?
+        {
             let event = export::carry_out(&self.config.dirs, run, &row.effect)
                 .map_err(io_error("publish or archive the outputs"))?;
-            let done = moorline_store::OutboxDone { id: row.id, event, now: self.now() };
+            let done = moorline_store::OutboxDone {
+                id: row.id,
+                event,
+                now: self.now(),
+            };
             self.store.outbox_done(done).await.map_err(store_error)?;
         }
         self.changed.notify_waiters();
@@ -115,7 +130,10 @@ impl Inner {
                 return Ok(());
             }
             let now = self.now();
-            let recorded = self.store.attempt_launched(run.id, run.token, handle.clone(), now).await?;
+            let recorded = self
+                .store
+                .attempt_launched(run.id, run.token, handle.clone(), now)
+                .await?;
             if recorded.cancel.is_some() {
                 // The wish came between claim and launch, when there was no handle to send it to.
                 self.cancel_attempt(&plan, &handle, Duration::ZERO).await;
@@ -148,7 +166,14 @@ impl Inner {
             _ => plan.executor.collect(handle).await,
         };
         verdict = match (verdict, collected) {
-            (Verdict::Success { data, transaction_count, .. }, Ok(files)) => {
+            (
+                Verdict::Success {
+                    data,
+                    transaction_count,
+                    ..
+                },
+                Ok(files),
+            ) => {
                 let secrets = self.attempt_secrets(plan).unwrap_or_default();
                 let checked = outputs::check(plan, run, &files, &secrets, data, transaction_count);
                 outputs::keep(&self.config.dirs, run, plan, &files, &checked)
@@ -160,8 +185,14 @@ impl Inner {
                 Verdict::failure(FailureClass::Validation, ErrorCode::Validation, reason)
             }
             (failure, files) => {
-                outputs::keep(&self.config.dirs, run, plan, &files.unwrap_or_default(), &failure)
-                    .map_err(io_error("keep partial outputs"))?;
+                outputs::keep(
+                    &self.config.dirs,
+                    run,
+                    plan,
+                    &files.unwrap_or_default(),
+                    &failure,
+                )
+                .map_err(io_error("keep partial outputs"))?;
                 failure
             }
         };
@@ -170,7 +201,9 @@ impl Inner {
             _ => None,
         };
         if let Verdict::Failure(failure) = &mut verdict {
-            failure.step.get_or_insert_with(|| plan.attempt.step.clone());
+            failure
+                .step
+                .get_or_insert_with(|| plan.attempt.step.clone());
             failure.exit_code = failure.exit_code.or(exit_code);
         }
         let report = serde_json::to_value(&outcome).unwrap_or_default();
@@ -265,20 +298,37 @@ impl Inner {
         if let Some(spec) = self.known_spec(&run.spec_hash) {
             return Ok(spec);
         }
-        let missing = || ApiError::new(ErrorCode::Store, format!("the spec of run {} is not in the store", run.id));
-        let text =
-            self.store.spec_get(&run.spec_hash).await.map_err(store_error)?.ok_or_else(missing)?;
-        let spec: JobSpec = serde_json::from_str(&text).map_err(|error| missing().because(error))?;
+        let missing = || {
+            ApiError::new(
+                ErrorCode::Store,
+                format!("the spec of run {} is not in the store", run.id),
+            )
+        };
+        let text = self
+            .store
+            .spec_get(&run.spec_hash)
+            .await
+            .map_err(store_error)?
+            .ok_or_else(missing)?;
+        let spec: JobSpec =
+            serde_json::from_str(&text).map_err(|error| missing().because(error))?;
         let spec = Arc::new(spec);
         self.remember_spec(run.spec_hash, Arc::clone(&spec));
         Ok(spec)
     }
 
     /// The executor that a step of this run uses.
-    pub(crate) fn executor_of(&self, run: &Run, step: &Step) -> Result<Arc<dyn Executor>, ApiError> {
+    pub(crate) fn executor_of(
+        &self,
+        run: &Run,
+        step: &Step,
+    ) -> Result<Arc<dyn Executor>, ApiError> {
         let name = step.executor.as_ref().unwrap_or(&run.executor);
         self.executors.get(name).cloned().ok_or_else(|| {
-            ApiError::new(ErrorCode::Config, format!("the executor `{name}` is not configured"))
+            ApiError::new(
+                ErrorCode::Config,
+                format!("the executor `{name}` is not configured"),
+            )
         })
     }
 
@@ -315,7 +365,12 @@ impl Inner {
             image: step.image.clone(),
         };
         let reply_required = step.reply == ReplyRule::Required;
-        Ok(Plan { executor, attempt, reply_required, spec: Arc::clone(&spec) })
+        Ok(Plan {
+            executor,
+            attempt,
+            reply_required,
+            spec: Arc::clone(&spec),
+        })
     }
 
     /// Data and output files of the steps before the current one.
@@ -334,7 +389,13 @@ impl Inner {
                         size: output.size,
                     })
                     .collect();
-                (step.name.clone(), StepData { data: step.data.clone(), outputs })
+                (
+                    step.name.clone(),
+                    StepData {
+                        data: step.data.clone(),
+                        outputs,
+                    },
+                )
             })
             .collect()
     }
@@ -386,7 +447,10 @@ pub(crate) fn executor_error(error: &ExecutorError) -> ApiError {
 }
 
 /// What the executor says of an attempt that may be over, without waiting.
-pub(crate) async fn peek(executor: &Arc<dyn Executor>, handle: &Handle) -> Result<Option<Outcome>, ApiError> {
+pub(crate) async fn peek(
+    executor: &Arc<dyn Executor>,
+    handle: &Handle,
+) -> Result<Option<Outcome>, ApiError> {
     match executor.observe(handle).await {
         Ok(Observation::Over(outcome)) => Ok(Some(*outcome)),
         Ok(Observation::Running) => Ok(None),

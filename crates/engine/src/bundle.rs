@@ -10,7 +10,14 @@ use moorline_core::content_id::{ContentId, TreeEntry, TreeNode};
 use crate::files;
 
 /// Names that are never part of a job: state, version control, caches.
-const SKIPPED: &[&str] = &[".moorline", ".git", "__pycache__", ".venv", "node_modules", "target"];
+const SKIPPED: &[&str] = &[
+    ".moorline",
+    ".git",
+    "__pycache__",
+    ".venv",
+    "node_modules",
+    "target",
+];
 
 /// A job directory that was read completely.
 #[derive(Debug)]
@@ -37,13 +44,18 @@ impl Bundle {
         let mut entries = Vec::with_capacity(files.len());
         for file in &files {
             let node = match &file.link {
-                Some(target) => TreeNode::Symlink { target: target.to_string_lossy().into_owned() },
+                Some(target) => TreeNode::Symlink {
+                    target: target.to_string_lossy().into_owned(),
+                },
                 None => TreeNode::File {
                     executable: file.executable,
                     content: ContentId::of_reader(File::open(&file.source)?)?,
                 },
             };
-            entries.push(TreeEntry { path: file.relative.clone(), node });
+            entries.push(TreeEntry {
+                path: file.relative.clone(),
+                node,
+            });
         }
         let id = ContentId::of_tree(entries).map_err(io::Error::other)?;
         Ok(Self { id, files })
@@ -55,7 +67,9 @@ impl Bundle {
         if target.exists() {
             return Ok(target);
         }
-        let staging = tempfile::Builder::new().prefix(".staging-").tempdir_in(artifacts)?;
+        let staging = tempfile::Builder::new()
+            .prefix(".staging-")
+            .tempdir_in(artifacts)?;
         let root = staging.path().join("job");
         fs::create_dir(&root)?;
         for file in &self.files {
@@ -90,12 +104,19 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<BundleFile>) -> io::Result<()>
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().into_string().map_err(|name| {
-            io::Error::other(format!("the name {} is not UTF-8; rename it", name.display()))
+            io::Error::other(format!(
+                "the name {} is not UTF-8; rename it",
+                name.display()
+            ))
         })?;
         if SKIPPED.contains(&name.as_str()) {
             continue;
         }
-        let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let relative = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         let kind = entry.file_type()?;
         if kind.is_dir() {
             walk(&entry.path(), &relative, files)?;
@@ -107,12 +128,24 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<BundleFile>) -> io::Result<()>
                 )));
             }
             let source = entry.path();
-            files.push(BundleFile { relative, source, link: Some(link), executable: false });
+            files.push(BundleFile {
+                relative,
+                source,
+                link: Some(link),
+                executable: false,
+            });
         } else if kind.is_file() {
             let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            files.push(BundleFile { relative, source: entry.path(), link: None, executable });
+            files.push(BundleFile {
+                relative,
+                source: entry.path(),
+                link: None,
+                executable,
+            });
         } else {
-            return Err(io::Error::other(format!("{relative} is neither a file nor a directory")));
+            return Err(io::Error::other(format!(
+                "{relative} is neither a file nor a directory"
+            )));
         }
     }
     Ok(())
@@ -155,7 +188,12 @@ mod tests {
     fn links_that_leave_the_job_directory_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("../outside", dir.path().join("link")).unwrap();
-        assert!(Bundle::read(dir.path()).unwrap_err().to_string().contains("leaves the job directory"));
+        assert!(
+            Bundle::read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("leaves the job directory")
+        );
         assert!(stays_inside("sub/link", Path::new("../a")));
         assert!(!stays_inside("link", Path::new("/etc/passwd")));
     }

@@ -31,7 +31,11 @@ const AUDIT_PAGE: u32 = 1_000;
 #[async_trait]
 impl ControlPlane for Engine {
     async fn job_check(&self, request: JobCheckRequest) -> Result<JobView, ApiError> {
-        submit::view(&request.job, request.lane.as_deref(), self.inner.config.ci.as_deref())
+        submit::view(
+            &request.job,
+            request.lane.as_deref(),
+            self.inner.config.ci.as_deref(),
+        )
     }
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
@@ -52,7 +56,12 @@ impl ControlPlane for Engine {
             before: request.before,
             limit: request.limit,
         };
-        let runs = self.inner.store.runs_list(filter).await.map_err(store_error)?;
+        let runs = self
+            .inner
+            .store
+            .runs_list(filter)
+            .await
+            .map_err(store_error)?;
         Ok(runs.iter().map(RunRow::from).collect())
     }
 
@@ -70,7 +79,12 @@ impl ControlPlane for Engine {
             reason: request.reason,
             now: self.inner.now(),
         };
-        let run = self.inner.store.run_cancel(cancel).await.map_err(store_error)?;
+        let run = self
+            .inner
+            .store
+            .run_cancel(cancel)
+            .await
+            .map_err(store_error)?;
         self.inner.changed.notify_waiters();
         let grace = self.inner.grace(&run, request.grace_seconds).await?;
         self.inner.end(&run, grace).await?;
@@ -82,12 +96,17 @@ impl ControlPlane for Engine {
         let old = self.inner.must_get(id).await?;
         if !old.status.is_terminal() {
             let message = format!("run {id} is not over yet");
-            return Err(ApiError::new(ErrorCode::Conflict, message)
-                .hint(format!("wait for it with `moorline runs wait {id}`, or cancel it first")));
+            return Err(ApiError::new(ErrorCode::Conflict, message).hint(format!(
+                "wait for it with `moorline runs wait {id}`, or cancel it first"
+            )));
         }
         let again = SubmitRequest {
             job: crate::bundle::location(&self.inner.config.dirs.artifacts(), &old.artifact_hash),
-            inputs: old.inputs.iter().map(|(name, file)| (name.clone(), file.source.clone())).collect(),
+            inputs: old
+                .inputs
+                .iter()
+                .map(|(name, file)| (name.clone(), file.source.clone()))
+                .collect(),
             params: old.params.clone(),
             mode: Some(old.mode),
             lane: Some(old.lane.to_string()),
@@ -110,12 +129,17 @@ impl ControlPlane for Engine {
 
     async fn release(&self, request: ReleaseRequest) -> Result<bool, ApiError> {
         if request.reason.trim().is_empty() {
-            return Err(ApiError::new(ErrorCode::Usage, "a release needs a reason (D-STOP-3)"));
+            return Err(ApiError::new(
+                ErrorCode::Usage,
+                "a release needs a reason (D-STOP-3)",
+            ));
         }
         let inner = &self.inner;
         let scope = inner.full_scope(request.scope).await?;
-        let released =
-            inner.store.stop_release(&scope, &request.actor, &request.reason, inner.now()).await;
+        let released = inner
+            .store
+            .stop_release(&scope, &request.actor, &request.reason, inner.now())
+            .await;
         released.map_err(store_error)
     }
 
@@ -125,7 +149,11 @@ impl ControlPlane for Engine {
 
     async fn event_list(&self, request: EventsRequest) -> Result<Vec<Event>, ApiError> {
         let filter = self.inner.event_filter(request).await?;
-        self.inner.store.events_list(filter).await.map_err(store_error)
+        self.inner
+            .store
+            .events_list(filter)
+            .await
+            .map_err(store_error)
     }
 
     fn event_watch(&self, request: EventsRequest) -> BoxStream<'static, Result<Event, ApiError>> {
@@ -139,7 +167,10 @@ impl ControlPlane for Engine {
         let mut verifier = ChainVerifier::default();
         let (mut after, mut problem) = (0, None);
         'pages: while after < head.id {
-            let page = store.audit_list(after, AUDIT_PAGE).await.map_err(store_error)?;
+            let page = store
+                .audit_list(after, AUDIT_PAGE)
+                .await
+                .map_err(store_error)?;
             if page.is_empty() {
                 break;
             }
@@ -156,9 +187,17 @@ impl ControlPlane for Engine {
         }
         let records = after;
         if problem.is_none() {
-            problem = verifier.finish(head.id, &head.hash).err().map(|broken| broken.to_string());
+            problem = verifier
+                .finish(head.id, &head.hash)
+                .err()
+                .map(|broken| broken.to_string());
         }
-        Ok(AuditReport { intact: problem.is_none(), records, head: head.hash, problem })
+        Ok(AuditReport {
+            intact: problem.is_none(),
+            records,
+            head: head.hash,
+            problem,
+        })
     }
 
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError> {
@@ -172,7 +211,10 @@ impl ControlPlane for Engine {
         Ok(sources.into_iter().map(view).collect())
     }
 
-    async fn secret_check(&self, request: SecretCheckRequest) -> Result<Vec<SecretKeyView>, ApiError> {
+    async fn secret_check(
+        &self,
+        request: SecretCheckRequest,
+    ) -> Result<Vec<SecretKeyView>, ApiError> {
         let (_, rules) = submit::lane(request.lane.as_deref())?;
         let job = submit::load(&request.job, &rules)?;
         self.inner.secret_report(&job.spec)
@@ -194,10 +236,19 @@ impl Engine {
     }
 
     /// Makes a run durable and carries it in the background.
-    async fn start(&self, request: &SubmitRequest, retry_of: Option<RunId>) -> Result<Run, ApiError> {
-        let slot = std::sync::Arc::clone(&self.inner.slots).try_acquire_owned().ok();
+    async fn start(
+        &self,
+        request: &SubmitRequest,
+        retry_of: Option<RunId>,
+    ) -> Result<Run, ApiError> {
+        let slot = std::sync::Arc::clone(&self.inner.slots)
+            .try_acquire_owned()
+            .ok();
         let run = Box::pin(self.inner.submit(request, retry_of, slot.is_some())).await?;
-        let ours = run.attempt.as_ref().is_none_or(|live| live.driver == self.inner.driver);
+        let ours = run
+            .attempt
+            .as_ref()
+            .is_none_or(|live| live.driver == self.inner.driver);
         if ours && !run.status.is_terminal() {
             self.carry_on(run.clone(), slot).await;
         }
@@ -212,7 +263,10 @@ impl Inner {
             return Ok(id);
         }
         if text == "latest" {
-            let newest = RunFilter { limit: 1, ..RunFilter::default() };
+            let newest = RunFilter {
+                limit: 1,
+                ..RunFilter::default()
+            };
             let runs = self.store.runs_list(newest).await.map_err(store_error)?;
             return runs.first().map(|run| run.id).ok_or_else(|| {
                 ApiError::new(ErrorCode::NotFound, "there are no runs yet")
@@ -220,13 +274,23 @@ impl Inner {
             });
         }
         let hex = !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        let found = if hex { self.store.run_find(text).await.map_err(store_error)? } else { Vec::new() };
+        let found = if hex {
+            self.store.run_find(text).await.map_err(store_error)?
+        } else {
+            Vec::new()
+        };
         match found.as_slice() {
             [one] => Ok(*one),
-            [] => Err(ApiError::new(ErrorCode::NotFound, format!("no run `{text}`"))
-                .hint("`moorline runs list` shows the ids; a unique beginning or `latest` will do")),
-            _ => Err(ApiError::new(ErrorCode::Usage, format!("`{text}` is the beginning of several runs"))
-                .hint("give more of the id")),
+            [] => Err(
+                ApiError::new(ErrorCode::NotFound, format!("no run `{text}`")).hint(
+                    "`moorline runs list` shows the ids; a unique beginning or `latest` will do",
+                ),
+            ),
+            _ => Err(ApiError::new(
+                ErrorCode::Usage,
+                format!("`{text}` is the beginning of several runs"),
+            )
+            .hint("give more of the id")),
         }
     }
 
@@ -261,19 +325,28 @@ impl Inner {
     async fn grace(&self, run: &Run, asked: Option<f64>) -> Result<Duration, ApiError> {
         if let Some(seconds) = asked {
             return Duration::try_from_secs_f64(seconds).map_err(|error| {
-                ApiError::new(ErrorCode::Usage, format!("`{seconds}` is no time of grace: {error}"))
+                ApiError::new(
+                    ErrorCode::Usage,
+                    format!("`{seconds}` is no time of grace: {error}"),
+                )
             });
         }
         let spec = self.spec_of(run).await?;
         let step = spec.steps().get(run.step);
-        Ok(Duration::from_secs(step.map_or(0, |step| u64::from(step.grace_seconds))))
+        Ok(Duration::from_secs(
+            step.map_or(0, |step| u64::from(step.grace_seconds)),
+        ))
     }
 
     /// Sends the end of a run to the executor that has its live attempt. `Ok` when there is none, or
     /// when its driver has not launched it yet: the driver then sees the wish itself.
     pub(crate) async fn end(&self, run: &Run, grace: Duration) -> Result<(), ApiError> {
-        let Some(live) = &run.attempt else { return Ok(()) };
-        let Some(handle) = self.find_handle(run).await? else { return Ok(()) };
+        let Some(live) = &run.attempt else {
+            return Ok(());
+        };
+        let Some(handle) = self.find_handle(run).await? else {
+            return Ok(());
+        };
         let plan = self.plan(run, live).await?;
         plan.executor
             .cancel(&handle, grace)
@@ -285,20 +358,36 @@ impl Inner {
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
         let begun = self.now();
         let scope = self.full_scope(request.scope).await?;
-        let grace = request.grace_seconds.map(Duration::try_from_secs_f64).transpose();
+        let grace = request
+            .grace_seconds
+            .map(Duration::try_from_secs_f64)
+            .transpose();
         let grace = grace.map_err(|error| ApiError::new(ErrorCode::Usage, error.to_string()))?;
-        let stop = Stop { scope, actor: request.actor, reason: request.reason, since: begun };
-        let running = self.store.stop_engage(stop.clone()).await.map_err(store_error)?;
+        let stop = Stop {
+            scope,
+            actor: request.actor,
+            reason: request.reason,
+            since: begun,
+        };
+        let running = self
+            .store
+            .stop_engage(stop.clone())
+            .await
+            .map_err(store_error)?;
         self.changed.notify_waiters();
         let mut unreached = BTreeMap::new();
-        let ends = running.iter().map(|run| self.end(run, grace.unwrap_or_default()));
+        let ends = running
+            .iter()
+            .map(|run| self.end(run, grace.unwrap_or_default()));
         for (run, end) in running.iter().zip(futures::future::join_all(ends).await) {
             if let Err(error) = end {
                 unreached.insert(run.id, error.to_string());
             }
         }
         let patience = self.config.stop_patience;
-        let waits = running.iter().map(|run| tokio::time::timeout(patience, self.wait(run.id)));
+        let waits = running
+            .iter()
+            .map(|run| tokio::time::timeout(patience, self.wait(run.id)));
         let mut dead = Vec::new();
         for (run, waited) in running.iter().zip(futures::future::join_all(waits).await) {
             match waited {
@@ -322,7 +411,10 @@ impl Inner {
             stop,
             running: running.iter().map(|run| run.id).collect(),
             dead,
-            unreached: unreached.into_iter().map(|(id, why)| (id.to_string(), why)).collect(),
+            unreached: unreached
+                .into_iter()
+                .map(|(id, why)| (id.to_string(), why))
+                .collect(),
             elapsed_ms: elapsed,
         })
     }
@@ -335,7 +427,10 @@ impl Inner {
         Ok(scope)
     }
 
-    pub(crate) async fn event_filter(&self, request: EventsRequest) -> Result<EventFilter, ApiError> {
+    pub(crate) async fn event_filter(
+        &self,
+        request: EventsRequest,
+    ) -> Result<EventFilter, ApiError> {
         let run_id = match &request.run {
             Some(text) => Some(self.find(text).await?),
             None => None,
@@ -353,8 +448,9 @@ impl Inner {
 }
 
 fn attempt_view(record: AttemptRecord) -> AttemptView {
-    let outcome: Option<Outcome> =
-        record.outcome.and_then(|report| serde_json::from_value(report).ok());
+    let outcome: Option<Outcome> = record
+        .outcome
+        .and_then(|report| serde_json::from_value(report).ok());
     AttemptView {
         id: record.id,
         step: record.step,
@@ -362,7 +458,10 @@ fn attempt_view(record: AttemptRecord) -> AttemptView {
         claimed_at: record.claimed_at,
         ended_at: record.ended_at,
         exit: outcome.as_ref().map(|o| o.exit.clone()),
-        limits_hit: outcome.as_ref().map(|o| o.limits_hit.clone()).unwrap_or_default(),
+        limits_hit: outcome
+            .as_ref()
+            .map(|o| o.limits_hit.clone())
+            .unwrap_or_default(),
         usage: outcome.as_ref().map(|o| o.usage),
     }
 }

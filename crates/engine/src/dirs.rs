@@ -22,9 +22,15 @@ impl StateDirs {
     /// # Errors
     /// When one can not be created.
     pub fn create(&self) -> io::Result<()> {
-        [self.attempts(), self.artifacts(), self.runs(), self.exports(), self.drivers()]
-            .iter()
-            .try_for_each(|dir| private_dir(dir))
+        [
+            self.attempts(),
+            self.artifacts(),
+            self.runs(),
+            self.exports(),
+            self.drivers(),
+        ]
+        .iter()
+        .try_for_each(|dir| private_dir(dir))
     }
 
     /// The state directory itself.
@@ -76,5 +82,8 @@ impl StateDirs {
 /// Creates a directory and its parents, readable by their owner only; one that exists is fine.
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }

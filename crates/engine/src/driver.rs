@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moorline_api::ApiError;
@@ -86,7 +86,10 @@ impl Inner {
         if !self.carried().insert(run.id) {
             return Ok(());
         }
-        let _carried = Carried { inner: self, run: run.id };
+        let _carried = Carried {
+            inner: self,
+            run: run.id,
+        };
         loop {
             if slot.is_none() {
                 slot = Arc::clone(&self.slots).acquire_owned().await.ok();
@@ -99,13 +102,17 @@ impl Inner {
             }
             run = self.with_leases(self.drive(run)).await?;
             drop(slot.take());
-            while run.attempt.is_none() && !run.status.is_terminal() && !self.until_due(&run).await {
+            while run.attempt.is_none() && !run.status.is_terminal() && !self.until_due(&run).await
+            {
                 if self.closing.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 run = self.must_get(run.id).await?;
             }
-            let others = run.attempt.as_ref().is_some_and(|live| live.driver != self.driver);
+            let others = run
+                .attempt
+                .as_ref()
+                .is_some_and(|live| live.driver != self.driver);
             if run.status.is_terminal() || others {
                 return Ok(());
             }
@@ -131,9 +138,19 @@ impl Inner {
         self.become_driver().await?;
         let now = self.now();
         let (driver, attempt, lease_until) = self.claim_ticket(now);
-        let claim =
-            ClaimDue { driver, attempt_ids: vec![attempt], only: Some(run), lease_until, now };
-        Ok(self.store.run_claim_due(claim).await.map_err(store_error)?.pop())
+        let claim = ClaimDue {
+            driver,
+            attempt_ids: vec![attempt],
+            only: Some(run),
+            lease_until,
+            now,
+        };
+        Ok(self
+            .store
+            .run_claim_due(claim)
+            .await
+            .map_err(store_error)?
+            .pop())
     }
 
     /// Renews this process's leases while a future runs.
@@ -157,7 +174,11 @@ impl Inner {
         if now.as_microsecond().saturating_sub(before) < fresh {
             return; // Another attempt of this process has just done it for all.
         }
-        if let Err(error) = self.store.lease_renew(self.driver, self.lease_until(now)).await {
+        if let Err(error) = self
+            .store
+            .lease_renew(self.driver, self.lease_until(now))
+            .await
+        {
             error!(%error, "could not renew the leases of this process");
         }
     }

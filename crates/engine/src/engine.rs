@@ -107,7 +107,9 @@ pub struct EngineBuilder {
 
 impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("EngineBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,7 +122,14 @@ impl Engine {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> EngineBuilder {
-        EngineBuilder { config, store, executors: BTreeMap::new(), secrets, clock, ids }
+        EngineBuilder {
+            config,
+            store,
+            executors: BTreeMap::new(),
+            secrets,
+            clock,
+            ids,
+        }
     }
 
     /// The store, for callers that need more than the operations.
@@ -178,19 +187,26 @@ impl Inner {
     }
 
     pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
-        let lease = SignedDuration::try_from(self.config.lease).unwrap_or(SignedDuration::from_secs(30));
+        let lease =
+            SignedDuration::try_from(self.config.lease).unwrap_or(SignedDuration::from_secs(30));
         now.checked_add(lease).unwrap_or(now)
     }
 
     /// What a claim needs: driver, a fresh attempt id, the end of the lease.
     pub(crate) fn claim_ticket(&self, now: Timestamp) -> (DriverId, AttemptId, Timestamp) {
-        (self.driver, AttemptId::new(self.ids.uuid()), self.lease_until(now))
+        (
+            self.driver,
+            AttemptId::new(self.ids.uuid()),
+            self.lease_until(now),
+        )
     }
 
     /// Makes this process a driver that others can see to be alive.
     pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
         self.lock
-            .get_or_try_init(|| async { DriverLock::take(&self.config.dirs.drivers(), self.driver) })
+            .get_or_try_init(|| async {
+                DriverLock::take(&self.config.dirs.drivers(), self.driver)
+            })
             .await
             .map(|_| ())
             .map_err(|error| {
@@ -201,10 +217,17 @@ impl Inner {
     }
 
     pub(crate) fn remember_spec(&self, hash: ContentId, spec: Arc<JobSpec>) {
-        self.specs.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, spec);
+        self.specs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hash, spec);
     }
 
     pub(crate) fn known_spec(&self, hash: &ContentId) -> Option<Arc<JobSpec>> {
-        self.specs.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+        self.specs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)
+            .cloned()
     }
 }

@@ -18,7 +18,9 @@ pub(crate) fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Ap
 /// What a store error means to a caller.
 pub(crate) fn store_error(error: StoreError) -> ApiError {
     match error {
-        StoreError::NotFound { what } => ApiError::new(ErrorCode::NotFound, format!("no such {what}")),
+        StoreError::NotFound { what } => {
+            ApiError::new(ErrorCode::NotFound, format!("no such {what}"))
+        }
         StoreError::Conflict { what } => ApiError::new(ErrorCode::Conflict, what),
         StoreError::Refused(refusal) => ApiError::new(ErrorCode::Conflict, refusal.to_string()),
         StoreError::Stopped { .. } => ApiError::new(ErrorCode::StopInForce, error.to_string()),

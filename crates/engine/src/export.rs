@@ -25,11 +25,17 @@ pub(crate) fn archive_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
 
 /// Where a successful run's outputs are published: `exports/<job>/<run>`, with `latest` beside it.
 pub(crate) fn export_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
-    dirs.exports().join(safe_name(&run.job_id)).join(run.id.to_string())
+    dirs.exports()
+        .join(safe_name(&run.job_id))
+        .join(run.id.to_string())
 }
 
 /// Carries an effect out. Returns the event that tells of it.
-pub(crate) fn carry_out(dirs: &StateDirs, run: &Run, effect: &Effect) -> io::Result<Option<NewEvent>> {
+pub(crate) fn carry_out(
+    dirs: &StateDirs,
+    run: &Run,
+    effect: &Effect,
+) -> io::Result<Option<NewEvent>> {
     match effect {
         Effect::Export => publish(dirs, run).map(Some),
         Effect::Archive => archive(dirs, run).map(|()| None),
@@ -75,12 +81,20 @@ fn publish(dirs: &StateDirs, run: &Run) -> io::Result<NewEvent> {
     let current = fs::read_link(&latest).ok();
     let name = run.id.to_string();
     // Ids sort by time: a run that ends late never takes `latest` back from a newer one.
-    if current.as_deref().and_then(|c| c.to_str()).is_none_or(|c| c < name.as_str()) {
+    if current
+        .as_deref()
+        .and_then(|c| c.to_str())
+        .is_none_or(|c| c < name.as_str())
+    {
         files::relink(Path::new(&name), &latest)?;
     }
     lock.sync_all()?;
     let data = json!({"to": target, "files": exported.len()});
-    Ok(NewEvent { kind: EventKind::ExportPublished, level: Level::Info, data })
+    Ok(NewEvent {
+        kind: EventKind::ExportPublished,
+        level: Level::Info,
+        data,
+    })
 }
 
 /// What a run left that did not succeed is kept apart, for people (D-RUN-7).
@@ -104,9 +118,17 @@ fn safe_name(id: &str) -> String {
     if !id.is_empty() && id.len() <= 100 && !id.starts_with('.') && id.chars().all(plain) {
         return id.to_owned();
     }
-    let kept: String = id.chars().take(80).map(|c| if plain(c) { c } else { '_' }).collect();
+    let kept: String = id
+        .chars()
+        .take(80)
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect();
     let hash = moorline_core::content_id::ContentId::of_bytes(id.as_bytes()).to_string();
-    let tail = hash.trim_start_matches("b3:").get(..8).unwrap_or_default().to_owned();
+    let tail = hash
+        .trim_start_matches("b3:")
+        .get(..8)
+        .unwrap_or_default()
+        .to_owned();
     format!("{}-{tail}", kept.trim_start_matches('.'))
 }
 

@@ -8,7 +8,8 @@ use crate::engine::Inner;
 /// Looks at everything that a run needs. Reads only.
 pub(crate) async fn report(inner: &Inner) -> HealthReport {
     let mut checks = vec![store(inner).await, stops(inner).await, state(inner)];
-    let (mut protections, mut missing) = (Vec::<Protection>::new(), Vec::<MissingProtection>::new());
+    let (mut protections, mut missing) =
+        (Vec::<Protection>::new(), Vec::<MissingProtection>::new());
     for (name, executor) in &inner.executors {
         let capabilities = executor.capabilities();
         checks.push(HealthCheck {
@@ -20,18 +21,28 @@ pub(crate) async fn report(inner: &Inner) -> HealthReport {
             },
             hint: None,
         });
-        checks.extend(capabilities.platform.into_iter().map(|(what, found)| HealthCheck {
-            name: format!("{name}: {what}"),
-            ok: true,
-            found,
-            hint: None,
-        }));
+        checks.extend(
+            capabilities
+                .platform
+                .into_iter()
+                .map(|(what, found)| HealthCheck {
+                    name: format!("{name}: {what}"),
+                    ok: true,
+                    found,
+                    hint: None,
+                }),
+        );
         if *name == inner.config.default_executor {
             protections = capabilities.protections;
             missing = capabilities.missing;
         }
     }
-    HealthReport { ok: checks.iter().all(|check| check.ok), checks, protections, missing }
+    HealthReport {
+        ok: checks.iter().all(|check| check.ok),
+        checks,
+        protections,
+        missing,
+    }
 }
 
 async fn store(inner: &Inner) -> HealthCheck {
@@ -40,7 +51,10 @@ async fn store(inner: &Inner) -> HealthCheck {
         Ok(h) => HealthCheck {
             name,
             ok: true,
-            found: format!("{} {}, schema {}, {}", h.engine, h.version, h.schema, h.durability),
+            found: format!(
+                "{} {}, schema {}, {}",
+                h.engine, h.version, h.schema, h.durability
+            ),
             hint: None,
         },
         Err(error) => HealthCheck {
@@ -55,14 +69,27 @@ async fn store(inner: &Inner) -> HealthCheck {
 async fn stops(inner: &Inner) -> HealthCheck {
     let name = "stop gate".to_owned();
     match inner.store.stops_list().await {
-        Ok(stops) if stops.is_empty() => {
-            HealthCheck { name, ok: true, found: "readable, no stop in force".to_owned(), hint: None }
-        }
+        Ok(stops) if stops.is_empty() => HealthCheck {
+            name,
+            ok: true,
+            found: "readable, no stop in force".to_owned(),
+            hint: None,
+        },
         Ok(stops) => {
             let found: Vec<String> = stops.iter().map(ToString::to_string).collect();
-            HealthCheck { name, ok: true, found: found.join("; "), hint: None }
+            HealthCheck {
+                name,
+                ok: true,
+                found: found.join("; "),
+                hint: None,
+            }
         }
-        Err(error) => HealthCheck { name, ok: false, found: error.to_string(), hint: None },
+        Err(error) => HealthCheck {
+            name,
+            ok: false,
+            found: error.to_string(),
+            hint: None,
+        },
     }
 }
 

@@ -21,7 +21,10 @@ impl DriverLock {
     pub(crate) fn take(drivers: &Path, driver: DriverId) -> io::Result<Self> {
         let path = drivers.join(driver.to_string());
         let unlocked = drivers.join(format!(".{driver}"));
-        let file = OpenOptions::new().create_new(true).write(true).open(&unlocked)?;
+        let file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&unlocked)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         // Its name appears only once it is locked, so nobody ever takes it for a dead driver's.
         fs::rename(&unlocked, &path)?;
@@ -64,7 +67,11 @@ pub(crate) fn look(drivers: &Path, driver: DriverId) -> io::Result<Liveness> {
 pub(crate) fn gone(drivers: &Path) -> io::Result<BTreeSet<DriverId>> {
     let mut gone = BTreeSet::new();
     for entry in fs::read_dir(drivers)? {
-        let Some(driver) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(driver) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue; // Not locked yet; nobody knows it.
         };
         if look(drivers, driver)? == Liveness::Gone {

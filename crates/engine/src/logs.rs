@@ -67,7 +67,10 @@ pub(crate) fn stream(
 }
 
 fn live_handle(run: &Run, record: &AttemptRecord) -> Option<moorline_core::attempt::Handle> {
-    run.attempt.as_ref().filter(|live| live.id == record.id).and_then(|live| live.handle.clone())
+    run.attempt
+        .as_ref()
+        .filter(|live| live.id == record.id)
+        .and_then(|live| live.handle.clone())
 }
 
 const fn name(stream: LogStream) -> &'static str {

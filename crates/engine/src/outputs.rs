@@ -35,7 +35,11 @@ pub(crate) fn check(
     reported: Option<u64>,
 ) -> Verdict {
     match examine(plan, run, collected, secrets, reported) {
-        Ok((outputs, transaction_count)) => Verdict::Success { data, outputs, transaction_count },
+        Ok((outputs, transaction_count)) => Verdict::Success {
+            data,
+            outputs,
+            transaction_count,
+        },
         Err((class, code, reason)) => Verdict::failure(class, code, reason),
     }
 }
@@ -76,7 +80,10 @@ fn examine(
     for declaration in declared {
         let Some(file) = collected.iter().find(|file| file.path == declaration.path) else {
             if declaration.required {
-                return Err(invalid(format!("the declared output {} is missing", declaration.path)));
+                return Err(invalid(format!(
+                    "the declared output {} is missing",
+                    declaration.path
+                )));
             }
             continue;
         };
@@ -95,9 +102,14 @@ fn examine(
     check_thresholds(plan, collected, declared, count, last_step)?;
     let mut outputs = Vec::with_capacity(collected.len());
     for file in collected {
-        let declaration = declared.iter().find(|declaration| declaration.path == file.path);
-        let unreadable = |error| invalid(format!("the output {} can not be read: {error}", file.path));
-        let hash = File::open(&file.local).and_then(ContentId::of_reader).map_err(unreadable)?;
+        let declaration = declared
+            .iter()
+            .find(|declaration| declaration.path == file.path);
+        let unreadable =
+            |error| invalid(format!("the output {} can not be read: {error}", file.path));
+        let hash = File::open(&file.local)
+            .and_then(ContentId::of_reader)
+            .map_err(unreadable)?;
         outputs.push(OutputRef {
             path: file.path.clone(),
             hash,
@@ -120,7 +132,8 @@ fn check_file(
     declaration: &OutputDecl,
     file: &CollectedFile,
 ) -> Result<Option<u64>, Finding> {
-    let unreadable = |error: io::Error| invalid(format!("the output {} can not be read: {error}", file.path));
+    let unreadable =
+        |error: io::Error| invalid(format!("the output {} can not be read: {error}", file.path));
     match declaration.record_schema() {
         Some(RecordSchema::TxV1) => {
             let run_id = run.id.to_string();
@@ -155,9 +168,16 @@ fn check_file(
 }
 
 /// Checks every document of a file against a JSON Schema of the job directory.
-fn check_schema(path: &Path, declaration: &OutputDecl, file: &CollectedFile) -> Result<(), Finding> {
+fn check_schema(
+    path: &Path,
+    declaration: &OutputDecl,
+    file: &CollectedFile,
+) -> Result<(), Finding> {
     let broken = |what: String| {
-        let reason = format!("the schema {} {what}", declaration.schema.as_deref().unwrap_or_default());
+        let reason = format!(
+            "the schema {} {what}",
+            declaration.schema.as_deref().unwrap_or_default()
+        );
         (FailureClass::Config, ErrorCode::Config, reason)
     };
     let text = std::fs::read(path).map_err(|error| broken(format!("can not be read: {error}")))?;
@@ -178,7 +198,8 @@ fn each_document(
     file: &CollectedFile,
     mut check: impl FnMut(usize, &Value) -> Result<(), Finding>,
 ) -> Result<(), Finding> {
-    let unreadable = |error: io::Error| invalid(format!("the output {} can not be read: {error}", file.path));
+    let unreadable =
+        |error: io::Error| invalid(format!("the output {} can not be read: {error}", file.path));
     let parse = |line: usize, text: &[u8]| {
         serde_json::from_slice::<Value>(text)
             .map_err(|error| invalid(format!("{}:{line}: not JSON: {error}", file.path)))
@@ -214,18 +235,31 @@ fn check_thresholds(
             return Err(invalid(reason.to_owned()));
         };
         if let Some(least) = rules.min_transactions.filter(|least| count < *least) {
-            return Err(invalid(format!("{count} transactions, at least {least} are expected")));
+            return Err(invalid(format!(
+                "{count} transactions, at least {least} are expected"
+            )));
         }
         if let Some(most) = rules.max_transactions.filter(|most| count > *most) {
-            return Err(invalid(format!("{count} transactions, at most {most} are expected")));
+            return Err(invalid(format!(
+                "{count} transactions, at most {most} are expected"
+            )));
         }
     }
-    for file in collected.iter().filter(|file| declared.iter().any(|d| d.path == file.path)) {
+    for file in collected
+        .iter()
+        .filter(|file| declared.iter().any(|d| d.path == file.path))
+    {
         if let Some(least) = rules.min_output_bytes.filter(|least| file.size < *least) {
-            return Err(invalid(format!("{} has {} bytes, at least {least} are expected", file.path, file.size)));
+            return Err(invalid(format!(
+                "{} has {} bytes, at least {least} are expected",
+                file.path, file.size
+            )));
         }
         if let Some(most) = rules.max_output_bytes.filter(|most| file.size > *most) {
-            return Err(invalid(format!("{} has {} bytes, at most {most} are expected", file.path, file.size)));
+            return Err(invalid(format!(
+                "{} has {} bytes, at most {most} are expected",
+                file.path, file.size
+            )));
         }
     }
     Ok(())
@@ -234,10 +268,13 @@ fn check_thresholds(
 /// A secret in an output is a leak, whatever else is right with it (D-RUN-7).
 fn refuse_secrets(collected: &[CollectedFile], secrets: &SecretEnv) -> Result<(), Finding> {
     let redactor = Redactor::builder().env(secrets).build();
-    let marks: Vec<String> =
-        secrets.iter().map(|(key, _)| format!("[redacted:{}]", key.as_str())).collect();
+    let marks: Vec<String> = secrets
+        .iter()
+        .map(|(key, _)| format!("[redacted:{}]", key.as_str()))
+        .collect();
     for file in collected {
-        let unreadable = |error| invalid(format!("the output {} can not be read: {error}", file.path));
+        let unreadable =
+            |error| invalid(format!("the output {} can not be read: {error}", file.path));
         let mut reader = File::open(&file.local).map_err(unreadable)?;
         let mut redaction = redactor.stream();
         let (mut buffer, mut cleaned) = (vec![0; SCAN], Vec::new());

@@ -50,7 +50,9 @@ impl Inner {
     }
 
     fn is_orphan(&self, live: &LiveRun) -> Result<bool, ApiError> {
-        let Some(attempt) = &live.run.attempt else { return Ok(false) };
+        let Some(attempt) = &live.run.attempt else {
+            return Ok(false);
+        };
         if attempt.driver == self.driver {
             return Ok(false);
         }
@@ -64,20 +66,34 @@ impl Inner {
     }
 
     async fn take_over(&self, run: Run) -> Result<Option<Run>, ApiError> {
-        let Some(live) = &run.attempt else { return Ok(None) };
+        let Some(live) = &run.attempt else {
+            return Ok(None);
+        };
         self.become_driver().await?;
         let now = self.now();
         let until = self.lease_until(now);
-        let taken = self.store.attempt_take_over(run.id, live.id, self.driver, until, now).await;
-        let Some(run) = or_lost_to_another(taken)? else { return Ok(None) };
+        let taken = self
+            .store
+            .attempt_take_over(run.id, live.id, self.driver, until, now)
+            .await;
+        let Some(run) = or_lost_to_another(taken)? else {
+            return Ok(None);
+        };
         info!(run = %run.id, "took over from a driver that is gone");
-        if run.attempt.as_ref().is_some_and(|live| live.handle.is_some()) {
+        if run
+            .attempt
+            .as_ref()
+            .is_some_and(|live| live.handle.is_some())
+        {
             return Ok(Some(run));
         }
         // A launch that was not recorded is found by the executor, under its attempt id.
         match self.find_handle(&run).await? {
             Some(handle) => {
-                let recorded = self.store.attempt_launched(run.id, run.token, handle, now).await;
+                let recorded = self
+                    .store
+                    .attempt_launched(run.id, run.token, handle, now)
+                    .await;
                 or_lost_to_another(recorded)
             }
             None => Ok(Some(run)),
@@ -86,14 +102,18 @@ impl Inner {
 
     /// The handle of a run's live attempt: recorded, or found at the executor.
     pub(crate) async fn find_handle(&self, run: &Run) -> Result<Option<Handle>, ApiError> {
-        let Some(live) = &run.attempt else { return Ok(None) };
+        let Some(live) = &run.attempt else {
+            return Ok(None);
+        };
         if live.handle.is_some() {
             return Ok(live.handle.clone());
         }
         let plan = self.plan(run, live).await?;
         let owned = plan.executor.find_owned(&plan.attempt.owner).await;
         let owned = owned.map_err(|error| crate::attempt::executor_error(&error))?;
-        Ok(owned.into_iter().find(|handle| handle.attempt_id == live.id))
+        Ok(owned
+            .into_iter()
+            .find(|handle| handle.attempt_id == live.id))
     }
 
     /// Records what ended while no driver was alive. Starts nothing and waits for nothing, so that any
@@ -130,8 +150,10 @@ impl Inner {
         }
         // Asked after they were seen to be gone: from then on they claim nothing that could be missed.
         let lives = self.store.runs_live().await.map_err(store_error)?;
-        let needed: BTreeSet<DriverId> =
-            lives.iter().filter_map(|live| Some(live.run.attempt.as_ref()?.driver)).collect();
+        let needed: BTreeSet<DriverId> = lives
+            .iter()
+            .filter_map(|live| Some(live.run.attempt.as_ref()?.driver))
+            .collect();
         for driver in gone.difference(&needed) {
             liveness::bury(&dir, *driver);
         }
@@ -140,7 +162,9 @@ impl Inner {
 
     /// Finishes an orphaned attempt that is over. `false` when it still runs or was never launched.
     async fn tidy_one(&self, run: &Run) -> Result<bool, ApiError> {
-        let Some(live) = &run.attempt else { return Ok(true) };
+        let Some(live) = &run.attempt else {
+            return Ok(true);
+        };
         let plan: Plan = self.plan(run, live).await?;
         let Some(handle) = self.find_handle(run).await? else {
             // Never launched. A wish to end it is carried out by not launching it.
@@ -154,12 +178,17 @@ impl Inner {
         };
         let Some(outcome) = peek(&plan.executor, &handle).await? else {
             if run.cancel.is_some() {
-                self.cancel_attempt(&plan, &handle, std::time::Duration::ZERO).await;
+                self.cancel_attempt(&plan, &handle, std::time::Duration::ZERO)
+                    .await;
             }
             return Ok(false);
         };
-        let Some(run) = self.take_over(run.clone()).await? else { return Ok(false) };
-        let run = self.finish(&run, &plan, &handle, outcome, Next::LeaveDue).await?;
+        let Some(run) = self.take_over(run.clone()).await? else {
+            return Ok(false);
+        };
+        let run = self
+            .finish(&run, &plan, &handle, outcome, Next::LeaveDue)
+            .await?;
         if run.status.is_terminal() {
             self.settle(&run).await?;
         }

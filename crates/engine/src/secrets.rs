@@ -18,7 +18,10 @@ use crate::engine::Inner;
 pub(crate) const FILE: &str = "secrets.env";
 
 /// Where the embedded mode looks: the environment, then the file of the state directory.
-pub(crate) fn sources(vars: BTreeMap<String, String>, state: &Path) -> Result<SourceChain, ApiError> {
+pub(crate) fn sources(
+    vars: BTreeMap<String, String>,
+    state: &Path,
+) -> Result<SourceChain, ApiError> {
     let mut chain = SourceChain::new().with(EnvironmentSource::new(vars));
     let file = FileSource::open_if_present(&state.join(FILE)).map_err(|error| refused(&error))?;
     if let Some(file) = file {
@@ -34,10 +37,15 @@ impl Inner {
             return Ok(());
         }
         let used = |secret: &&SecretDecl| {
-            spec.steps().iter().any(|step| step.secrets.contains(&secret.name))
+            spec.steps()
+                .iter()
+                .any(|step| step.secrets.contains(&secret.name))
         };
         let needed = requirements(spec.secrets.iter().filter(used))?;
-        self.secrets.resolve(&needed).map(drop).map_err(|error| unresolved(&error))
+        self.secrets
+            .resolve(&needed)
+            .map(drop)
+            .map_err(|error| unresolved(&error))
     }
 
     /// The secrets that one step declares, and no others (D-SEC-4).
@@ -50,8 +58,13 @@ impl Inner {
         if mode == Mode::Mock || step.secrets.is_empty() {
             return Ok(SecretEnv::new());
         }
-        let declared = spec.secrets.iter().filter(|secret| step.secrets.contains(&secret.name));
-        self.secrets.resolve(&requirements(declared)?).map_err(|error| unresolved(&error))
+        let declared = spec
+            .secrets
+            .iter()
+            .filter(|secret| step.secrets.contains(&secret.name));
+        self.secrets
+            .resolve(&requirements(declared)?)
+            .map_err(|error| unresolved(&error))
     }
 
     /// Presence of every key, never a value.
@@ -64,7 +77,10 @@ impl Inner {
             .into_iter()
             .map(|check| {
                 let present = check.status == KeyStatus::Present;
-                let found_in = check.origin.filter(|_| present).map(|origin| origin.to_string());
+                let found_in = check
+                    .origin
+                    .filter(|_| present)
+                    .map(|origin| origin.to_string());
                 SecretKeyView {
                     secret: check.secret.to_string(),
                     key: check.key.to_string(),
@@ -92,8 +108,12 @@ fn requirements<'s>(
             })
         })
         .collect();
-    serde_json::from_value(json!(needed))
-        .map_err(|error| ApiError::new(ErrorCode::Spec, format!("a declared secret is not valid: {error}")))
+    serde_json::from_value(json!(needed)).map_err(|error| {
+        ApiError::new(
+            ErrorCode::Spec,
+            format!("a declared secret is not valid: {error}"),
+        )
+    })
 }
 
 fn unresolved(error: &ResolveError) -> ApiError {

@@ -50,24 +50,39 @@ pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
     let invalid = |violations: spec::Violations| {
         let details = details(violations.iter());
         let count = details.len();
-        let plural = if count == 1 { "violation" } else { "violations" };
-        ApiError::new(ErrorCode::Spec, format!("{}: {count} {plural}", file.display()))
-            .with_details(details)
+        let plural = if count == 1 {
+            "violation"
+        } else {
+            "violations"
+        };
+        ApiError::new(
+            ErrorCode::Spec,
+            format!("{}: {count} {plural}", file.display()),
+        )
+        .with_details(details)
     };
     let spec = spec::load(&bytes).map_err(invalid)?;
     spec::validate_for_lane(&spec, rules).map_err(invalid)?;
-    let canonical = canonical::to_string(&spec).map_err(|error| {
-        ApiError::new(ErrorCode::Spec, format!("{}: {error}", file.display()))
-    })?;
+    let canonical = canonical::to_string(&spec)
+        .map_err(|error| ApiError::new(ErrorCode::Spec, format!("{}: {error}", file.display())))?;
     let hash = ContentId::of_bytes(canonical.as_bytes());
-    Ok(Job { spec: Arc::new(spec), canonical, hash, dir })
+    Ok(Job {
+        spec: Arc::new(spec),
+        canonical,
+        hash,
+        dir,
+    })
 }
 
 /// The lane that a request names, with its rules.
 pub(crate) fn lane(name: Option<&str>) -> Result<(Lane, LaneRules), ApiError> {
-    let lane: Lane = name.unwrap_or("dev").parse().map_err(|error: moorline_core::lane::LaneError| {
-        ApiError::new(ErrorCode::Usage, format!("{error}")).hint("built-in lanes are `dev` and `prod`")
-    })?;
+    let lane: Lane =
+        name.unwrap_or("dev")
+            .parse()
+            .map_err(|error: moorline_core::lane::LaneError| {
+                ApiError::new(ErrorCode::Usage, format!("{error}"))
+                    .hint("built-in lanes are `dev` and `prod`")
+            })?;
     let rules = LaneRules::built_in(&lane).ok_or_else(|| {
         ApiError::new(ErrorCode::Config, format!("no lane `{lane}` is configured"))
             .hint("built-in lanes are `dev`, `staging` and `prod`")
@@ -76,7 +91,11 @@ pub(crate) fn lane(name: Option<&str>) -> Result<(Lane, LaneRules), ApiError> {
 }
 
 /// What `job validate` and `job explain` show.
-pub(crate) fn view(path: &Path, lane_name: Option<&str>, ci: Option<&str>) -> Result<JobView, ApiError> {
+pub(crate) fn view(
+    path: &Path,
+    lane_name: Option<&str>,
+    ci: Option<&str>,
+) -> Result<JobView, ApiError> {
     let (_, rules) = lane(lane_name)?;
     let job = load(path, &rules)?;
     let artifact_hash = match &job.dir {
@@ -94,8 +113,11 @@ pub(crate) fn view(path: &Path, lane_name: Option<&str>, ci: Option<&str>) -> Re
 
 fn read_bundle(dir: &Path) -> Result<Bundle, ApiError> {
     Bundle::read(dir).map_err(|error| {
-        ApiError::new(ErrorCode::Config, format!("can not read the job directory {}: {error}", dir.display()))
-            .hint("a job directory holds plain files, and links that stay inside it")
+        ApiError::new(
+            ErrorCode::Config,
+            format!("can not read the job directory {}: {error}", dir.display()),
+        )
+        .hint("a job directory holds plain files, and links that stay inside it")
     })
 }
 
@@ -111,8 +133,11 @@ impl Inner {
         let job = load(&request.job, &rules)?;
         let spec = &job.spec;
         let Some(dir) = &job.dir else {
-            return Err(ApiError::new(ErrorCode::Usage, "a run needs a job directory, not a single file")
-                .hint("give the directory that holds `job_spec.json`"));
+            return Err(ApiError::new(
+                ErrorCode::Usage,
+                "a run needs a job directory, not a single file",
+            )
+            .hint("give the directory that holds `job_spec.json`"));
         };
         if spec.steps().is_empty() {
             let message = format!("the job {} has no steps to run (D-SPEC-2)", spec.job_id);
@@ -130,7 +155,9 @@ impl Inner {
         let id = RunId::new(self.ids.uuid());
         let inputs = resolve_inputs(spec, request, dir)?;
         let fingerprint = fingerprint(&bundle.id, &lane, mode, request, &inputs)?;
-        bundle.keep(&self.config.dirs.artifacts()).map_err(io_error("keep the job directory"))?;
+        bundle
+            .keep(&self.config.dirs.artifacts())
+            .map_err(io_error("keep the job directory"))?;
         let inputs = self.keep_inputs(id, inputs)?;
         let run = Run {
             id,
@@ -141,8 +168,15 @@ impl Inner {
             artifact_hash: bundle.id,
             lane,
             mode,
-            executor: request.executor.clone().unwrap_or_else(|| self.config.default_executor.clone()),
-            trigger: if retry_of.is_some() { Trigger::Retry } else { Trigger::Manual },
+            executor: request
+                .executor
+                .clone()
+                .unwrap_or_else(|| self.config.default_executor.clone()),
+            trigger: if retry_of.is_some() {
+                Trigger::Retry
+            } else {
+                Trigger::Manual
+            },
             actor: request.actor.clone(),
             retry_of,
             params,
@@ -196,12 +230,18 @@ impl Inner {
     }
 
     fn check_executors(&self, spec: &JobSpec, request: &SubmitRequest) -> Result<(), ApiError> {
-        let default = request.executor.as_ref().unwrap_or(&self.config.default_executor);
+        let default = request
+            .executor
+            .as_ref()
+            .unwrap_or(&self.config.default_executor);
         for step in spec.steps() {
             let name = step.executor.as_ref().unwrap_or(default);
             if !self.executors.contains_key(name) {
                 let known: Vec<&str> = self.executors.keys().map(String::as_str).collect();
-                let message = format!("step {} asks for the executor `{name}`, which is not configured", step.name);
+                let message = format!(
+                    "step {} asks for the executor `{name}`, which is not configured",
+                    step.name
+                );
                 return Err(ApiError::new(ErrorCode::Config, message)
                     .hint(format!("configured executors: {}", known.join(", "))));
             }
@@ -221,7 +261,14 @@ impl Inner {
             let source = self.config.dirs.run(id).join("inputs").join(&path);
             files::copy_synced(&input.source, &source)
                 .map_err(io_error(format!("keep the input `{name}`")))?;
-            kept.insert(name, InputFile { source, path, size: input.size });
+            kept.insert(
+                name,
+                InputFile {
+                    source,
+                    path,
+                    size: input.size,
+                },
+            );
         }
         Ok(kept)
     }
@@ -245,16 +292,26 @@ fn secret_names(spec: &JobSpec, mode: Mode) -> Vec<String> {
     if mode == Mode::Mock {
         return Vec::new();
     }
-    let mut names: Vec<String> = spec.steps().iter().flat_map(|step| step.secrets.clone()).collect();
+    let mut names: Vec<String> = spec
+        .steps()
+        .iter()
+        .flat_map(|step| step.secrets.clone())
+        .collect();
     names.sort();
     names.dedup();
     names
 }
 
-fn isolation_need(asked: Option<IsolationNeed>, rules: &LaneRules) -> Result<IsolationNeed, ApiError> {
+fn isolation_need(
+    asked: Option<IsolationNeed>,
+    rules: &LaneRules,
+) -> Result<IsolationNeed, ApiError> {
     match asked {
         Some(need) if rules.requires_isolation && need != IsolationNeed::Required => {
-            let message = format!("the lane `{}` requires full isolation; it can not be lowered", rules.lane);
+            let message = format!(
+                "the lane `{}` requires full isolation; it can not be lowered",
+                rules.lane
+            );
             Err(ApiError::new(ErrorCode::Policy, message))
         }
         Some(need) => Ok(need),
@@ -283,15 +340,23 @@ fn merge_params(
 
 /// Checks parameters against the job's own schema for them.
 fn check_params(spec: &JobSpec, params: &serde_json::Map<String, Value>) -> Result<(), ApiError> {
-    let Some(document) = &spec.params_schema else { return Ok(()) };
+    let Some(document) = &spec.params_schema else {
+        return Ok(());
+    };
     let validator = Validator::compile(Value::Object(document.clone())).map_err(|error| {
-        ApiError::new(ErrorCode::Spec, format!("`params_schema` is not a JSON Schema: {error}"))
+        ApiError::new(
+            ErrorCode::Spec,
+            format!("`params_schema` is not a JSON Schema: {error}"),
+        )
     })?;
     let violations = validator.check(&Value::Object(params.clone()));
     if violations.is_empty() {
         return Ok(());
     }
-    let message = format!("the parameters of {} do not satisfy its `params_schema`", spec.job_id);
+    let message = format!(
+        "the parameters of {} do not satisfy its `params_schema`",
+        spec.job_id
+    );
     Err(ApiError::new(ErrorCode::Inputs, message).with_details(details(&violations)))
 }
 
@@ -340,7 +405,10 @@ fn resolve_inputs(
             }
         };
         let unreadable = |error: std::io::Error| {
-            let message = format!("can not read the input `{name}` from {}: {error}", source.display());
+            let message = format!(
+                "can not read the input `{name}` from {}: {error}",
+                source.display()
+            );
             ApiError::new(ErrorCode::Inputs, message).hint("give the path of a readable file")
         };
         let file = std::fs::File::open(&source).map_err(unreadable)?;
@@ -354,7 +422,15 @@ fn resolve_inputs(
             .ok_or_else(|| unreadable(std::io::Error::other("its name is not UTF-8")))?
             .to_owned();
         let hash = ContentId::of_reader(file).map_err(unreadable)?;
-        resolved.insert(name.clone(), ResolvedInput { source, file_name, size: metadata.len(), hash });
+        resolved.insert(
+            name.clone(),
+            ResolvedInput {
+                source,
+                file_name,
+                size: metadata.len(),
+                hash,
+            },
+        );
     }
     Ok(resolved)
 }
@@ -367,7 +443,8 @@ fn fingerprint(
     request: &SubmitRequest,
     inputs: &BTreeMap<String, ResolvedInput>,
 ) -> Result<ContentId, ApiError> {
-    let inputs: BTreeMap<&String, &ContentId> = inputs.iter().map(|(name, i)| (name, &i.hash)).collect();
+    let inputs: BTreeMap<&String, &ContentId> =
+        inputs.iter().map(|(name, i)| (name, &i.hash)).collect();
     let asked = json!({
         "bundle": bundle,
         "lane": lane,
@@ -380,5 +457,9 @@ fn fingerprint(
 }
 
 fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

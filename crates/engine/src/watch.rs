@@ -19,7 +19,9 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { next: Duration::from_millis(20) }
+        Self {
+            next: Duration::from_millis(20),
+        }
     }
 }
 

@@ -97,7 +97,9 @@ pub trait Executor: Send + Sync + Debug {
     /// When it could not be decided; it must then be asked again.
     async fn withdraw(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
         let owned = self.find_owned(&attempt.owner).await?;
-        Ok(owned.into_iter().find(|handle| handle.attempt_id == attempt.id))
+        Ok(owned
+            .into_iter()
+            .find(|handle| handle.attempt_id == attempt.id))
     }
 
     /// The output files of an attempt that is over, as local files.
@@ -243,7 +245,10 @@ pub enum ExecutorError {
 impl ExecutorError {
     /// Refuses what the back end named `executor` does not have. `what` ends the sentence "can not …".
     pub fn unsupported(executor: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Unsupported { executor: executor.into(), what: what.into() }
+        Self::Unsupported {
+            executor: executor.into(),
+            what: what.into(),
+        }
     }
 
     /// What an error means for a launch whose request was on its way: after an I/O error it is
@@ -251,7 +256,9 @@ impl ExecutorError {
     #[must_use]
     pub fn into_unknown(self) -> Self {
         match self {
-            Self::Io { what, source } => Self::Unknown { reason: format!("{what}: {source}") },
+            Self::Io { what, source } => Self::Unknown {
+                reason: format!("{what}: {source}"),
+            },
             other => other,
         }
     }

@@ -16,11 +16,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     // This very program supervises its attempts, so it ships as one binary. Started as a supervisor, it
     // never gets past this line.
     moorline_executor::local::helper_main();
-    let job = std::env::args_os().nth(1).map_or_else(|| "examples/hello".into(), PathBuf::from);
+    let job = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| "examples/hello".into(), PathBuf::from);
     tokio::runtime::Runtime::new()?.block_on(run(job))
 }
 
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a program's own main")]
+#[expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program's own main"
+)]
 async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
     let state = std::env::temp_dir().join(format!("moorline-embed-{}", std::process::id()));
     let path = std::env::var("PATH").unwrap_or_default();
@@ -31,15 +37,32 @@ async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
     };
     let engine = assemble::embedded(options).await?;
     let actor = "system:embed".to_owned();
-    let row = engine.run_submit(SubmitRequest { job, actor, ..SubmitRequest::default() }).await?;
+    let row = engine
+        .run_submit(SubmitRequest {
+            job,
+            actor,
+            ..SubmitRequest::default()
+        })
+        .await?;
 
     let run = row.run_id.to_string();
-    let mut log = engine.run_logs(LogsRequest { run: run.clone(), follow: true, step: None });
+    let mut log = engine.run_logs(LogsRequest {
+        run: run.clone(),
+        follow: true,
+        step: None,
+    });
     while let Some(line) = log.next().await {
         println!("{}", line?.text);
     }
     let summary = engine.run_wait(RunRequest { run }).await?;
-    println!("{}: {}, behind {:?}", summary.job_id, summary.status, summary.isolation.protections);
+    println!(
+        "{}: {}, behind {:?}",
+        summary.job_id, summary.status, summary.isolation.protections
+    );
     std::fs::remove_dir_all(&state)?;
-    if summary.status == RunStatus::Success { Ok(()) } else { Err("the job did not succeed".into()) }
+    if summary.status == RunStatus::Success {
+        Ok(())
+    } else {
+        Err("the job did not succeed".into())
+    }
 }

@@ -11,9 +11,19 @@ use moorline_tests::repository;
 fn pages() -> Vec<PathBuf> {
     let root = repository();
     let mut pages = vec![root.join("README.md")];
-    for folder in ["docs", "docs/decisions", "examples/bank-statement", "examples/hello", "examples/two-step"] {
+    for folder in [
+        "docs",
+        "docs/decisions",
+        "examples/bank-statement",
+        "examples/hello",
+        "examples/two-step",
+    ] {
         let entries = fs::read_dir(root.join(folder)).unwrap();
-        pages.extend(entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|x| x == "md")));
+        pages.extend(
+            entries
+                .map(|e| e.unwrap().path())
+                .filter(|p| p.extension().is_some_and(|x| x == "md")),
+        );
     }
     pages.sort();
     pages
@@ -62,15 +72,26 @@ fn every_command_of_the_documentation_works_as_printed() {
         );
         for command in commands(&page) {
             let runnable = command.replace("cargo run --bin moorline --", "moorline");
-            if runnable.starts_with("cargo xtask") || runnable.starts_with("cargo test") || runnable.starts_with("cargo run") {
+            if runnable.starts_with("cargo xtask")
+                || runnable.starts_with("cargo test")
+                || runnable.starts_with("cargo run")
+            {
                 told.insert(command);
                 continue;
             }
             let mut shell = sh(&runnable);
-            shell.env_clear().env("PATH", &path).env("HOME", home.root());
-            shell.env("MOORLINE_STATE", home.state_dir()).current_dir(repository());
+            shell
+                .env_clear()
+                .env("PATH", &path)
+                .env("HOME", home.root());
+            shell
+                .env("MOORLINE_STATE", home.state_dir())
+                .current_dir(repository());
             shell.stdin(std::process::Stdio::null());
-            let output = Running::start(&mut shell).unwrap().wait(std::time::Duration::from_mins(1)).unwrap();
+            let output = Running::start(&mut shell)
+                .unwrap()
+                .wait(std::time::Duration::from_mins(1))
+                .unwrap();
             let failed_on_purpose = command.contains("# exits");
             assert!(
                 output.code == Some(0) || failed_on_purpose,
@@ -98,9 +119,17 @@ fn commands_write_only_below_their_state_directory() {
     let before = listing(moorline.root(), &moorline.state_dir());
     let job_before = listing(Path::new(hello), Path::new("/nowhere"));
     for arguments in [
-        vec!["init"], vec!["run", hello], vec!["runs", "list"], vec!["runs", "show", "latest"],
-        vec!["runs", "logs", "latest"], vec!["stop", "all"], vec!["release", "all", "--reason", "r"],
-        vec!["events", "list"], vec!["audit", "verify"], vec!["doctor"], vec!["job", "validate", hello],
+        vec!["init"],
+        vec!["run", hello],
+        vec!["runs", "list"],
+        vec!["runs", "show", "latest"],
+        vec!["runs", "logs", "latest"],
+        vec!["stop", "all"],
+        vec!["release", "all", "--reason", "r"],
+        vec!["events", "list"],
+        vec!["audit", "verify"],
+        vec!["doctor"],
+        vec!["job", "validate", hello],
     ] {
         let output = moorline.run(&arguments).unwrap();
         assert_eq!(output.code, Some(0), "{arguments:?}\n{output}");

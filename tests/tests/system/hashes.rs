@@ -25,7 +25,10 @@ fn a_spec_has_one_hash_however_it_is_written() {
     let hash = |text: &str| {
         let file = moorline.work_dir().join("spec.json");
         fs::write(&file, text).unwrap();
-        validate(&moorline, &file, &[])["spec_hash"].as_str().unwrap().to_owned()
+        validate(&moorline, &file, &[])["spec_hash"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(hash(spec), hash(same));
     assert_ne!(hash(spec), hash(&other));
@@ -41,7 +44,10 @@ fn output_hashes_are_blake3() {
     assert_eq!(ContentId::of_bytes(b"abc").to_string(), known);
     for isolation in ["off", "best-effort"] {
         let (output, summary) = run(&moorline, job.path(), &["--isolation", isolation]);
-        assert_eq!(summary["outputs"][0]["hash"], known, "{isolation}\n{output}");
+        assert_eq!(
+            summary["outputs"][0]["hash"], known,
+            "{isolation}\n{output}"
+        );
     }
 }
 
@@ -83,7 +89,13 @@ fn only_a_full_digest_pins_an_image() {
 #[test]
 fn output_paths_stay_inside_and_apart() {
     let moorline = Moorline::new().unwrap();
-    for paths in [vec!["../x"], vec!["/etc/x"], vec!["a/../../x"], vec!["a\0b"], vec!["a", "./a"]] {
+    for paths in [
+        vec!["../x"],
+        vec!["/etc/x"],
+        vec!["a/../../x"],
+        vec!["a\0b"],
+        vec!["a", "./a"],
+    ] {
         let outputs: Vec<Value> = paths.iter().map(|path| json!({"path": path})).collect();
         let job = Job::shell("true", json!({"outputs": outputs}));
         let found = validate(&moorline, job.path(), &[]);

@@ -47,7 +47,15 @@ fn a_canary_reaches_no_sink() {
         let moorline = Moorline::new().unwrap().env("CANARY_KEY", canary.value());
         let job = job();
         let path = job.path().to_str().unwrap();
-        let arguments = ["run", path, "--mode", "real", "-vv", "--isolation", isolation];
+        let arguments = [
+            "run",
+            path,
+            "--mode",
+            "real",
+            "-vv",
+            "--isolation",
+            isolation,
+        ];
         let mut running = moorline.spawn(arguments).unwrap();
         // While it runs, no process but the job's own has it among its arguments.
         let seen = wait::some(Duration::from_secs(20), "the job's process", || {
@@ -59,7 +67,11 @@ fn a_canary_reaches_no_sink() {
         let _running = &mut running;
         let output = running.wait(Duration::from_secs(30)).unwrap();
         assert_eq!(output.code, Some(75), "{isolation}\n{output}");
-        assert_eq!(canary.find_in(format!("{output}").as_bytes()), None, "{isolation}: run printed it");
+        assert_eq!(
+            canary.find_in(format!("{output}").as_bytes()),
+            None,
+            "{isolation}: run printed it"
+        );
         for arguments in [
             vec!["runs", "show", "latest", "--json"],
             vec!["runs", "logs", "latest"],
@@ -74,8 +86,15 @@ fn a_canary_reaches_no_sink() {
             assert_eq!(found, None, "{isolation}: {arguments:?} printed it");
         }
         let log = moorline.run(["runs", "logs", "latest"]).unwrap();
-        assert!(log.stdout.contains("[redacted:CANARY_KEY]"), "the job printed nothing?\n{log}");
+        assert!(
+            log.stdout.contains("[redacted:CANARY_KEY]"),
+            "the job printed nothing?\n{log}"
+        );
         // Attempts, store with its WAL, artifacts, runs: every file below the state directory.
-        assert_eq!(canary.leaks_below(&moorline.state_dir()).unwrap(), [], "{isolation}");
+        assert_eq!(
+            canary.leaks_below(&moorline.state_dir()).unwrap(),
+            [],
+            "{isolation}"
+        );
     }
 }

@@ -64,7 +64,11 @@ fn a_self_contained_job_runs_real_under_ci() {
     let moorline = Moorline::new().unwrap().env("CI", "true");
     let job = Job::shell("true", json!({}));
     let (output, summary) = run(&moorline, job.path(), &[]);
-    assert_eq!((output.code, &summary["mode"]), (Some(0), &json!("real")), "{output}");
+    assert_eq!(
+        (output.code, &summary["mode"]),
+        (Some(0), &json!("real")),
+        "{output}"
+    );
 }
 
 /// L14: mock mode needs no secret and is given none, also when they are there.
@@ -83,7 +87,9 @@ fn mock_mode_needs_no_secret_and_is_given_none() {
 /// L15: in real mode every missing secret is named, no value is shown, and nothing was launched.
 #[test]
 fn missing_secrets_are_all_named_and_nothing_is_launched() {
-    let moorline = Moorline::new().unwrap().env("MARKET_KEY", "value-that-is-there");
+    let moorline = Moorline::new()
+        .unwrap()
+        .env("MARKET_KEY", "value-that-is-there");
     let (output, error) = run(&moorline, needs_secrets().path(), &["--mode", "real"]);
     assert_eq!(output.code, Some(78), "{output}");
     assert_eq!(error["error"]["code"], "ERR_MISSING_SECRET");
@@ -91,10 +97,18 @@ fn missing_secrets_are_all_named_and_nothing_is_launched() {
         assert!(output.stderr.contains(key), "{key} is not named\n{output}");
     }
     assert!(!output.stderr.contains("EXTRA_KEY"), "{output}");
-    assert!(!format!("{output}").contains("value-that-is-there"), "{output}");
+    assert!(
+        !format!("{output}").contains("value-that-is-there"),
+        "{output}"
+    );
     let runs = moorline.run(["runs", "list", "--json"]).unwrap();
     assert_eq!(runs.json().unwrap(), json!([]));
-    assert_eq!(fs::read_dir(moorline.state_dir().join("attempts")).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(moorline.state_dir().join("attempts"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 /// D-SEC-4: each step gets the secrets that it declares, and no others.
@@ -108,18 +122,32 @@ fn a_step_is_given_its_own_secrets_only() {
         "secrets": [{"name": "a", "keys": ["A_KEY"]}, {"name": "b", "keys": ["B_KEY"]}],
         "steps": [step("one", "a"), step("two", "b")]
     }));
-    let moorline = Moorline::new().unwrap().env("A_KEY", "aaaa-1111").env("B_KEY", "bbbb-2222");
+    let moorline = Moorline::new()
+        .unwrap()
+        .env("A_KEY", "aaaa-1111")
+        .env("B_KEY", "bbbb-2222");
     let (output, summary) = run(&moorline, job.path(), &["--mode", "real"]);
     assert_eq!(output.code, Some(0), "{output}");
     assert_eq!(summary["secret_names"], json!(["a", "b"]));
-    let kept = moorline.state_dir().join("runs").join(summary["run_id"].as_str().unwrap());
-    assert_eq!(fs::read_to_string(kept.join("outputs/one/one")).unwrap(), "A_KEY\n");
-    assert_eq!(fs::read_to_string(kept.join("outputs/two/two")).unwrap(), "B_KEY\n");
+    let kept = moorline
+        .state_dir()
+        .join("runs")
+        .join(summary["run_id"].as_str().unwrap());
+    assert_eq!(
+        fs::read_to_string(kept.join("outputs/one/one")).unwrap(),
+        "A_KEY\n"
+    );
+    assert_eq!(
+        fs::read_to_string(kept.join("outputs/two/two")).unwrap(),
+        "B_KEY\n"
+    );
 }
 
 #[test]
 fn secrets_check_tells_of_each_key_and_never_of_a_value() {
-    let moorline = Moorline::new().unwrap().env("MARKET_KEY", "value-that-is-there");
+    let moorline = Moorline::new()
+        .unwrap()
+        .env("MARKET_KEY", "value-that-is-there");
     let job = needs_secrets();
     let path = job.path().to_str().unwrap();
     let output = moorline.run(["secrets", "check", path, "--json"]).unwrap();
@@ -131,7 +159,15 @@ fn secrets_check_tells_of_each_key_and_never_of_a_value() {
     assert_eq!(state("MARKET_KEY"), Some(true));
     assert_eq!(state("MARKET_PIN"), Some(false));
     assert_eq!(state("EXTRA_KEY"), Some(false));
-    assert!(!format!("{output}").contains("value-that-is-there"), "{output}");
-    let found: Vec<&Value> = keys.as_array().unwrap().iter().filter(|k| k["present"] == true).collect();
+    assert!(
+        !format!("{output}").contains("value-that-is-there"),
+        "{output}"
+    );
+    let found: Vec<&Value> = keys
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|k| k["present"] == true)
+        .collect();
     assert_eq!(found[0]["found_in"], "environment");
 }

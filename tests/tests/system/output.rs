@@ -10,7 +10,9 @@ fn run_exits_with_the_code_of_its_class() {
     let moorline = Moorline::new().unwrap();
     let reply = |line: &str| format!("echo '::moorline {line}'");
     let error = |class: &str| {
-        reply(&format!(r#"{{"type":"result","status":"error","class":"{class}","reason":"why"}}"#))
+        reply(&format!(
+            r#"{{"type":"result","status":"error","class":"{class}","reason":"why"}}"#
+        ))
     };
     let cases = [
         ("exit 0".to_owned(), json!({}), 0, "success", ""),
@@ -20,7 +22,13 @@ fn run_exits_with_the_code_of_its_class() {
         ("exit 77".to_owned(), json!({}), 77, "needs_reauth", "auth"),
         ("exit 78".to_owned(), json!({}), 78, "failed", "config"),
         ("kill -9 $$".to_owned(), json!({}), 75, "failed", "runtime"),
-        ("sleep 60".to_owned(), json!({"timeout_seconds": 1, "grace_seconds": 0}), 124, "timed_out", "timeout"),
+        (
+            "sleep 60".to_owned(),
+            json!({"timeout_seconds": 1, "grace_seconds": 0}),
+            124,
+            "timed_out",
+            "timeout",
+        ),
         (error("auth"), json!({}), 77, "needs_reauth", "auth"),
         (error("validation"), json!({}), 65, "failed", "validation"),
         (error("config"), json!({}), 78, "failed", "config"),
@@ -110,9 +118,18 @@ fn every_violation_of_a_spec_is_told_at_once() {
     let output = moorline.run(["job", "validate", path, "--json"]).unwrap();
     assert_eq!(output.code, Some(78), "{output}");
     let error = output.json().unwrap();
-    let places: Vec<&str> =
-        error["error"]["details"].as_array().unwrap().iter().filter_map(|d| d["at"].as_str()).collect();
-    for place in ["/stepz", "/steps/0/timeout_seconds", "/steps/1/argv", "/steps/1/name"] {
+    let places: Vec<&str> = error["error"]["details"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|d| d["at"].as_str())
+        .collect();
+    for place in [
+        "/stepz",
+        "/steps/0/timeout_seconds",
+        "/steps/1/argv",
+        "/steps/1/name",
+    ] {
         assert!(places.contains(&place), "{place} is not among {places:?}");
     }
     assert!(output.stderr.contains("`steps`"), "no suggestion\n{output}");
@@ -126,27 +143,59 @@ fn the_prod_lane_checks_more() {
         {"name": "a", "argv": ["true"], "egress": "open", "image": "busybox:latest", "interactive": true}
     ]}));
     let path = job.path().to_str().unwrap();
-    assert_eq!(moorline.run(["job", "validate", path]).unwrap().code, Some(0));
-    let prod = moorline.run(["job", "validate", path, "--lane", "prod", "--json"]).unwrap();
+    assert_eq!(
+        moorline.run(["job", "validate", path]).unwrap().code,
+        Some(0)
+    );
+    let prod = moorline
+        .run(["job", "validate", path, "--lane", "prod", "--json"])
+        .unwrap();
     assert_eq!(prod.code, Some(78), "{prod}");
-    assert!(prod.json().unwrap()["error"]["details"].as_array().unwrap().len() >= 3, "{prod}");
+    assert!(
+        prod.json().unwrap()["error"]["details"]
+            .as_array()
+            .unwrap()
+            .len()
+            >= 3,
+        "{prod}"
+    );
 }
 
 #[test]
 fn help_of_every_command_has_examples() {
     let moorline = Moorline::new().unwrap();
     for command in [
-        vec!["run"], vec!["init"], vec!["runs", "list"], vec!["runs", "show"], vec!["runs", "logs"],
-        vec!["runs", "wait"], vec!["runs", "cancel"], vec!["runs", "retry"], vec!["job", "validate"],
-        vec!["job", "schema"], vec!["job", "explain"], vec!["app-name"], vec!["secrets", "check"],
-        vec!["stop"], vec!["release"], vec!["events", "list"], vec!["events", "watch"],
-        vec!["sources", "list"], vec!["audit", "verify"], vec!["doctor"], vec!["completions"], vec!["man"],
+        vec!["run"],
+        vec!["init"],
+        vec!["runs", "list"],
+        vec!["runs", "show"],
+        vec!["runs", "logs"],
+        vec!["runs", "wait"],
+        vec!["runs", "cancel"],
+        vec!["runs", "retry"],
+        vec!["job", "validate"],
+        vec!["job", "schema"],
+        vec!["job", "explain"],
+        vec!["app-name"],
+        vec!["secrets", "check"],
+        vec!["stop"],
+        vec!["release"],
+        vec!["events", "list"],
+        vec!["events", "watch"],
+        vec!["sources", "list"],
+        vec!["audit", "verify"],
+        vec!["doctor"],
+        vec!["completions"],
+        vec!["man"],
     ] {
         let mut arguments = command.clone();
         arguments.push("--help");
         let output = moorline.run(&arguments).unwrap();
         assert_eq!(output.code, Some(0), "{command:?}");
-        assert!(output.stdout.contains("Examples:\n  moorline "), "{command:?}\n{output}");
+        assert!(
+            output.stdout.contains("Examples:\n  moorline "),
+            "{command:?}\n{output}"
+        );
     }
 }
 
@@ -157,7 +206,11 @@ fn a_closed_pipe_is_no_panic() {
     let mut command = moorline.command(["job", "schema"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+    let output = command
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("panicked"), "{stderr}");
 }

@@ -15,7 +15,11 @@ fn a_result_line_is_a_result() {
     let line = r#"::moorline {"type":"result","status":"success","transaction_count":4}"#;
     let job = Job::shell(&format!("echo '{line}'"), json!({"reply": "required"}));
     let (output, summary) = run(&moorline, job.path(), &[]);
-    assert_eq!((output.code, &summary["transaction_count"]), (Some(0), &json!(4)), "{output}");
+    assert_eq!(
+        (output.code, &summary["transaction_count"]),
+        (Some(0), &json!(4)),
+        "{output}"
+    );
 }
 
 /// L20 and L22: replies that are not the contract are failures, each named.
@@ -26,8 +30,14 @@ fn replies_that_are_not_the_contract_fail() {
     for (script, step) in [
         (format!("{good}; {good}"), json!({})),
         ("echo '::moorline garbage'".to_owned(), json!({})),
-        (r#"echo '::moorline {"type":"result"}'"#.to_owned(), json!({})),
-        (r#"echo '::moorline {"type":"nonsense"}'"#.to_owned(), json!({})),
+        (
+            r#"echo '::moorline {"type":"result"}'"#.to_owned(),
+            json!({}),
+        ),
+        (
+            r#"echo '::moorline {"type":"nonsense"}'"#.to_owned(),
+            json!({}),
+        ),
         ("true".to_owned(), json!({"reply": "required"})),
         (format!("{good}; exit 3"), json!({"reply": "required"})),
     ] {
@@ -44,10 +54,20 @@ fn a_flood_of_output_is_drained_capped_and_harmless() {
     let script = r#"head -c 100000000 /dev/zero | tr '\0' 'x' >&2
         echo '::moorline {"type":"result","status":"success","transaction_count":1}'"#;
     let (output, summary) = run(&moorline, Job::shell(script, json!({})).path(), &[]);
-    assert_eq!((output.code, &summary["transaction_count"]), (Some(0), &json!(1)), "{}", output.stdout);
+    assert_eq!(
+        (output.code, &summary["transaction_count"]),
+        (Some(0), &json!(1)),
+        "{}",
+        output.stdout
+    );
     let attempts = moorline.state_dir().join("attempts");
-    let logs = fs::read_dir(attempts).unwrap().map(|entry| entry.unwrap().path().join("log"));
-    let log: u64 = logs.filter_map(|log| fs::metadata(log).ok()).map(|log| log.len()).sum();
+    let logs = fs::read_dir(attempts)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("log"));
+    let log: u64 = logs
+        .filter_map(|log| fs::metadata(log).ok())
+        .map(|log| log.len())
+        .sum();
     assert!(log > 0, "the attempt has no log");
     assert!(log < 40_000_000, "the log has {log} bytes");
 }
@@ -59,9 +79,16 @@ fn a_grandchild_that_keeps_the_pipe_open_is_not_waited_for() {
         let moorline = Moorline::new().unwrap();
         let marker = format!("31{}", std::process::id());
         let script = format!("(setsid sleep {marker} &) ; echo done");
-        #[expect(clippy::disallowed_methods, reason = "a bound of the test, with ten times slack")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a bound of the test, with ten times slack"
+        )]
         let begun = Instant::now();
-        let (output, _) = run(&moorline, Job::shell(&script, json!({})).path(), &["--isolation", isolation]);
+        let (output, _) = run(
+            &moorline,
+            Job::shell(&script, json!({})).path(),
+            &["--isolation", isolation],
+        );
         assert_eq!(output.code, Some(0), "{output}");
         assert!(begun.elapsed() < Duration::from_secs(20), "{isolation}");
         let left = moorline_testkit::process::matching(&format!("sleep\0{marker}")).unwrap();
@@ -73,8 +100,20 @@ fn a_grandchild_that_keeps_the_pipe_open_is_not_waited_for() {
 #[test]
 fn arguments_arrive_byte_for_byte() {
     let texts = [
-        "plain", "two words", "'single'", "\"double\"", "$(touch pwned)", "`id`", "a\nb\tc", "",
-        "-rf", "*", "é 漢 🚢", "\\", "$HOME", "a;b|c&d>e<f",
+        "plain",
+        "two words",
+        "'single'",
+        "\"double\"",
+        "$(touch pwned)",
+        "`id`",
+        "a\nb\tc",
+        "",
+        "-rf",
+        "*",
+        "é 漢 🚢",
+        "\\",
+        "$HOME",
+        "a;b|c&d>e<f",
     ];
     let long = "x".repeat(100_000);
     let show = "import sys,os,json,base64\n\
@@ -118,7 +157,11 @@ fn only_runtime_failures_are_tried_again() {
     }
     let job = Job::shell("test $MOORLINE_ATTEMPT = 3", retries);
     let (output, summary) = run(&moorline, job.path(), &[]);
-    assert_eq!((output.code, &summary["attempts"]), (Some(0), &json!(3)), "{output}");
+    assert_eq!(
+        (output.code, &summary["attempts"]),
+        (Some(0), &json!(3)),
+        "{output}"
+    );
 }
 
 /// D-RUN-3: `runs show --json` is a summary by the published schema, while it runs and after.
@@ -130,18 +173,47 @@ fn every_shown_run_satisfies_the_published_schema() {
     let two_step = repository().join("examples/two-step");
     run(&moorline, &two_step, &[]);
     run(&moorline, Job::shell("exit 77", json!({})).path(), &[]);
-    run(&moorline, Job::shell("true", json!({"outputs": [{"path": "missing"}]})).path(), &[]);
-    let runs = moorline.run(["runs", "list", "--json"]).unwrap().json().unwrap();
+    run(
+        &moorline,
+        Job::shell("true", json!({"outputs": [{"path": "missing"}]})).path(),
+        &[],
+    );
+    let runs = moorline
+        .run(["runs", "list", "--json"])
+        .unwrap()
+        .json()
+        .unwrap();
     assert_eq!(runs.as_array().unwrap().len(), 3);
     for row in runs.as_array().unwrap() {
         let id = row["run_id"].as_str().unwrap();
-        let shown = moorline.run(["runs", "show", id, "--json"]).unwrap().json().unwrap();
+        let shown = moorline
+            .run(["runs", "show", id, "--json"])
+            .unwrap()
+            .json()
+            .unwrap();
         assert_eq!(validator.check(&shown), [], "{shown}");
         for field in [
-            "run_id", "job_id", "source_id", "spec_version", "artifact_hash", "lane", "mode",
-            "executor", "trigger", "attempts", "started_at", "ended_at", "transaction_count",
-            "status", "failure", "outputs", "secret_names", "image_digest", "isolation",
-            "resources", "cost",
+            "run_id",
+            "job_id",
+            "source_id",
+            "spec_version",
+            "artifact_hash",
+            "lane",
+            "mode",
+            "executor",
+            "trigger",
+            "attempts",
+            "started_at",
+            "ended_at",
+            "transaction_count",
+            "status",
+            "failure",
+            "outputs",
+            "secret_names",
+            "image_digest",
+            "isolation",
+            "resources",
+            "cost",
         ] {
             assert!(shown.get(field).is_some(), "{field} is missing in {shown}");
         }
@@ -169,8 +241,11 @@ fn outputs_are_exported_only_after_they_were_found_valid() {
     let schema = r#"{"type": "object", "required": ["a"], "additionalProperties": false, "properties": {"a": {"type": "integer"}}}"#;
     let job = |lines: &str| {
         let script = format!("printf '{lines}' > $MOORLINE_OUTPUT_DIR/rows.jsonl");
-        Job::shell(&script, json!({"outputs": [{"path": "rows.jsonl", "schema": "row.json", "format": "jsonl"}]}))
-            .file("row.json", schema)
+        Job::shell(
+            &script,
+            json!({"outputs": [{"path": "rows.jsonl", "schema": "row.json", "format": "jsonl"}]}),
+        )
+        .file("row.json", schema)
     };
     let latest = moorline.state_dir().join("exports/test/latest/rows.jsonl");
     let (output, _) = run(&moorline, job(r#"{"a": 1}\n"#).path(), &[]);
@@ -178,12 +253,26 @@ fn outputs_are_exported_only_after_they_were_found_valid() {
     assert_eq!(fs::read_to_string(&latest).unwrap(), "{\"a\": 1}\n");
     for lines in [r#"{"a": 1}\n{"a": "x"}\n"#, r#"{"b": 1}\n"#, r"not json\n"] {
         let (output, summary) = run(&moorline, job(lines).path(), &[]);
-        assert_eq!((output.code, &summary["failure"]["class"]), (Some(65), &json!("validation")), "{output}");
+        assert_eq!(
+            (output.code, &summary["failure"]["class"]),
+            (Some(65), &json!("validation")),
+            "{output}"
+        );
         assert_eq!(summary["outputs"], json!([]));
         assert_eq!(fs::read_to_string(&latest).unwrap(), "{\"a\": 1}\n");
         let run_id = summary["run_id"].as_str().unwrap();
-        assert!(!moorline.state_dir().join("exports/test").join(run_id).exists());
-        let archived = moorline.state_dir().join("runs").join(run_id).join("archive/main-1/rows.jsonl");
+        assert!(
+            !moorline
+                .state_dir()
+                .join("exports/test")
+                .join(run_id)
+                .exists()
+        );
+        let archived = moorline
+            .state_dir()
+            .join("runs")
+            .join(run_id)
+            .join("archive/main-1/rows.jsonl");
         assert!(archived.exists(), "{} is missing", archived.display());
     }
 }
@@ -191,7 +280,9 @@ fn outputs_are_exported_only_after_they_were_found_valid() {
 /// L54 for outputs: a secret in an output is a leak; the source is quarantined and nothing is exported.
 #[test]
 fn a_secret_in_an_output_is_a_leak() {
-    let moorline = Moorline::new().unwrap().env("LEAKED_KEY", "correct-horse-battery");
+    let moorline = Moorline::new()
+        .unwrap()
+        .env("LEAKED_KEY", "correct-horse-battery");
     for script in [
         "echo $LEAKED_KEY > $MOORLINE_OUTPUT_DIR/out.txt",
         "printf %s $LEAKED_KEY | base64 > $MOORLINE_OUTPUT_DIR/out.txt",
@@ -205,6 +296,9 @@ fn a_secret_in_an_output_is_a_leak() {
         assert_eq!(output.code, Some(78), "{output}");
         assert_eq!(summary["failure"]["class"], "leak", "{output}");
         assert!(!moorline.state_dir().join("exports/test").exists());
-        assert!(!format!("{output}").contains("correct-horse-battery"), "{output}");
+        assert!(
+            !format!("{output}").contains("correct-horse-battery"),
+            "{output}"
+        );
     }
 }

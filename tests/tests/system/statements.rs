@@ -31,10 +31,38 @@ fn statements_end_as_the_failure_matrix_says() {
     let date = "<DTPOSTED>20260103120000.000[-5:EST]";
     let good = transaction(date, "-6.60", "a") + &transaction(date, "1234.05", "b");
     let cases = [
-        ("good", statement(0, &good), 0, "success", "active", json!(2)),
-        ("undated", statement(0, &transaction("", "-1.00", "a")), 65, "failed", "needs_repair", Value::Null),
-        ("priced", statement(0, &transaction(date, "$120", "a")), 65, "failed", "needs_repair", Value::Null),
-        ("refused", statement(15500, ""), 77, "needs_reauth", "needs_reauth", Value::Null),
+        (
+            "good",
+            statement(0, &good),
+            0,
+            "success",
+            "active",
+            json!(2),
+        ),
+        (
+            "undated",
+            statement(0, &transaction("", "-1.00", "a")),
+            65,
+            "failed",
+            "needs_repair",
+            Value::Null,
+        ),
+        (
+            "priced",
+            statement(0, &transaction(date, "$120", "a")),
+            65,
+            "failed",
+            "needs_repair",
+            Value::Null,
+        ),
+        (
+            "refused",
+            statement(15500, ""),
+            77,
+            "needs_reauth",
+            "needs_reauth",
+            Value::Null,
+        ),
         ("empty", statement(0, ""), 0, "success", "active", json!(0)),
     ];
     for (name, text, code, status, source, count) in cases {
@@ -44,7 +72,10 @@ fn statements_end_as_the_failure_matrix_says() {
         let (output, summary) = run(&moorline, &job, &["--input", &input]);
         assert_eq!(output.code, Some(code), "{name}\n{output}");
         assert_eq!(summary["status"], status, "{name}\n{output}");
-        assert_eq!(summary["effects"]["source_state"], source, "{name}\n{output}");
+        assert_eq!(
+            summary["effects"]["source_state"], source,
+            "{name}\n{output}"
+        );
         assert_eq!(summary["transaction_count"], count, "{name}\n{output}");
         let exported = moorline
             .state_dir()
@@ -53,12 +84,18 @@ fn statements_end_as_the_failure_matrix_says() {
         assert_eq!(exported.exists(), code == 0, "{name}");
         if name == "good" {
             let lines = fs::read_to_string(exported.join("transactions.jsonl")).unwrap();
-            let amounts: Vec<bool> =
-                ["\"amount\":-6.60", "\"amount\":1234.05"].iter().map(|a| lines.replace(": ", ":").contains(a)).collect();
+            let amounts: Vec<bool> = ["\"amount\":-6.60", "\"amount\":1234.05"]
+                .iter()
+                .map(|a| lines.replace(": ", ":").contains(a))
+                .collect();
             assert_eq!(amounts, [true, true], "{lines}");
             assert!(lines.contains("\"extraction_run_id\""), "{lines}");
         }
     }
-    let sources = moorline.run(["sources", "list", "--json"]).unwrap().json().unwrap();
+    let sources = moorline
+        .run(["sources", "list", "--json"])
+        .unwrap()
+        .json()
+        .unwrap();
     assert_eq!(sources[0]["state"], "active");
 }

@@ -13,11 +13,13 @@ use crate::output;
 
 pub(super) fn run(context: &Context<'_>, args: &AppNameArgs) -> Result<u8, ApiError> {
     let usage = |text: String| ApiError::new(ErrorCode::Usage, text);
-    let processor: ProcessorRef = args.processor_ref.parse().map_err(
-        |error: moorline_core::processor_ref::RefError| {
-            usage(error.to_string()).hint("write `namespace/name@version`, e.g. `llm/litellm@1`")
-        },
-    )?;
+    let processor: ProcessorRef =
+        args.processor_ref
+            .parse()
+            .map_err(|error: moorline_core::processor_ref::RefError| {
+                usage(error.to_string())
+                    .hint("write `namespace/name@version`, e.g. `llm/litellm@1`")
+            })?;
     let lane: Lane = context
         .global
         .lane
@@ -25,7 +27,10 @@ pub(super) fn run(context: &Context<'_>, args: &AppNameArgs) -> Result<u8, ApiEr
         .unwrap_or("dev")
         .parse()
         .map_err(|error: moorline_core::lane::LaneError| usage(error.to_string()))?;
-    let prefix = DevPrefix { branch: args.branch.clone(), user: args.user.clone() };
+    let prefix = DevPrefix {
+        branch: args.branch.clone(),
+        user: args.user.clone(),
+    };
     let policy = AppPolicy {
         scope: match args.policy {
             Policy::ModalEnvironment => LaneScope::ModalEnvironment,
@@ -41,7 +46,9 @@ pub(super) fn run(context: &Context<'_>, args: &AppNameArgs) -> Result<u8, ApiEr
     };
     let target = policy
         .resolve(&processor, &lane, overrides)
-        .map_err(|error| usage(error.to_string()).hint("leave the override out to use the derived name"))?;
+        .map_err(|error| {
+            usage(error.to_string()).hint("leave the override out to use the derived name")
+        })?;
     if context.json() {
         let environment = target.environment.as_str();
         output::json(&json!({

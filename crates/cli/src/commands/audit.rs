@@ -13,7 +13,10 @@ pub(super) fn run(context: &Context<'_>, command: &AuditCommand) -> Result<u8, A
         output::json(&report);
     } else {
         match &report.problem {
-            None => output::line(&format!("{} records, chain intact, head {}", report.records, report.head)),
+            None => output::line(&format!(
+                "{} records, chain intact, head {}",
+                report.records, report.head
+            )),
             Some(problem) => output::note(&format!("the audit trail is broken: {problem}")),
         }
     }

@@ -25,11 +25,18 @@ fn print(report: &HealthReport) {
             output::line(&format!("     {:<26}{hint}", ""));
         }
     }
-    let names: Vec<String> =
-        report.protections.iter().filter_map(|p| json!(p).as_str().map(str::to_owned)).collect();
+    let names: Vec<String> = report
+        .protections
+        .iter()
+        .filter_map(|p| json!(p).as_str().map(str::to_owned))
+        .collect();
     output::line(&format!("sandbox gives: {}", names.join(", ")));
     for missing in &report.missing {
         let name = json!(missing.protection);
-        output::line(&format!("sandbox lacks: {}: {}", name.as_str().unwrap_or_default(), missing.why));
+        output::line(&format!(
+            "sandbox lacks: {}: {}",
+            name.as_str().unwrap_or_default(),
+            missing.why
+        ));
     }
 }

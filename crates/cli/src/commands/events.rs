@@ -33,8 +33,16 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
             let from_now = filter.after.is_none();
             context.with_engine(|engine| async move {
                 if from_now {
-                    let newest = EventsRequest { newest: true, limit: 1, ..EventsRequest::default() };
-                    request.after = engine.event_list(newest).await?.last().map_or(0, |event| event.id);
+                    let newest = EventsRequest {
+                        newest: true,
+                        limit: 1,
+                        ..EventsRequest::default()
+                    };
+                    request.after = engine
+                        .event_list(newest)
+                        .await?
+                        .last()
+                        .map_or(0, |event| event.id);
                 }
                 let mut events = engine.event_watch(request);
                 let mut left = count;
@@ -45,7 +53,11 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
                     };
                     let Some(event) = event else { break };
                     let event = event?;
-                    if json { output::json_line(&event) } else { output::line(&text(&event)) }
+                    if json {
+                        output::json_line(&event)
+                    } else {
+                        output::line(&text(&event))
+                    }
                     left = left.map(|n| n - 1);
                 }
                 Ok(())
@@ -56,7 +68,11 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
 }
 
 fn request(filter: &EventFilterArgs) -> Result<EventsRequest, ApiError> {
-    let kinds = filter.kinds.iter().map(|kind| kind.parse::<EventKind>()).collect::<Result<_, _>>();
+    let kinds = filter
+        .kinds
+        .iter()
+        .map(|kind| kind.parse::<EventKind>())
+        .collect::<Result<_, _>>();
     let kinds = kinds.map_err(|error| {
         let known: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
         ApiError::new(ErrorCode::Usage, error.to_string())
@@ -69,7 +85,9 @@ fn request(filter: &EventFilterArgs) -> Result<EventsRequest, ApiError> {
         Some("error") => Some(Level::Error),
         Some(other) => {
             let message = format!("`{other}` is not a level");
-            return Err(ApiError::new(ErrorCode::Usage, message).hint("levels are info, warn and error"));
+            return Err(
+                ApiError::new(ErrorCode::Usage, message).hint("levels are info, warn and error")
+            );
         }
     };
     Ok(EventsRequest {
@@ -86,5 +104,10 @@ fn request(filter: &EventFilterArgs) -> Result<EventsRequest, ApiError> {
 fn text(event: &Event) -> String {
     let run = event.run_id.map(|run| run.to_string()).unwrap_or_default();
     let at = event.at.strftime("%Y-%m-%d %H:%M:%S%.3fZ");
-    format!("{:>6} {at} {:<20} {run} {}", event.id, event.kind.as_str(), event.data)
+    format!(
+        "{:>6} {at} {:<20} {run} {}",
+        event.id,
+        event.kind.as_str(),
+        event.data
+    )
 }

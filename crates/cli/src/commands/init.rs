@@ -18,7 +18,9 @@ pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
         output::line(&format!("{} is ready already", root.display()));
     } else {
         output::line(&format!("made {}", root.display()));
-        output::line("next: `moorline run DIR` runs a job, `moorline doctor` tells what this machine can guarantee");
+        output::line(
+            "next: `moorline run DIR` runs a job, `moorline doctor` tells what this machine can guarantee",
+        );
     }
     Ok(0)
 }

@@ -25,7 +25,10 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
                 });
                 output::json(&valid);
             } else {
-                output::line(&format!("{} is valid, spec {}", view.job_id, view.spec_hash));
+                output::line(&format!(
+                    "{} is valid, spec {}",
+                    view.job_id, view.spec_hash
+                ));
             }
         }
         JobCommand::Schema { name } => {
@@ -50,8 +53,10 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
 }
 
 fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiError> {
-    let request =
-        JobCheckRequest { job: context.env.cwd.join(job), lane: context.global.lane.clone() };
+    let request = JobCheckRequest {
+        job: context.env.cwd.join(job),
+        lane: context.global.lane.clone(),
+    };
     // Checking needs no store, so none is opened.
     Engine::check_job(&request, context.env.var("CI"))
 }
@@ -61,29 +66,50 @@ fn explain(view: &JobView) {
         output::json(&view.spec);
         return;
     };
-    let title = spec.title.as_deref().or(spec.objective.as_deref()).unwrap_or("no title");
-    output::line(&format!("{}, version {}: {title}", spec.job_id, spec.version));
-    output::line(&format!("runs in {} mode unless asked otherwise", view.default_mode));
+    let title = spec
+        .title
+        .as_deref()
+        .or(spec.objective.as_deref())
+        .unwrap_or("no title");
+    output::line(&format!(
+        "{}, version {}: {title}",
+        spec.job_id, spec.version
+    ));
+    output::line(&format!(
+        "runs in {} mode unless asked otherwise",
+        view.default_mode
+    ));
     for (name, input) in &spec.inputs {
         let need = match (&input.default, input.required) {
             (Some(default), _) => format!("by default {default}"),
             (None, true) => "required".to_owned(),
             (None, false) => "optional".to_owned(),
         };
-        output::line(&format!("input {name} ({need}): {}", input.description.as_deref().unwrap_or("")));
+        output::line(&format!(
+            "input {name} ({need}): {}",
+            input.description.as_deref().unwrap_or("")
+        ));
     }
     for step in spec.effective_steps() {
         let argv: Vec<String> = step.step.argv.iter().map(ToString::to_string).collect();
         output::line(&format!("step {}: {}", step.step.name, argv.join(" ")));
         output::line(&format!("  network: {}", json!(step.egress)));
-        output::line(&format!("  at most {} s, then {} s of grace", step.timeout.as_secs(), step.grace.as_secs()));
+        output::line(&format!(
+            "  at most {} s, then {} s of grace",
+            step.timeout.as_secs(),
+            step.grace.as_secs()
+        ));
         output::line(&format!("  retries: {}", step.retries.max));
         if !step.step.secrets.is_empty() {
             output::line(&format!("  secrets: {}", step.step.secrets.join(", ")));
         }
         for declared in &step.step.outputs {
             let schema = declared.schema.as_deref().unwrap_or("any content");
-            let need = if declared.required { "required" } else { "optional" };
+            let need = if declared.required {
+                "required"
+            } else {
+                "optional"
+            };
             output::line(&format!("  output {}: {schema}, {need}", declared.path));
         }
     }

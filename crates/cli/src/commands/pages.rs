@@ -18,8 +18,11 @@ pub(super) fn completions(shell: clap_complete::Shell) -> u8 {
 
 pub(super) fn man(out: Option<&Path>) -> Result<u8, ApiError> {
     let failed = |error: std::io::Error| {
-        ApiError::new(ErrorCode::Store, format!("can not write the manual pages: {error}"))
-            .hint("give a writable directory with `--out DIR`")
+        ApiError::new(
+            ErrorCode::Store,
+            format!("can not write the manual pages: {error}"),
+        )
+        .hint("give a writable directory with `--out DIR`")
     };
     let command = Cli::command();
     if let Some(dir) = out {
@@ -27,7 +30,9 @@ pub(super) fn man(out: Option<&Path>) -> Result<u8, ApiError> {
         clap_mangen::generate_to(command, dir).map_err(failed)?;
     } else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .map_err(failed)?;
         output::raw(&page);
     }
     Ok(0)

@@ -29,7 +29,10 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError>
     let fresh = context.find_state().is_none_or(|dir| !dir.is_dir());
     let dirs = context.create_state()?;
     if fresh {
-        output::note(&format!("made the state directory {}", dirs.root().display()));
+        output::note(&format!(
+            "made the state directory {}",
+            dirs.root().display()
+        ));
     }
     let summary = context.with_engine_in(dirs, |engine| async move {
         let row = engine.run_submit(request).await?;
@@ -47,7 +50,11 @@ pub(super) async fn follow(
 ) -> Result<RunSummary, ApiError> {
     let progress = Progress::start(job, run);
     let logs = async {
-        let request = LogsRequest { run: run.to_owned(), follow: true, step: None };
+        let request = LogsRequest {
+            run: run.to_owned(),
+            follow: true,
+            step: None,
+        };
         let mut lines = engine.run_logs(request);
         while let Some(line) = lines.next().await {
             match line {
@@ -99,7 +106,10 @@ pub(super) fn finish(context: &Context<'_>, summary: &RunSummary) -> u8 {
     } else {
         super::runs::print_summary(summary);
     }
-    exit_code(summary.status, summary.failure.as_ref().map(|failure| failure.class))
+    exit_code(
+        summary.status,
+        summary.failure.as_ref().map(|failure| failure.class),
+    )
 }
 
 fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiError> {
@@ -139,7 +149,10 @@ fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiEr
 fn pair(flag: &str, text: &str, form: &str) -> Result<(String, String), ApiError> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(ApiError::new(ErrorCode::Usage, format!("{flag} `{text}` is not of the form {form}"))
-            .hint(format!("write {flag} {form}"))),
+        _ => Err(ApiError::new(
+            ErrorCode::Usage,
+            format!("{flag} `{text}` is not of the form {form}"),
+        )
+        .hint(format!("write {flag} {form}"))),
     }
 }

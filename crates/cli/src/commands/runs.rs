@@ -16,17 +16,24 @@ use crate::output;
 
 pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, ApiError> {
     match command {
-        RunsCommand::List { statuses, job, source, before, limit } => {
-            list(context, &statuses, job, source, before, limit)
-        }
+        RunsCommand::List {
+            statuses,
+            job,
+            source,
+            before,
+            limit,
+        } => list(context, &statuses, job, source, before, limit),
         RunsCommand::Show { run } => show(context, run),
-        RunsCommand::Logs { run, follow, step } => {
-            logs(context, LogsRequest { run, follow, step })
-        }
+        RunsCommand::Logs { run, follow, step } => logs(context, LogsRequest { run, follow, step }),
         RunsCommand::Wait { run, all } => wait(context, run.filter(|_| !all)),
         RunsCommand::Cancel { run, reason, grace } => {
             let actor = context.actor();
-            let request = RunChangeRequest { run, actor, reason, grace_seconds: grace };
+            let request = RunChangeRequest {
+                run,
+                actor,
+                reason,
+                grace_seconds: grace,
+            };
             let summary =
                 context.with_engine(|engine| async move { engine.run_cancel(request).await })?;
             print(context, &summary);
@@ -34,7 +41,12 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
         }
         RunsCommand::Retry { run, reason } => {
             let actor = context.actor();
-            let request = RunChangeRequest { run, actor, reason, grace_seconds: None };
+            let request = RunChangeRequest {
+                run,
+                actor,
+                reason,
+                grace_seconds: None,
+            };
             let summary = context.with_engine(|engine| async move {
                 let row = engine.run_retry(request).await?;
                 follow::follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
@@ -52,13 +64,22 @@ fn list(
     before: Option<String>,
     limit: u32,
 ) -> Result<u8, ApiError> {
-    let statuses = statuses.iter().map(|text| status(text)).collect::<Result<Vec<_>, _>>()?;
+    let statuses = statuses
+        .iter()
+        .map(|text| status(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let rows = context.with_engine(|engine| async move {
         let before = match before {
             Some(run) => Some(engine.run_get(RunRequest { run }).await?.summary.run_id),
             None => None,
         };
-        let request = RunListRequest { statuses, job_id, source_id, before, limit };
+        let request = RunListRequest {
+            statuses,
+            job_id,
+            source_id,
+            before,
+            limit,
+        };
         engine.run_list(request).await
     })?;
     if context.json() {
@@ -69,17 +90,25 @@ fn list(
         output::note("no runs; `moorline run DIR` makes one");
         return Ok(0);
     }
-    let header = ["RUN", "JOB", "STATUS", "STEP", "ATTEMPTS", "TX", "CREATED", "FAILURE"];
+    let header = [
+        "RUN", "JOB", "STATUS", "STEP", "ATTEMPTS", "TX", "CREATED", "FAILURE",
+    ];
     output::table(&header, rows.iter().map(row).collect());
     Ok(0)
 }
 
 fn status(text: &str) -> Result<RunStatus, ApiError> {
-    RunStatus::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
-        let known: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
-        ApiError::new(ErrorCode::Usage, format!("`{text}` is not a status"))
-            .hint(format!("statuses are {}", known.join(", ")))
-    })
+    RunStatus::ALL
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| {
+            let known: Vec<&str> = RunStatus::ALL
+                .iter()
+                .map(|status| status.as_str())
+                .collect();
+            ApiError::new(ErrorCode::Usage, format!("`{text}` is not a status"))
+                .hint(format!("statuses are {}", known.join(", ")))
+        })
 }
 
 fn row(row: &RunRow) -> Vec<String> {
@@ -89,7 +118,9 @@ fn row(row: &RunRow) -> Vec<String> {
         output::status(row.status),
         row.step.clone().unwrap_or_default(),
         row.attempts.to_string(),
-        row.transaction_count.map(|n| n.to_string()).unwrap_or_default(),
+        row.transaction_count
+            .map(|n| n.to_string())
+            .unwrap_or_default(),
         row.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         row.failure_class
             .map(|class| format!("{class}: {}", short(row.failure_reason.as_deref())))
@@ -142,7 +173,9 @@ fn logs(context: &Context<'_>, request: LogsRequest) -> Result<u8, ApiError> {
 }
 
 fn wait(context: &Context<'_>, run: Option<String>) -> Result<u8, ApiError> {
-    let Some(run) = run else { return wait_all(context) };
+    let Some(run) = run else {
+        return wait_all(context);
+    };
     let summary = context.with_engine(|engine| async move {
         let view = engine.run_get(RunRequest { run }).await?;
         let id = view.summary.run_id.to_string();
@@ -160,14 +193,23 @@ fn wait_all(context: &Context<'_>) -> Result<u8, ApiError> {
         };
         let mut rows = engine.run_list(unfinished).await?;
         rows.reverse();
-        let waits = rows.iter().map(|row| engine.run_wait(RunRequest { run: row.run_id.to_string() }));
+        let waits = rows.iter().map(|row| {
+            engine.run_wait(RunRequest {
+                run: row.run_id.to_string(),
+            })
+        });
         futures::future::try_join_all(waits).await
     })?;
     if context.json() {
         output::json(&summaries);
     } else {
         for summary in &summaries {
-            output::line(&format!("{} {} {}", summary.run_id, summary.job_id, output::status(summary.status)));
+            output::line(&format!(
+                "{} {} {}",
+                summary.run_id,
+                summary.job_id,
+                output::status(summary.status)
+            ));
         }
         output::note(&format!("{} ended", summaries.len()));
     }
@@ -186,14 +228,23 @@ fn print(context: &Context<'_>, summary: &RunSummary) {
 pub(super) fn print_summary(summary: &RunSummary) {
     let text = |label: &str, value: &str| output::line(&format!("{label:<14}{value}"));
     text("run", &summary.run_id.to_string());
-    text("job", &format!("{} (spec version {})", summary.job_id, summary.spec_version));
+    text(
+        "job",
+        &format!("{} (spec version {})", summary.job_id, summary.spec_version),
+    );
     text("status", &output::status(summary.status));
     if let Some(failure) = &summary.failure {
-        text("failure", &format!("{}: {} [{}]", failure.class, failure.reason, failure.code));
+        text(
+            "failure",
+            &format!("{}: {} [{}]", failure.class, failure.reason, failure.code),
+        );
         text("hint", failure.code.info().hint);
     }
     if let Some(source) = &summary.source_id {
-        let state = summary.effects.source_state.map(|state| format!(" is {state}"));
+        let state = summary
+            .effects
+            .source_state
+            .map(|state| format!(" is {state}"));
         text("source", &format!("{source}{}", state.unwrap_or_default()));
     }
     if let Some(count) = summary.transaction_count {
@@ -214,11 +265,21 @@ pub(super) fn print_summary(summary: &RunSummary) {
         text("isolation", &summary.isolation.backend);
     }
     for missing in &summary.isolation.missing {
-        text("", &format!("without {}: {}", json!(missing.protection).as_str().unwrap_or_default(), missing.why));
+        text(
+            "",
+            &format!(
+                "without {}: {}",
+                json!(missing.protection).as_str().unwrap_or_default(),
+                missing.why
+            ),
+        );
     }
     for output_file in &summary.outputs {
         let size = output::bytes(output_file.size);
-        text("output", &format!("{} ({size}, {})", output_file.path, output_file.hash));
+        text(
+            "output",
+            &format!("{} ({size}, {})", output_file.path, output_file.hash),
+        );
     }
 }
 
@@ -235,7 +296,13 @@ fn print_view(view: &RunView) {
     for attempt in &view.attempts {
         let exit = attempt.exit.as_ref().map(|exit| json!(exit).to_string());
         let exit = exit.unwrap_or_else(|| "not over".to_owned());
-        text("attempt", &format!("{} {} of {}: {exit}", attempt.id, attempt.number, attempt.step));
+        text(
+            "attempt",
+            &format!(
+                "{} {} of {}: {exit}",
+                attempt.id, attempt.number, attempt.step
+            ),
+        );
         for hit in &attempt.limits_hit {
             text("", &format!("limit reached: {}", hit.detail));
         }

@@ -8,12 +8,20 @@ use crate::output;
 
 pub(super) fn run(context: &Context<'_>, command: SecretsCommand) -> Result<u8, ApiError> {
     let SecretsCommand::Check { job } = command;
-    let request =
-        SecretCheckRequest { job: context.env.cwd.join(job), lane: context.global.lane.clone() };
+    let request = SecretCheckRequest {
+        job: context.env.cwd.join(job),
+        lane: context.global.lane.clone(),
+    };
     let dirs = context.create_state()?;
-    let keys = context
-        .with_engine_in(dirs, |engine| async move { engine.secret_check(request).await })?;
-    let missing = keys.iter().filter(|key| key.required && !key.present).count();
+    let keys =
+        context.with_engine_in(
+            dirs,
+            |engine| async move { engine.secret_check(request).await },
+        )?;
+    let missing = keys
+        .iter()
+        .filter(|key| key.required && !key.present)
+        .count();
     if context.json() {
         output::json(&keys);
     } else if keys.is_empty() {
@@ -31,7 +39,9 @@ pub(super) fn run(context: &Context<'_>, command: SecretsCommand) -> Result<u8, 
         output::table(&["SECRET", "KEY", "STATE", "FOUND IN"], rows.collect());
     }
     if missing > 0 {
-        output::note(&format!("error[ERR_MISSING_SECRET]: {missing} required keys are missing (D-SEC-5)"));
+        output::note(&format!(
+            "error[ERR_MISSING_SECRET]: {missing} required keys are missing (D-SEC-5)"
+        ));
         return Ok(78);
     }
     Ok(0)

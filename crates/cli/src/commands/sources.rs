@@ -14,7 +14,12 @@ pub(super) fn run(context: &Context<'_>, command: &SourcesCommand) -> Result<u8,
     } else {
         let rows = sources.iter().map(|s| {
             let run = s.run_id.map(|run| run.to_string()).unwrap_or_default();
-            vec![s.source_id.clone(), s.state.to_string(), run, s.updated_at.to_string()]
+            vec![
+                s.source_id.clone(),
+                s.state.to_string(),
+                run,
+                s.updated_at.to_string(),
+            ]
         });
         output::table(&["SOURCE", "STATE", "BY RUN", "SINCE"], rows.collect());
     }

@@ -20,7 +20,14 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
         let scope = scope(&engine, &args.scope).await?;
         let actor = context.actor();
         let grace_seconds = Some(args.grace);
-        engine.stop(StopRequest { scope, actor, reason: args.reason, grace_seconds }).await
+        engine
+            .stop(StopRequest {
+                scope,
+                actor,
+                reason: args.reason,
+                grace_seconds,
+            })
+            .await
     })?;
     if context.json() {
         output::json(&report);
@@ -40,9 +47,14 @@ fn print(report: &StopReport) {
         report.elapsed_ms
     ));
     for (run, why) in &report.unreached {
-        output::note(&format!("NOT YET REACHED: run {run}: {why}; the stop stays in force, repeat it"));
+        output::note(&format!(
+            "NOT YET REACHED: run {run}: {why}; the stop stays in force, repeat it"
+        ));
     }
-    output::line(&format!("nothing it covers can start until `moorline release {} --reason …`", report.stop.scope));
+    output::line(&format!(
+        "nothing it covers can start until `moorline release {} --reason …`",
+        report.stop.scope
+    ));
 }
 
 fn list(context: &Context<'_>) -> Result<u8, ApiError> {
@@ -52,9 +64,14 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
     } else if stops.is_empty() {
         output::note("no stop is in force");
     } else {
-        let rows = stops
-            .iter()
-            .map(|s| vec![s.scope.to_string(), s.since.to_string(), s.actor.clone(), s.reason.clone()]);
+        let rows = stops.iter().map(|s| {
+            vec![
+                s.scope.to_string(),
+                s.since.to_string(),
+                s.actor.clone(),
+                s.reason.clone(),
+            ]
+        });
         output::table(&["SCOPE", "SINCE", "BY", "REASON"], rows.collect());
     }
     Ok(0)
@@ -63,8 +80,11 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, ApiError> {
     let (scope, released) = context.with_engine(|engine| async move {
         let scope = scope(&engine, &args.scope).await?;
-        let request =
-            ReleaseRequest { scope: scope.clone(), actor: context.actor(), reason: args.reason };
+        let request = ReleaseRequest {
+            scope: scope.clone(),
+            actor: context.actor(),
+            reason: args.reason,
+        };
         Ok((scope, engine.release(request).await?))
     })?;
     if context.json() {
@@ -80,11 +100,16 @@ pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, Ap
 /// A scope; a run may be given by the beginning of its id or as `latest`.
 async fn scope(engine: &Engine, text: &str) -> Result<StopScope, ApiError> {
     if let Some(run) = text.strip_prefix("run:") {
-        let view = engine.run_get(RunRequest { run: run.to_owned() }).await?;
+        let view = engine
+            .run_get(RunRequest {
+                run: run.to_owned(),
+            })
+            .await?;
         return Ok(StopScope::Run(view.summary.run_id));
     }
-    text.parse().map_err(|error: moorline_core::stop::ScopeError| {
-        ApiError::new(ErrorCode::Usage, error.to_string())
-            .hint("`moorline stop all` stops everything")
-    })
+    text.parse()
+        .map_err(|error: moorline_core::stop::ScopeError| {
+            ApiError::new(ErrorCode::Usage, error.to_string())
+                .hint("`moorline stop all` stops everything")
+        })
 }

@@ -67,7 +67,11 @@ pub fn judge(outcome: &Outcome, step: &str, reply_required: bool) -> Verdict {
             LimitKind::Pids => (ErrorCode::LimitPids, "process"),
             LimitKind::Disk | LimitKind::Log => (ErrorCode::LimitDisk, "disk"),
         };
-        return fail(FailureClass::Runtime, code, format!("{what} limit reached: {}", hit.detail));
+        return fail(
+            FailureClass::Runtime,
+            code,
+            format!("{what} limit reached: {}", hit.detail),
+        );
     }
     match &outcome.exit {
         Exit::TimedOut => {
@@ -79,18 +83,34 @@ pub fn judge(outcome: &Outcome, step: &str, reply_required: bool) -> Verdict {
             return fail(FailureClass::Cancelled, ErrorCode::Cancelled, reason);
         }
         Exit::NotStarted { reason } => {
-            return fail(FailureClass::Config, ErrorCode::Config, format!("not started: {reason}"));
+            return fail(
+                FailureClass::Config,
+                ErrorCode::Config,
+                format!("not started: {reason}"),
+            );
         }
         Exit::Lost { reason } => {
-            return fail(FailureClass::Preempted, ErrorCode::Lost, format!("lost: {reason}"));
+            return fail(
+                FailureClass::Preempted,
+                ErrorCode::Lost,
+                format!("lost: {reason}"),
+            );
         }
         Exit::Preempted { reason } => {
-            return fail(FailureClass::Preempted, ErrorCode::Preempted, format!("preempted: {reason}"));
+            return fail(
+                FailureClass::Preempted,
+                ErrorCode::Preempted,
+                format!("preempted: {reason}"),
+            );
         }
         Exit::Exited { .. } | Exit::Signaled { .. } => {}
     }
     if let Reply::Bad { reason } = &outcome.reply {
-        return fail(FailureClass::Runtime, ErrorCode::BadResponse, reason.clone());
+        return fail(
+            FailureClass::Runtime,
+            ErrorCode::BadResponse,
+            reason.clone(),
+        );
     }
     if let Reply::Error { class, reason, .. } = &outcome.reply {
         let class = *class;
@@ -98,12 +118,18 @@ pub fn judge(outcome: &Outcome, step: &str, reply_required: bool) -> Verdict {
     }
     if !ended_well && !outcome.egress_denied.is_empty() {
         let denied = outcome.egress_denied.join(", ");
-        let reason = format!("egress refused to {denied}, then {}", describe(&outcome.exit));
+        let reason = format!(
+            "egress refused to {denied}, then {}",
+            describe(&outcome.exit)
+        );
         return fail(FailureClass::Policy, ErrorCode::Egress, reason);
     }
     match outcome.exit {
         Exit::Exited { code: 0 } => match &outcome.reply {
-            Reply::Success { data, transaction_count } => Verdict::Success {
+            Reply::Success {
+                data,
+                transaction_count,
+            } => Verdict::Success {
                 data: data.clone(),
                 outputs: Vec::new(),
                 transaction_count: *transaction_count,
@@ -112,13 +138,21 @@ pub fn judge(outcome: &Outcome, step: &str, reply_required: bool) -> Verdict {
                 let reason = "exited 0 without the result line that its step requires".to_owned();
                 fail(FailureClass::Runtime, ErrorCode::BadResponse, reason)
             }
-            _ => Verdict::Success { data: Value::Null, outputs: Vec::new(), transaction_count: None },
+            _ => Verdict::Success {
+                data: Value::Null,
+                outputs: Vec::new(),
+                transaction_count: None,
+            },
         },
         Exit::Exited { code } => {
             let class = FailureClass::from_exit_code(code).unwrap_or(FailureClass::Runtime);
             fail(class, ErrorCode::of_class(class), describe(&outcome.exit))
         }
-        _ => fail(FailureClass::Runtime, ErrorCode::Runtime, describe(&outcome.exit)),
+        _ => fail(
+            FailureClass::Runtime,
+            ErrorCode::Runtime,
+            describe(&outcome.exit),
+        ),
     }
 }
 

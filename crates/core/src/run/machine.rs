@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    Applied, CancelKind, CancelRequest, Command, Effect, Failure, LiveAttempt, Refusal, Run, Verdict,
+    Applied, CancelKind, CancelRequest, Command, Effect, Failure, LiveAttempt, Refusal, Run,
+    Verdict,
 };
 use crate::error_code::{ErrorCode, FailureClass, FailureOccurrence, OutputsRule, RunStatus};
 use crate::event::{EventKind, Level, NewEvent};
@@ -18,7 +19,12 @@ use crate::event::{EventKind, Level, NewEvent};
 /// # Errors
 /// [`Refusal`] when the run's state does not allow the command; the run is then unchanged.
 pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Refusal> {
-    let mut next = Draft { run: run.clone(), now, events: Vec::new(), effects: Vec::new() };
+    let mut next = Draft {
+        run: run.clone(),
+        now,
+        events: Vec::new(),
+        effects: Vec::new(),
+    };
     match command {
         Command::Claim { attempt_id, driver } => {
             let due = run.due_at.is_some_and(|at| at <= now);
@@ -44,18 +50,32 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
             }
             _ => return Err(Refusal::NotLive),
         },
-        Command::Finish { token, verdict, usage, isolation, exit_code } => {
+        Command::Finish {
+            token,
+            verdict,
+            usage,
+            isolation,
+            exit_code,
+        } => {
             next.require_token(token)?;
             next.run.usage = next.run.usage.plus(usage);
             next.run.isolation = std::mem::take(&mut next.run.isolation).and(&isolation);
             next.finish(verdict, exit_code);
         }
-        Command::Cancel { kind, actor, reason } => next.cancel(kind, actor, reason),
+        Command::Cancel {
+            kind,
+            actor,
+            reason,
+        } => next.cancel(kind, actor, reason),
     }
     if !next.events.is_empty() {
         next.run.version += 1;
     }
-    Ok(Applied { run: next.run, events: next.events, effects: next.effects })
+    Ok(Applied {
+        run: next.run,
+        events: next.events,
+        effects: next.effects,
+    })
 }
 
 /// The run being changed, with what the change gives rise to.
@@ -73,7 +93,11 @@ impl Draft {
 
     /// A write is current only while its attempt is alive under its token.
     fn require_token(&self, token: u64) -> Result<(), Refusal> {
-        if self.run.attempt.is_some() && self.run.token == token { Ok(()) } else { Err(Refusal::Stale) }
+        if self.run.attempt.is_some() && self.run.token == token {
+            Ok(())
+        } else {
+            Err(Refusal::Stale)
+        }
     }
 
     fn claim(&mut self, attempt_id: crate::ids::AttemptId, driver: crate::ids::DriverId) {
@@ -91,7 +115,12 @@ impl Draft {
             number = step.attempts;
             step_name.clone_from(&step.name);
         }
-        run.attempt = Some(LiveAttempt { id: attempt_id, number, driver, handle: None });
+        run.attempt = Some(LiveAttempt {
+            id: attempt_id,
+            number,
+            driver,
+            handle: None,
+        });
         if first {
             self.event(EventKind::RunStarted, Level::Info, json!({}));
         }
@@ -122,7 +151,11 @@ impl Draft {
             return;
         }
         match verdict {
-            Verdict::Success { data, outputs, transaction_count } => {
+            Verdict::Success {
+                data,
+                outputs,
+                transaction_count,
+            } => {
                 if let Some(step) = self.run.steps.get_mut(self.run.step) {
                     step.done = true;
                     step.data = data;
@@ -152,7 +185,12 @@ impl Draft {
         let step = self.run.steps.get(self.run.step)?;
         let attempts_left = (step.retries.max + 1).saturating_sub(step.attempts);
         let configured = step.retries.on.contains(&failure.class);
-        let allowed = configured && failure.class.rule().retry.allows(step.idempotent, attempts_left);
+        let allowed = configured
+            && failure
+                .class
+                .rule()
+                .retry
+                .allows(step.idempotent, attempts_left);
         allowed.then(|| step.retries.delay(step.attempts))
     }
 
@@ -166,7 +204,12 @@ impl Draft {
 
     fn end_in_success(&mut self) {
         self.effects.push(Effect::Source { class: None });
-        if self.run.steps.iter().any(|step| step.outputs.iter().any(|o| o.export)) {
+        if self
+            .run
+            .steps
+            .iter()
+            .any(|step| step.outputs.iter().any(|o| o.export))
+        {
             self.effects.push(Effect::Export);
         }
         self.end(RunStatus::Success, Level::Info);
@@ -183,7 +226,12 @@ impl Draft {
         if self.run.status.is_terminal() || repeats {
             return;
         }
-        let wish = CancelRequest { kind, actor, reason, at: self.now };
+        let wish = CancelRequest {
+            kind,
+            actor,
+            reason,
+            at: self.now,
+        };
         let data = json!({"kind": kind, "actor": wish.actor, "reason": wish.reason});
         self.event(EventKind::CancelRequested, Level::Warn, data);
         self.run.cancel = Some(wish.clone());
@@ -201,7 +249,11 @@ impl Draft {
             class,
             code,
             reason: wish.reason.clone(),
-            step: self.run.steps.get(self.run.step).map(|step| step.name.clone()),
+            step: self
+                .run
+                .steps
+                .get(self.run.step)
+                .map(|step| step.name.clone()),
             exit_code: None,
             signal: None,
         };
@@ -217,12 +269,17 @@ impl Draft {
             in_a_row: 1,
             repeats: 0,
         };
-        self.effects.push(Effect::Source { class: Some(failure.class) });
+        self.effects.push(Effect::Source {
+            class: Some(failure.class),
+        });
         if rule.outputs != OutputsRule::None && self.run.attempts > 0 {
             self.effects.push(Effect::Archive);
         }
         if let Some(alert) = rule.alert.level(occurrence) {
-            self.effects.push(Effect::Alert { class: failure.class, level: alert });
+            self.effects.push(Effect::Alert {
+                class: failure.class,
+                level: alert,
+            });
         }
         self.run.failure = Some(failure);
         self.end(rule.run, level);

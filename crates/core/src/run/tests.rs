@@ -29,7 +29,10 @@ fn driver(n: u128) -> DriverId {
 pub(crate) fn queued(steps: usize, retries: u32) -> Run {
     let step = |n: usize| StepRun {
         name: format!("step-{n}"),
-        retries: Retries { max: retries, ..Retries::none() },
+        retries: Retries {
+            max: retries,
+            ..Retries::none()
+        },
         idempotent: false,
         attempts: 0,
         done: false,
@@ -75,21 +78,37 @@ pub(crate) fn queued(steps: usize, retries: u32) -> Run {
 }
 
 fn claim(run: &Run, n: u128, now: Timestamp) -> Applied {
-    apply(run, Command::Claim { attempt_id: attempt(n), driver: driver(1) }, now).unwrap()
+    apply(
+        run,
+        Command::Claim {
+            attempt_id: attempt(n),
+            driver: driver(1),
+        },
+        now,
+    )
+    .unwrap()
 }
 
 fn finish(token: u64, verdict: Verdict) -> Command {
     Command::Finish {
         token,
         verdict,
-        usage: Usage { cpu_seconds: 1.0, peak_memory_bytes: 7, wall_seconds: 2.0 },
+        usage: Usage {
+            cpu_seconds: 1.0,
+            peak_memory_bytes: 7,
+            wall_seconds: 2.0,
+        },
         isolation: Isolation::default(),
         exit_code: Some(0),
     }
 }
 
 fn success() -> Verdict {
-    Verdict::Success { data: Value::Null, outputs: Vec::new(), transaction_count: Some(3) }
+    Verdict::Success {
+        data: Value::Null,
+        outputs: Vec::new(),
+        transaction_count: Some(3),
+    }
 }
 
 fn failed(class: FailureClass) -> Verdict {
@@ -97,7 +116,11 @@ fn failed(class: FailureClass) -> Verdict {
 }
 
 fn kinds(applied: &Applied) -> Vec<&'static str> {
-    applied.events.iter().map(|event| event.kind.as_str()).collect()
+    applied
+        .events
+        .iter()
+        .map(|event| event.kind.as_str())
+        .collect()
 }
 
 #[test]
@@ -105,16 +128,28 @@ fn a_run_of_two_steps_goes_from_queued_to_success() {
     let run = queued(2, 0);
     let first = claim(&run, 1, at(1));
     assert_eq!(kinds(&first), ["run.started", "attempt.claimed"]);
-    assert_eq!((first.run.status, first.run.started_at), (RunStatus::Running, Some(at(1))));
+    assert_eq!(
+        (first.run.status, first.run.started_at),
+        (RunStatus::Running, Some(at(1)))
+    );
     let between = apply(&first.run, finish(first.run.token, success()), at(2)).unwrap();
     assert_eq!(kinds(&between), ["attempt.ended", "step.done"]);
     assert_eq!((between.run.due_at, between.run.step), (Some(at(2)), 1));
     let second = claim(&between.run, 2, at(3));
     let over = apply(&second.run, finish(second.run.token, success()), at(4)).unwrap();
     assert_eq!(kinds(&over), ["attempt.ended", "step.done", "run.ended"]);
-    assert_eq!(over.effects, [Effect::Source { class: None }, Effect::Summarise]);
-    assert_eq!((over.run.status, over.run.ended_at), (RunStatus::Success, Some(at(4))));
-    assert_eq!((over.run.attempts, over.run.transaction_count), (2, Some(3)));
+    assert_eq!(
+        over.effects,
+        [Effect::Source { class: None }, Effect::Summarise]
+    );
+    assert_eq!(
+        (over.run.status, over.run.ended_at),
+        (RunStatus::Success, Some(at(4)))
+    );
+    assert_eq!(
+        (over.run.attempts, over.run.transaction_count),
+        (2, Some(3))
+    );
     assert!((over.run.usage.cpu_seconds - 2.0).abs() < f64::EPSILON);
 }
 
@@ -122,10 +157,22 @@ fn a_run_of_two_steps_goes_from_queued_to_success() {
 fn every_class_ends_the_run_as_the_failure_matrix_says() {
     for rule in &FAILURE_MATRIX {
         let claimed = claim(&queued(1, 0), 1, at(1));
-        let over = apply(&claimed.run, finish(claimed.run.token, failed(rule.class)), at(2)).unwrap();
+        let over = apply(
+            &claimed.run,
+            finish(claimed.run.token, failed(rule.class)),
+            at(2),
+        )
+        .unwrap();
         assert_eq!(over.run.status, rule.run, "{}", rule.class);
-        assert!(over.effects.contains(&Effect::Source { class: Some(rule.class) }));
-        assert_eq!(over.effects.last(), Some(&Effect::Summarise), "{}", rule.class);
+        assert!(over.effects.contains(&Effect::Source {
+            class: Some(rule.class)
+        }));
+        assert_eq!(
+            over.effects.last(),
+            Some(&Effect::Summarise),
+            "{}",
+            rule.class
+        );
         assert_eq!(over.run.due_at, None);
     }
 }
@@ -137,12 +184,19 @@ fn a_runtime_failure_is_tried_again_with_growing_delays_until_attempts_are_spent
     for n in 1..=3 {
         let now = run.due_at.unwrap();
         let claimed = claim(&run, n, now);
-        run = apply(&claimed.run, finish(claimed.run.token, failed(FailureClass::Runtime)), now)
-            .unwrap()
-            .run;
+        run = apply(
+            &claimed.run,
+            finish(claimed.run.token, failed(FailureClass::Runtime)),
+            now,
+        )
+        .unwrap()
+        .run;
         waits.extend(run.due_at.map(|due| due.duration_since(now)));
     }
-    assert_eq!(waits, [SignedDuration::from_secs(1), SignedDuration::from_secs(2)]);
+    assert_eq!(
+        waits,
+        [SignedDuration::from_secs(1), SignedDuration::from_secs(2)]
+    );
     assert_eq!((run.status, run.attempts), (RunStatus::Failed, 3));
 }
 
@@ -153,7 +207,12 @@ fn auth_and_validation_failures_are_never_tried_again() {
         let mut run = queued(1, 5);
         run.steps[0].retries.on = vec![class, FailureClass::Runtime];
         let claimed = claim(&run, 1, at(1));
-        let over = apply(&claimed.run, finish(claimed.run.token, failed(class)), at(2)).unwrap();
+        let over = apply(
+            &claimed.run,
+            finish(claimed.run.token, failed(class)),
+            at(2),
+        )
+        .unwrap();
         assert!(over.run.status.is_terminal(), "{class}");
     }
 }
@@ -175,19 +234,29 @@ fn a_lost_attempt_is_repeated_only_when_its_step_is_idempotent() {
 #[test]
 fn a_write_with_an_old_token_is_refused() {
     let claimed = claim(&queued(1, 0), 1, at(1));
-    let taken = Command::TakeOver { attempt_id: attempt(1), driver: driver(2) };
+    let taken = Command::TakeOver {
+        attempt_id: attempt(1),
+        driver: driver(2),
+    };
     let taken = apply(&claimed.run, taken, at(2)).unwrap();
     assert_eq!(kinds(&taken), ["attempt.adopted"]);
     let stale = finish(claimed.run.token, success());
     assert_eq!(apply(&taken.run, stale, at(3)), Err(Refusal::Stale));
     let over = apply(&taken.run, finish(taken.run.token, success()), at(3)).unwrap();
-    assert_eq!(apply(&over.run, finish(taken.run.token, success()), at(4)), Err(Refusal::Stale));
+    assert_eq!(
+        apply(&over.run, finish(taken.run.token, success()), at(4)),
+        Err(Refusal::Stale)
+    );
 }
 
 /// L19: ending what has ended is accepted and changes nothing.
 #[test]
 fn ending_twice_is_the_same_as_once() {
-    let cancel = |kind| Command::Cancel { kind, actor: "ada".into(), reason: "enough".into() };
+    let cancel = |kind| Command::Cancel {
+        kind,
+        actor: "ada".into(),
+        reason: "enough".into(),
+    };
     let over = apply(&queued(1, 0), cancel(CancelKind::Cancelled), at(1)).unwrap();
     assert_eq!(over.run.status, RunStatus::Cancelled);
     for kind in [CancelKind::Cancelled, CancelKind::Killed] {
@@ -199,7 +268,11 @@ fn ending_twice_is_the_same_as_once() {
 #[test]
 fn a_stop_outranks_a_cancellation_that_is_under_way() {
     let claimed = claim(&queued(1, 0), 1, at(1));
-    let cancel = |kind| Command::Cancel { kind, actor: "ada".into(), reason: "enough".into() };
+    let cancel = |kind| Command::Cancel {
+        kind,
+        actor: "ada".into(),
+        reason: "enough".into(),
+    };
     let wished = apply(&claimed.run, cancel(CancelKind::Cancelled), at(2)).unwrap();
     assert_eq!(wished.run.status, RunStatus::Running);
     let stopped = apply(&wished.run, cancel(CancelKind::Killed), at(3)).unwrap();
@@ -225,21 +298,70 @@ fn outcome(exit: Exit, reply: Reply) -> Outcome {
 /// L20, L23: what a process did is never called "completed" when it was not.
 #[test]
 fn exits_and_replies_are_judged_by_the_contract() {
-    let ok = Reply::Success { data: Value::Null, transaction_count: None };
-    let auth = Reply::Error { class: FailureClass::Auth, code: None, reason: "expired".into() };
-    let bad = Reply::Bad { reason: "two results".into() };
+    let ok = Reply::Success {
+        data: Value::Null,
+        transaction_count: None,
+    };
+    let auth = Reply::Error {
+        class: FailureClass::Auth,
+        code: None,
+        reason: "expired".into(),
+    };
+    let bad = Reply::Bad {
+        reason: "two results".into(),
+    };
     let exited = |code| Exit::Exited { code };
     let cases = [
         (exited(0), Reply::None, false, None),
-        (exited(0), Reply::None, true, Some((FailureClass::Runtime, ErrorCode::BadResponse))),
+        (
+            exited(0),
+            Reply::None,
+            true,
+            Some((FailureClass::Runtime, ErrorCode::BadResponse)),
+        ),
         (exited(0), ok.clone(), true, None),
-        (exited(3), ok, true, Some((FailureClass::Runtime, ErrorCode::Runtime))),
-        (exited(0), auth, true, Some((FailureClass::Auth, ErrorCode::Auth))),
-        (exited(0), bad, false, Some((FailureClass::Runtime, ErrorCode::BadResponse))),
-        (exited(65), Reply::None, false, Some((FailureClass::Validation, ErrorCode::Validation))),
-        (exited(77), Reply::None, false, Some((FailureClass::Auth, ErrorCode::Auth))),
-        (exited(78), Reply::None, false, Some((FailureClass::Config, ErrorCode::Config))),
-        (Exit::TimedOut, Reply::None, false, Some((FailureClass::Timeout, ErrorCode::Timeout))),
+        (
+            exited(3),
+            ok,
+            true,
+            Some((FailureClass::Runtime, ErrorCode::Runtime)),
+        ),
+        (
+            exited(0),
+            auth,
+            true,
+            Some((FailureClass::Auth, ErrorCode::Auth)),
+        ),
+        (
+            exited(0),
+            bad,
+            false,
+            Some((FailureClass::Runtime, ErrorCode::BadResponse)),
+        ),
+        (
+            exited(65),
+            Reply::None,
+            false,
+            Some((FailureClass::Validation, ErrorCode::Validation)),
+        ),
+        (
+            exited(77),
+            Reply::None,
+            false,
+            Some((FailureClass::Auth, ErrorCode::Auth)),
+        ),
+        (
+            exited(78),
+            Reply::None,
+            false,
+            Some((FailureClass::Config, ErrorCode::Config)),
+        ),
+        (
+            Exit::TimedOut,
+            Reply::None,
+            false,
+            Some((FailureClass::Timeout, ErrorCode::Timeout)),
+        ),
         (
             Exit::Signaled { signal: 9 },
             Reply::None,
@@ -247,7 +369,9 @@ fn exits_and_replies_are_judged_by_the_contract() {
             Some((FailureClass::Runtime, ErrorCode::Runtime)),
         ),
         (
-            Exit::Lost { reason: "no record".into() },
+            Exit::Lost {
+                reason: "no record".into(),
+            },
             Reply::None,
             false,
             Some((FailureClass::Preempted, ErrorCode::Lost)),

@@ -149,9 +149,20 @@ fn platform(machine: &Machine) -> Vec<(String, String)> {
     let groups: Vec<String> = machine
         .hierarchies
         .iter()
-        .map(|group| format!("{:?} {:?} below {}", group.version, group.controllers, group.parent.display()))
+        .map(|group| {
+            format!(
+                "{:?} {:?} below {}",
+                group.version,
+                group.controllers,
+                group.parent.display()
+            )
+        })
         .collect();
-    let cgroups = if groups.is_empty() { "none can be made".to_owned() } else { groups.join("; ") };
+    let cgroups = if groups.is_empty() {
+        "none can be made".to_owned()
+    } else {
+        groups.join("; ")
+    };
     let user = if findings.root { "root" } else { "not root" };
     [
         ("kernel", findings.kernel.clone()),

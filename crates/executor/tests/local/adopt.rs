@@ -48,7 +48,10 @@ async fn another_executor_finds_the_attempt_and_waits_for_it() {
     let bench = Bench::new();
     let handle = bench.launch(&bench.script("sleep 0.2; exit 5")).await;
     let other = LocalExecutor::new(config(bench.home.path())).unwrap();
-    assert_eq!(other.find_owned("tests").await.unwrap(), std::slice::from_ref(&handle));
+    assert_eq!(
+        other.find_owned("tests").await.unwrap(),
+        std::slice::from_ref(&handle)
+    );
     assert_eq!(other.find_owned("someone else").await.unwrap(), []);
     assert_eq!(other.observe(&handle).await.unwrap(), Observation::Running);
     let outcome = other.wait(&handle).await.unwrap();
@@ -187,10 +190,7 @@ async fn a_launcher_killed_at_any_moment_leaves_an_attempt_that_runs_once() {
             .path()
             .join(format!("attempts/{}/claim.json", attempt.id));
         let start = clock();
-        wait::until(PATIENCE, "the moment", || {
-            clock() >= start + moment
-        })
-        .unwrap();
+        wait::until(PATIENCE, "the moment", || clock() >= start + moment).unwrap();
         launcher.kill().unwrap();
         launcher.wait().unwrap();
         adopted += u32::from(claim.exists());

@@ -127,7 +127,6 @@ pub(super) async fn a_refused_write_leaves_no_trace(subject: Subject) -> Result<
     let taken = world.new_run(&Shape::default());
     store.run_submit(taken.clone()).await?;
     // All at once, so that they wait for the writer together: every other one is refused.
-
     let mixed = (0..40).map(|n| {
         let new = if n % 2 == 0 {
             world.new_run(&Shape::default())

@@ -24,7 +24,7 @@ fn latency() -> Probe {
                 ("prefect", 3237.0),
                 ("airflow", 2129.0),
             ],
-            bound_by: "two commits, and two programs started: the supervisor and the job",
+            bound_by: "three commits (one beside the job), and two programs started: the supervisor and the job",
             ..row(Unit::MILLISECONDS)
         },
         Row {

@@ -3,11 +3,12 @@
 use std::pin::pin;
 
 use futures::FutureExt as _;
+use moorline_core::stop::StopScope;
 use rusqlite::Connection;
 
 use super::*;
 use crate::conformance::{Shape, World};
-use crate::database::intent::{Claim, Submit};
+use crate::database::intent::{Claim, EngageStop, ReleaseStop, Submit};
 use crate::database::sqlite::SCHEMA;
 use crate::types::{NewRun, Submitted};
 
@@ -26,6 +27,21 @@ fn count(connection: &Connection, table: &str) -> i64 {
     connection.query_row(&count, [], |row| row.get(0)).unwrap()
 }
 
+/// Runs what waits as one batch, and answers.
+fn run_queue(connection: &mut Connection, queue: &mut Queue<Connection>) {
+    let mut jobs = Vec::new();
+    while let Ok(job) = queue.try_recv() {
+        jobs.push(job);
+    }
+    let failure = run_batch(connection, &mut jobs)
+        .now_or_never()
+        .unwrap()
+        .err();
+    for job in jobs {
+        job.answer(failure.as_ref());
+    }
+}
+
 /// Hands the intents over together, runs the one batch they make, and gives the answers.
 fn together<I: Intent + Sync>(
     connection: &mut Connection,
@@ -41,17 +57,7 @@ fn together<I: Intent + Sync>(
         answers.as_mut().now_or_never().is_none(),
         "nobody is answered before the commit"
     );
-    let mut jobs = Vec::new();
-    while let Ok(job) = queue.try_recv() {
-        jobs.push(job);
-    }
-    let failure = run_batch(connection, &mut jobs)
-        .now_or_never()
-        .unwrap()
-        .err();
-    for job in jobs {
-        job.answer(failure.as_ref());
-    }
+    run_queue(connection, &mut queue);
     answers.now_or_never().unwrap()
 }
 
@@ -111,6 +117,39 @@ fn what_a_refused_intent_appended_is_taken_back() {
         .unwrap();
     assert_eq!((count(&connection, "events"), last), (8, 8));
     assert_eq!(count(&connection, "attempts"), 2);
+}
+
+/// The stops are read once for a batch, and again after they have changed in it.
+#[test]
+fn a_stop_holds_for_what_comes_behind_it_in_the_batch() {
+    let (mut connection, world) = (connection(), World::default());
+    let submit = || Submit(world.new_run(&Shape::default()));
+    let (writer, mut queue) = Writer::new();
+    let mut answers = pin!(async {
+        futures::join!(
+            writer.submit(submit()),
+            writer.submit(EngageStop(world.stop(StopScope::All))),
+            writer.submit(submit()),
+            writer.submit(ReleaseStop {
+                scope: StopScope::All,
+                actor: "ada".to_owned(),
+                reason: "all is well".to_owned(),
+                now: world.now(),
+            }),
+            writer.submit(submit()),
+        )
+    });
+    assert!(answers.as_mut().now_or_never().is_none());
+    run_queue(&mut connection, &mut queue);
+    let (before, stopped, behind, released, after) = answers.now_or_never().unwrap();
+    assert!(before.unwrap().created);
+    assert_eq!(stopped.unwrap(), [], "nothing was alive");
+    assert!(
+        matches!(behind, Err(StoreError::Stopped { .. })),
+        "{behind:?}"
+    );
+    assert!(released.unwrap());
+    assert!(after.unwrap().created);
 }
 
 #[test]
