@@ -54,9 +54,9 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
                     let Some(event) = event else { break };
                     let event = event?;
                     if json {
-                        output::json_line(&event)
+                        output::json_line(&event);
                     } else {
-                        output::line(&text(&event))
+                        output::line(&text(&event));
                     }
                     left = left.map(|n| n - 1);
                 }

@@ -137,11 +137,11 @@ pub(crate) fn in_milliseconds(span: Duration) -> f64 {
 /// Prints a name and its samples.
 #[expect(clippy::print_stdout, reason = "its output is the measurement")]
 pub(crate) fn say(name: &str, samples: &[f64]) {
-    let samples: String = samples
+    let samples: Vec<String> = samples
         .iter()
-        .map(|sample| format!(" {sample:.4}"))
+        .map(|sample| format!("{sample:.4}"))
         .collect();
-    println!("{name}{samples}");
+    println!("{name} {}", samples.join(" "));
 }
 
 /// Operations in a second.

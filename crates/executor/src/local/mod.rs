@@ -45,6 +45,9 @@ pub(crate) const INIT: &str = "__moorline-init";
 /// First argument of a process that is to find out what this machine gives.
 pub(crate) const TRY: &str = "__moorline-try";
 
+/// The variable of the process contract that tells of every process of an attempt whose it is.
+pub(crate) const ATTEMPT_VARIABLE: &str = "MOORLINE_ATTEMPT_ID";
+
 /// Becomes a supervisor, and never returns, when the process was started as one; else does nothing.
 ///
 /// It must be called before any thread is started and before anything is read from standard input.

@@ -1,8 +1,9 @@
 //! Ending what a dead supervisor left behind.
 //!
 //! A sandbox dies with its supervisor, and so does the main process of a job without one. What such a job
-//! had started beside itself can outlive both. It is found by the variable that every process of an
-//! attempt inherits; a process that cleared its environment is found only where the attempt had a cgroup.
+//! had started beside itself can outlive both, and so can a sandbox that was not complete: it waits for
+//! ever for its maker. Both are found by the variable that every process of an attempt inherits; a process
+//! that cleared its environment is found only where the attempt had a cgroup.
 
 use std::fs;
 use std::io;
@@ -12,13 +13,14 @@ use moorline_core::ids::AttemptId;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::ATTEMPT_VARIABLE;
 use crate::proc;
 use crate::sandbox::cgroup;
 
 /// Kills all processes of an attempt whose supervisor is dead.
 pub(crate) fn sweep(id: AttemptId, cgroups: &[PathBuf]) -> io::Result<()> {
     cgroup::abandon(cgroups.iter().map(PathBuf::as_path));
-    let mark = format!("MOORLINE_ATTEMPT_ID={id}").into_bytes();
+    let mark = format!("{ATTEMPT_VARIABLE}={id}").into_bytes();
     // What is killed may have started something meanwhile, so until nothing is found.
     while kill_marked(&mark)? {}
     Ok(())

@@ -11,8 +11,8 @@ use moorline_core::spec::Egress;
 use super::prepare::{self, Places};
 use super::request::{Backend, Request, SecretText};
 use super::spawn::{self, Program, Started};
-use crate::local::INIT;
 use crate::local::layout::AttemptDir;
+use crate::local::{ATTEMPT_VARIABLE, INIT};
 use crate::sandbox::PROXY_PORT;
 use crate::sandbox::bwrap::{self, Bind, INPUT, JOB, OUTPUT, SCRATCH, SHARED_MEMORY, Sandbox};
 use crate::sandbox::cgroup::Groups;
@@ -166,10 +166,12 @@ impl Start<'_> {
         let shown = file.display();
         let told = |error: io::Error| format!("`{shown}`: {error}");
         let (mut link, stdin) = Link::pair().map_err(told)?;
+        // By this what is left of it is found when the supervisor dies before the sandbox is complete.
+        let id = SecretText::new(&self.attempt.id.to_string());
         let started = spawn::start(Program {
             file: file.to_owned(),
             argv,
-            env: &BTreeMap::new(),
+            env: &BTreeMap::from([(ATTEMPT_VARIABLE.to_owned(), id)]),
             dir: PathBuf::from("/"),
             stdin: Some(stdin),
             groups: self.groups,

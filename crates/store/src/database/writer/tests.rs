@@ -1,4 +1,8 @@
 //! A batch, on a SQLite connection: what is kept, what is not, and what callers are told.
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, which clippy does not see behind a feature"
+)]
 
 use std::pin::pin;
 
