@@ -267,11 +267,7 @@ fn check_thresholds(
 
 /// A secret in an output is a leak, whatever else is right with it (D-RUN-7).
 fn refuse_secrets(collected: &[CollectedFile], secrets: &SecretEnv) -> Result<(), Finding> {
-    let redactor = Redactor::builder().env(secrets).build();
-    let marks: Vec<String> = secrets
-        .iter()
-        .map(|(key, _)| format!("[redacted:{}]", key.as_str()))
-        .collect();
+    let redactor = Redactor::from(secrets);
     for file in collected {
         let unreadable =
             |error| invalid(format!("the output {} can not be read: {error}", file.path));
@@ -279,23 +275,19 @@ fn refuse_secrets(collected: &[CollectedFile], secrets: &SecretEnv) -> Result<()
         let mut redaction = redactor.stream();
         let (mut buffer, mut cleaned) = (vec![0; SCAN], Vec::new());
         loop {
+            cleaned.clear();
             let n = reader.read(&mut buffer).map_err(unreadable)?;
             match n {
                 0 => redaction.finish(&mut cleaned),
                 n => redaction.push(buffer.get(..n).unwrap_or_default(), &mut cleaned),
             }
-            // Where the redactor has put a key's mark, its value was, in one form or another.
-            let text = String::from_utf8_lossy(&cleaned);
-            if let Some(mark) = marks.iter().find(|mark| text.contains(mark.as_str())) {
-                let reason = format!("the output {} holds a secret: {mark}", file.path);
+            if let Some(key) = redaction.found().next() {
+                let reason = format!("the output {} holds the secret {key}", file.path);
                 return Err((FailureClass::Leak, ErrorCode::LeakedSecret, reason));
             }
             if n == 0 {
                 break;
             }
-            // A mark that is split between two rounds is completed in the next.
-            let kept = cleaned.len().saturating_sub(256);
-            cleaned.drain(..kept);
         }
     }
     Ok(())

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use moorline_store::StoreError;
 use moorline_testkit::moorline::{Moorline, Output, Running};
-use moorline_testkit::postgres::{self, TestDatabase};
-use moorline_testkit::{canary, process};
+use moorline_testkit::postgres::{self, Postgres, TestDatabase};
+use moorline_testkit::{canary, process, wait};
 use serde::Deserialize;
 use tokio::runtime::{self, Runtime};
 
@@ -149,6 +149,24 @@ impl Arena {
             Some(database) => Ledger::of_postgres(&self.runtime, database.url()),
             None => Ledger::of_sqlite(&self.runtime, &self.state_dir().join("store.db")),
         }
+    }
+
+    /// Waits until the database server has noticed that its clients are gone. Before that, a commit that a
+    /// killed client had sent can still take place, after the next command has looked.
+    pub(super) fn wait_for_the_server(&self) {
+        let Some(database) = &self.database else {
+            return;
+        };
+        let name = database.name();
+        let alone = format!(
+            "DO $$ BEGIN IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{name}') \
+             THEN RAISE 'busy'; END IF; END $$"
+        );
+        let server = Postgres::shared().unwrap();
+        wait::until(PATIENCE, "the server to be alone", || {
+            server.execute(&alone).is_ok()
+        })
+        .unwrap();
     }
 
     /// Every line that a step of this arena has written.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use moorline_core::ids::RunId;
-use moorline_testkit::moorline::Output;
+use moorline_testkit::moorline::{Output, Running};
 use moorline_testkit::{canary, env};
 
 use super::arena::{Arena, Backend, PATIENCE};
@@ -114,18 +114,17 @@ impl Lane {
         }
         self.kills += 1;
         let mut found = Findings::default();
-        let beside = plan
+        let mut beside = plan
             .bystander
             .then(|| self.arena.start_undisturbed(plan.variant()));
         let struck = strike(&self.arena, plan, undisturbed);
+        if self.backend == Backend::Postgres {
+            undisturbed_end(beside.take(), &mut found);
+            self.arena.wait_for_the_server();
+        }
         let (phase, before) = self.look(plan, &struck);
         let recovery = self.next(plan, before, &mut found);
-        if let Some(beside) = beside {
-            let output = beside.wait(PATIENCE).unwrap();
-            found.require(output.code == Some(0), || {
-                format!("the run beside it failed: {output}")
-            });
-        }
+        undisturbed_end(beside, &mut found);
         let after = check::whole(&self.arena, &mut found);
         check::struck_run(&self.arena, plan, &struck, before, &after, &mut found);
         let broken = found.into_vec();
@@ -208,6 +207,16 @@ impl Lane {
         drop(report);
         self.arena = Arena::new(self.backend);
         self.kills = 0;
+    }
+}
+
+/// Waits for the end of a run that nobody killed.
+fn undisturbed_end(beside: Option<Running>, found: &mut Findings) {
+    if let Some(beside) = beside {
+        let output = beside.wait(PATIENCE).unwrap();
+        found.require(output.code == Some(0), || {
+            format!("the run beside it failed: {output}")
+        });
     }
 }
 

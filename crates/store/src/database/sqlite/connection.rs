@@ -17,9 +17,11 @@ use crate::error::StoreError;
 /// What the pragmas below come to, for [`health`](crate::Store::health).
 pub(super) const DURABILITY: &str = "wal, synchronous=FULL";
 
-/// `journal_size_limit`: the write-ahead log shrinks to this after a burst.
+/// `journal_size_limit`: the write-ahead log shrinks to this after a burst. `temp_store`: the journals of
+/// savepoints are kept in memory, where they are files that are made and removed for each intent otherwise.
 const SETTINGS: &str = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-    PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192;";
+    PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -4096; \
+    PRAGMA temp_store = MEMORY;";
 
 /// Between two looks at a lock that another process holds. SQLite's own handler sleeps up to 100 ms,
 /// while a commit takes well under one.
