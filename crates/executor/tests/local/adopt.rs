@@ -228,7 +228,7 @@ fn launcher(attempt: &Attempt, home: &Path) -> Child {
 }
 
 #[tokio::test]
-#[ignore = "not a test: the launcher process of the test above"]
+#[ignore = "a helper of the other tests: the launcher process that one of them kills"]
 async fn the_launcher() {
     let Some(orders) = env::read(ORDERS) else {
         return;

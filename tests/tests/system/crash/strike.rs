@@ -107,7 +107,7 @@ fn kill(arena: &Arena, victim: Victim, running: &mut Running, target: Option<&st
             apart,
         } => {
             running.signal(Signal::KILL).unwrap();
-            thread::sleep(apart);
+            pass(apart);
             supervisor();
         }
         Victim::Both {
@@ -115,7 +115,7 @@ fn kill(arena: &Arena, victim: Victim, running: &mut Running, target: Option<&st
             apart,
         } => {
             supervisor();
-            thread::sleep(apart);
+            pass(apart);
             running.signal(Signal::KILL).unwrap();
         }
     }
@@ -142,24 +142,23 @@ fn wait_for(
     };
     match plan.moment {
         Moment::Fraction(fraction) => {
-            // A moment in time is what is wanted here.
-            thread::sleep(undisturbed.mul_f64(fraction));
+            pass(undisturbed.mul_f64(fraction));
             None
         }
         Moment::Commit { nth, delay } => {
             let mut watch = Writes::of(arena);
             until(&mut || watch.seen() >= nth);
-            thread::sleep(delay);
+            pass(delay);
             None
         }
         Moment::Claim { step, delay } => {
             until(&mut || attempt_of(step).is_some_and(|attempt| arena.has_claim(&attempt)));
-            thread::sleep(delay);
+            pass(delay);
             attempt_of(step)
         }
         Moment::Exit { step, delay } => {
             until(&mut || attempt_of(step).is_some_and(|attempt| arena.has_exit(&attempt)));
-            thread::sleep(delay);
+            pass(delay);
             attempt_of(step)
         }
     }
@@ -195,4 +194,10 @@ impl<'a> Writes<'a> {
         self.last = sizes;
         self.count
     }
+}
+
+/// Lets time go by: the moment of a kill is what is tried, so nothing is waited for.
+fn pass(time: Duration) {
+    // L77: a moment in time is the subject.
+    thread::sleep(time);
 }

@@ -310,6 +310,7 @@ fn first_child(parent: u32) -> Process {
             process::find(parent).is_some_and(|p| !p.is_zombie()),
             "the runner has ended"
         );
+        // L77: the distance between two looks; it is to be caught within its first moments.
         thread::sleep(Duration::from_micros(50));
     }
 }
