@@ -1,4 +1,49 @@
-//! Where attempts run: the [`Executor`] seam and its back ends.
+//! Where attempts run: the [`Executor`] seam, its back ends, and the suite that holds each to its contract.
+//!
+//! An [`Attempt`](moorline_core::attempt::Attempt) is one launch of one step of a job, as plain data. An
+//! executor starts it once, lets any process find it again by its
+//! [`Handle`](moorline_core::attempt::Handle), and ends its whole process tree when asked. The crate is
+//! meant to be embedded: it keeps no global state, reads no environment, starts no runtime and prints
+//! nothing.
+//!
+//! # Map
+//!
+//! | to | use |
+//! |---|---|
+//! | run attempts on this machine, sandboxed | [`local::LocalExecutor`], [`local::LocalConfig`]; ship the supervisor: [`local::helper_main`] |
+//! | write an executor of one's own | [`Executor`], whose *Contract* says everything; [`prelude`] |
+//! | show that it keeps the contract | [`conformance::run`] |
+//! | bound, limit, trace, or break one on purpose | [`decorators`] |
+//! | let a job reach listed hosts only | [`egress`] |
+//!
+//! # Example
+//!
+//! ```no_run
+//! use moorline_core::attempt::{Attempt, Exit};
+//! use moorline_executor::local::{LocalConfig, LocalExecutor};
+//! use moorline_executor::Executor;
+//! use moorline_secrets::SecretEnv;
+//!
+//! # async fn example(attempt: Attempt) -> Result<(), moorline_executor::ExecutorError> {
+//! let config = LocalConfig::new("/var/lib/service/attempts", "/usr/libexec/moorline-supervisor");
+//! let executor = LocalExecutor::new(config)?;
+//!
+//! // What this machine can not give is known before anything runs.
+//! for missing in executor.capabilities().missing {
+//!     eprintln!("without {:?}: {}", missing.protection, missing.why);
+//! }
+//!
+//! let handle = executor.launch(&attempt, &SecretEnv::new()).await?;
+//! let outcome = executor.wait(&handle).await?;
+//! assert_eq!(outcome.exit, Exit::Exited { code: 0 });
+//! for file in executor.collect(&handle).await? {
+//!     println!("{} has {} bytes", file.path, file.size);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Deliberately absent: what an outcome means for a run, retries, and storage: those are the engine's.
 
 pub mod conformance;
 pub mod decorators;
