@@ -122,7 +122,7 @@ async fn a_handle_that_is_wrong_does_not_end_the_attempt() {
     let bench = Bench::new();
     let handle = bench.launch(&bench.script("sleep 0.3; exit 4")).await;
     let mut wrong = handle.clone();
-    wrong.data["pid"] = std::process::id().into();
+    wrong.data["pid"] = std::os::unix::process::parent_id().into();
     assert_eq!(
         bench.executor.observe(&wrong).await.unwrap(),
         Observation::Running
