@@ -1,0 +1,107 @@
+//! The state of the emulated Modal: one part a resource, each with a lock of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::emulator::EmulatorOptions;
+use crate::faults::Faults;
+use crate::http::Server;
+use crate::journal::Journal;
+
+/// Everything there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// As it was started.
+    pub(crate) options: EmulatorOptions,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The state directory. Parts keep files below a directory of their own name.
+    pub(crate) dir: PathBuf,
+    /// Cancelled when the emulator stops: background work ends with it.
+    pub(crate) stop: CancellationToken,
+    /// Background work is spawned here, so that stopping waits for it.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) faults: Faults,
+    pub(crate) journal: Arc<Journal>,
+    server: OnceLock<Weak<Server>>,
+    // The parts. Each is a type of its service module.
+    /// Removed with the world, when no directory was given.
+    _temporary: Option<TempDir>,
+}
+
+impl World {
+    /// Opens the state directory, or makes a temporary one.
+    pub(crate) async fn open(
+        options: EmulatorOptions,
+        address: SocketAddr,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> io::Result<Arc<Self>> {
+        let temporary = match &options.state {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("moorline-emulator-").tempdir()?),
+        };
+        let dir = match (&options.state, &temporary) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(temporary)) => temporary.path().to_owned(),
+            (None, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        std::fs::create_dir_all(&dir)?;
+        let faults = Faults::default();
+        faults.set(options.faults.clone());
+        Ok(Arc::new(Self {
+            address,
+            stop,
+            tasks,
+            faults,
+            journal: Arc::default(),
+            server: OnceLock::new(),
+            dir,
+            options,
+            _temporary: temporary,
+        }))
+    }
+
+    /// Called once everything can be reached: starts what runs by itself (schedules, reapers).
+    pub(crate) fn begin(self: &Arc<Self>) {}
+
+    /// Ends every container and background work, for [`crate::Emulator::stop`].
+    pub(crate) async fn end(&self) {}
+
+    /// Writes what changed.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A directory for the files of one part.
+    pub(crate) fn directory(&self, part: &str) -> io::Result<PathBuf> {
+        let dir = self.dir.join(part);
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir)
+    }
+
+    /// The URL of this emulator, e.g. for uploads.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The state directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn set_server(&self, server: &Arc<Server>) {
+        self.server.get_or_init(|| Arc::downgrade(server));
+    }
+
+    /// The server, to open further doors: unix sockets for containers, ports for web functions.
+    pub(crate) fn server(&self) -> Option<Arc<Server>> {
+        self.server.get()?.upgrade()
+    }
+}
