@@ -61,11 +61,25 @@ const NEEDS: &[Need] = &[
                 .succeeds()
         },
     },
+    Need {
+        name: "Node.js",
+        used_by: "the official JavaScript SDK",
+        package: "nodejs",
+        found: || which("node").is_some(),
+    },
+    Need {
+        name: "npm",
+        used_by: "the Node.js packages of target/npm",
+        package: "npm",
+        found: || which("npm").is_some(),
+    },
 ];
 
 /// Packages of the Python environment `target/venv`, as pip takes them, with exact versions.
-/// While there is none, the environment is not made.
-const PYTHON_PACKAGES: &[&str] = &[];
+const PYTHON_PACKAGES: &[&str] = &["modal==1.6.4", "fastapi==0.165.0"];
+
+/// Packages of the Node.js environment `target/npm`, as npm takes them, with exact versions.
+const NODE_PACKAGES: &[&str] = &["modal@0.11.1"];
 
 /// Brings this machine to where [`crate::test`] can run.
 pub(crate) fn run(workspace: &Workspace) -> Result {
@@ -86,7 +100,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     if !missing.is_empty() {
         install(&missing)?;
     }
-    python_environment(workspace, PYTHON_PACKAGES)
+    python_environment(workspace)?;
+    node_environment(workspace)
 }
 
 fn install(missing: &[&Need]) -> Result {
@@ -128,11 +143,11 @@ fn am_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }
 
-fn python_environment(workspace: &Workspace, packages: &[&str]) -> Result {
-    if packages.is_empty() {
+fn python_environment(workspace: &Workspace) -> Result {
+    let directory = workspace.target().join("venv");
+    if is_installed(&directory, PYTHON_PACKAGES) {
         return Ok(());
     }
-    let directory = workspace.target().join("venv");
     let python = directory.join("bin/python");
     if !python.is_file() {
         let create = Shell::new("python3", workspace.root()).args(["-m", "venv"]);
@@ -146,8 +161,35 @@ fn python_environment(workspace: &Workspace, packages: &[&str]) -> Result {
             "--quiet",
             "--disable-pip-version-check",
         ])
-        .args(packages)
-        .run()
+        .args(PYTHON_PACKAGES)
+        .run()?;
+    mark_installed(&directory, PYTHON_PACKAGES)
+}
+
+fn node_environment(workspace: &Workspace) -> Result {
+    let directory = workspace.target().join("npm");
+    if is_installed(&directory, NODE_PACKAGES) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&directory).map_err(Error::io(format!("make `{}`", directory.display())))?;
+    Shell::new("npm", workspace.root())
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+        .args([&directory])
+        .args(NODE_PACKAGES)
+        .run()?;
+    mark_installed(&directory, NODE_PACKAGES)
+}
+
+/// The file in an environment that tells what was installed into it: the network is asked once.
+const INSTALLED: &str = "installed-by-xtask";
+
+fn is_installed(directory: &Path, packages: &[&str]) -> bool {
+    std::fs::read_to_string(directory.join(INSTALLED)).is_ok_and(|text| text == packages.join("\n"))
+}
+
+fn mark_installed(directory: &Path, packages: &[&str]) -> Result {
+    let path = directory.join(INSTALLED);
+    std::fs::write(&path, packages.join("\n")).map_err(Error::io(format!("write `{}`", path.display())))
 }
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! Modal from outside: the official clients, unmodified, against the emulator; one binary.
+//!
+//! A scenario is an ordinary program for an official SDK, below `tests/modal/`. It is told where the
+//! server is, as any user's program is, and asserts what it sees.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and its helpers are test code too"
+)]
+
+mod support;
