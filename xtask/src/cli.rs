@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Ci,
     /// Write the generated files, or check that they are current.
     Gen(GenArguments),
+    /// Compare our files of Modal's protocol with the official package.
+    Wire(WireArguments),
     /// Measure, on a release build, beside the floors of this machine.
     Bench(BenchArguments),
 }
@@ -47,6 +49,13 @@ pub(crate) struct GenArguments {
     /// Write nothing; fail when a file is not current.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WireArguments {
+    /// Also print what this version of the package `modal` changed.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) against: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -64,6 +64,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: GenArguments) -> Result {
             "generated files are not current; run `cargo xtask gen` and commit the result";
         return Err(Error::Refused(refusal.to_owned()));
     }
+    if arguments.check {
+        crate::wire::check(workspace)?;
+    }
     Ok(())
 }
 

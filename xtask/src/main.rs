@@ -1,6 +1,6 @@
 //! Project automation, run as `cargo xtask COMMAND`.
 //!
-//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], `gen`, `bench`. The last two
+//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], `gen`, `wire`, `bench`. The last three
 //! link the product and are compiled with the feature `product` only; [`product`] says how they
 //! start.
 //! What a command prints is for people; machines read the exit code, the closing line of `test`
@@ -19,6 +19,8 @@ mod product;
 mod setup;
 mod shell;
 mod test;
+#[cfg(feature = "product")]
+mod wire;
 mod workspace;
 
 use std::process::ExitCode;
@@ -49,9 +51,11 @@ fn run(command: &Command) -> Result {
         #[cfg(feature = "product")]
         Command::Gen(arguments) => r#gen::run(&workspace, *arguments),
         #[cfg(feature = "product")]
+        Command::Wire(arguments) => wire::run(&workspace, arguments),
+        #[cfg(feature = "product")]
         Command::Bench(arguments) => bench::run(&workspace, arguments),
         #[cfg(not(feature = "product"))]
-        Command::Gen(_) => product::run_gen(&workspace, std::env::args_os().skip(1)),
+        Command::Gen(_) | Command::Wire(_) => product::run_gen(&workspace, std::env::args_os().skip(1)),
         #[cfg(not(feature = "product"))]
         Command::Bench(arguments) => {
             product::run_bench(&workspace, !arguments.no_build, std::env::args_os().skip(1))

@@ -143,15 +143,20 @@ fn am_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }
 
-fn python_environment(workspace: &Workspace) -> Result {
-    let directory = workspace.target().join("venv");
-    if is_installed(&directory, PYTHON_PACKAGES) {
+/// Makes `target/venv`, with the official Python client and what the examples import.
+pub(crate) fn python_environment(workspace: &Workspace) -> Result {
+    environment(workspace, &workspace.target().join("venv"), PYTHON_PACKAGES)
+}
+
+/// Makes a Python environment with these packages, unless it is there already.
+pub(crate) fn environment(workspace: &Workspace, directory: &Path, packages: &[&str]) -> Result {
+    if is_installed(directory, packages) {
         return Ok(());
     }
     let python = directory.join("bin/python");
     if !python.is_file() {
         let create = Shell::new("python3", workspace.root()).args(["-m", "venv"]);
-        create.args([&directory]).run()?;
+        create.args([directory]).run()?;
     }
     Shell::new(python, workspace.root())
         .args([
@@ -161,9 +166,9 @@ fn python_environment(workspace: &Workspace) -> Result {
             "--quiet",
             "--disable-pip-version-check",
         ])
-        .args(PYTHON_PACKAGES)
+        .args(packages)
         .run()?;
-    mark_installed(&directory, PYTHON_PACKAGES)
+    mark_installed(directory, packages)
 }
 
 fn node_environment(workspace: &Workspace) -> Result {
