@@ -1,0 +1,1 @@
+//! Blobs: large payloads over HTTP.

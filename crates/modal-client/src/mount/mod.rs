@@ -1,0 +1,1 @@
+//! Mounts: local files for images and functions.

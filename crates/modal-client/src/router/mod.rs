@@ -1,0 +1,1 @@
+//! The command router of a running sandbox.

@@ -1,0 +1,1 @@
+//! Volumes, v1 and v2.
