@@ -1,0 +1,231 @@
+//! Tasks: one container each, whether it runs a function or a sandbox.
+//!
+//! Whoever starts a container calls [`Tasks::begin`] and keeps the [`Leave`] that it returns: others ask
+//! through it that the container ends. Tasks live in memory; they end with the emulator, as containers do.
+//!
+//! RPCs: `TaskList`, `TaskGetInfo`, `ContainerStop`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use moorline_core::clock::{Clock as _, SystemClock};
+use moorline_modal_proto::client::{
+    ContainerStopRequest, ContainerStopResponse, GenericResult, GpuConfig, TaskGetInfoRequest,
+    TaskGetInfoResponse, TaskInfo, TaskListRequest, TaskListResponse, TaskStats,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::call::Call;
+use crate::routes::Rpcs;
+use crate::world::World;
+
+/// Finished tasks that are remembered, for `TaskGetInfo`.
+const REMEMBERED: usize = 4096;
+
+/// What a task runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TaskKind {
+    /// A function, by id.
+    Function(String),
+    /// A sandbox, by id.
+    Sandbox(String),
+}
+
+/// A task that begins.
+#[derive(Debug, Clone)]
+pub(crate) struct NewTask {
+    /// `ta-…`.
+    pub(crate) id: String,
+    pub(crate) kind: TaskKind,
+    pub(crate) app_id: String,
+    pub(crate) gpu: Option<GpuConfig>,
+}
+
+/// Requests that a task ends. Cancelling the first is final; the second lets it finish what it has begun.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leave {
+    /// End now.
+    pub(crate) now: CancellationToken,
+    /// Take nothing new, and end then. Of functions only.
+    pub(crate) gracefully: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Task {
+    task: NewTask,
+    /// Seconds since 1970.
+    enqueued_at: f64,
+    /// 0 is "not yet".
+    started_at: f64,
+    /// 0 is "not yet".
+    finished_at: f64,
+    result: Option<GenericResult>,
+    leave: Leave,
+}
+
+/// All tasks, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    state: Mutex<BTreeMap<String, Task>>,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Task>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task waits for its container.
+    pub(crate) fn begin(&self, task: NewTask) -> Leave {
+        let leave = Leave::default();
+        let entry = Task {
+            enqueued_at: now(),
+            started_at: 0.0,
+            finished_at: 0.0,
+            result: None,
+            leave: leave.clone(),
+            task,
+        };
+        let mut tasks = self.lock();
+        tasks.insert(entry.task.id.clone(), entry);
+        forget_oldest(&mut tasks);
+        leave
+    }
+
+    /// Its container runs.
+    pub(crate) fn started(&self, id: &str) {
+        if let Some(task) = self.lock().get_mut(id) {
+            task.started_at = now();
+        }
+    }
+
+    /// Its container is gone. The first result stays.
+    pub(crate) fn finished(&self, id: &str, result: GenericResult) {
+        if let Some(task) = self.lock().get_mut(id)
+            && task.result.is_none()
+        {
+            task.finished_at = now();
+            task.result = Some(result);
+        }
+    }
+
+    /// To ask a task that runs to end.
+    pub(crate) fn leave(&self, id: &str) -> Option<Leave> {
+        let tasks = self.lock();
+        let task = tasks.get(id)?;
+        task.result.is_none().then(|| task.leave.clone())
+    }
+
+    /// Tasks that run, as (id, kind, app id), oldest first.
+    pub(crate) fn running(&self) -> Vec<(String, TaskKind, String)> {
+        let tasks = self.lock();
+        let mut running: Vec<&Task> = tasks.values().filter(|task| task.result.is_none()).collect();
+        running.sort_by(|a, b| a.enqueued_at.total_cmp(&b.enqueued_at));
+        let told = |t: &Task| (t.task.id.clone(), t.task.kind.clone(), t.task.app_id.clone());
+        running.into_iter().map(told).collect()
+    }
+}
+
+fn forget_oldest(tasks: &mut BTreeMap<String, Task>) {
+    if tasks.len() <= 2 * REMEMBERED {
+        return;
+    }
+    let mut finished: Vec<(f64, String)> = tasks
+        .values()
+        .filter(|task| task.result.is_some())
+        .map(|task| (task.finished_at, task.task.id.clone()))
+        .collect();
+    finished.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (_, id) in finished.into_iter().skip(REMEMBERED) {
+        tasks.remove(&id);
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemClock.now().as_duration().as_secs_f64()
+}
+
+pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
+    rpcs.read("TaskList", task_list);
+    rpcs.read("TaskGetInfo", task_get_info);
+    rpcs.write("ContainerStop", container_stop);
+}
+
+async fn task_list(
+    world: Arc<World>,
+    call: Call<TaskListRequest>,
+) -> Result<TaskListResponse, Status> {
+    let TaskListRequest { app_id, environment_name } = call.message;
+    let stats = |task: &Task| TaskStats {
+        task_id: task.task.id.clone(),
+        app_id: task.task.app_id.clone(),
+        app_description: String::new(),
+        started_at: task.started_at,
+        enqueued_at: task.enqueued_at,
+    };
+    let mut running: Vec<TaskStats> = world
+        .running
+        .lock()
+        .values()
+        .filter(|task| task.result.is_none())
+        .filter(|task| app_id.is_empty() || task.task.app_id == app_id)
+        .map(stats)
+        .collect();
+    running.retain_mut(|task| {
+        let Some(app) = crate::services::apps::describe(&world, &task.app_id) else {
+            return false;
+        };
+        task.app_description = app.description;
+        environment_name.is_empty() || app.environment == environment_name
+    });
+    running.sort_by(|a, b| a.enqueued_at.total_cmp(&b.enqueued_at));
+    Ok(TaskListResponse { tasks: running })
+}
+
+async fn task_get_info(
+    world: Arc<World>,
+    call: Call<TaskGetInfoRequest>,
+) -> Result<TaskGetInfoResponse, Status> {
+    let tasks = world.running.lock();
+    let id = &call.message.task_id;
+    let Some(task) = tasks.get(id) else {
+        return Err(no_task(id));
+    };
+    let sandbox_id = match &task.task.kind {
+        TaskKind::Sandbox(id) => id.clone(),
+        TaskKind::Function(_) => String::new(),
+    };
+    let info = TaskInfo {
+        id: task.task.id.clone(),
+        started_at: task.started_at,
+        finished_at: task.finished_at,
+        result: task.result.clone(),
+        enqueued_at: task.enqueued_at,
+        gpu_type: task.task.gpu.as_ref().map(|gpu| gpu.gpu_type.clone()).unwrap_or_default(),
+        gpu_config: task.task.gpu.clone(),
+        sandbox_id,
+        ..TaskInfo::default()
+    };
+    Ok(TaskGetInfoResponse { app_id: task.task.app_id.clone(), info: Some(info) })
+}
+
+/// Of a task that has ended, too: it is as the caller wants it.
+async fn container_stop(
+    world: Arc<World>,
+    call: Call<ContainerStopRequest>,
+) -> Result<ContainerStopResponse, Status> {
+    let ContainerStopRequest { task_id, graceful } = &call.message;
+    if !world.running.lock().contains_key(task_id) {
+        return Err(no_task(task_id));
+    }
+    if let Some(leave) = world.running.leave(task_id) {
+        if *graceful { leave.gracefully.cancel() } else { leave.now.cancel() }
+        call.meta.effect("container.stop", task_id);
+    }
+    Ok(ContainerStopResponse::default())
+}
+
+fn no_task(id: &str) -> Status {
+    Status::not_found(format!("Container '{id}' not found"))
+}
