@@ -4,6 +4,8 @@
 //! them is seen in review. `--check` writes nothing and fails when one is not what the code gives;
 //! `cargo xtask ci` runs that.
 
+mod coverage;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -15,17 +17,27 @@ use crate::workspace::Workspace;
 
 /// Something that makes files.
 struct Generator {
-    /// The directory, from the root, that holds its files and nothing else.
+    /// The directory, from the root, that holds its files.
     directory: &'static str,
+    /// Whether the directory holds nothing else: what is left over there is removed.
+    alone: bool,
     /// What it makes: file names in that directory, and their text.
-    files: fn() -> Result<BTreeMap<PathBuf, String>>,
+    files: fn(&Workspace) -> Result<BTreeMap<PathBuf, String>>,
 }
 
 /// All of them. A later part of the product adds its line here.
-const GENERATORS: &[Generator] = &[Generator {
-    directory: "schemas",
-    files: json_schemas,
-}];
+const GENERATORS: &[Generator] = &[
+    Generator {
+        directory: "schemas",
+        alone: true,
+        files: json_schemas,
+    },
+    Generator {
+        directory: "docs",
+        alone: false,
+        files: coverage::page,
+    },
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: GenArguments) -> Result {
     step(if arguments.check {
@@ -36,9 +48,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: GenArguments) -> Result {
     let mut differing = Vec::new();
     for generator in GENERATORS {
         let directory = workspace.root().join(generator.directory);
-        let wanted = (generator.files)()?;
+        let wanted = (generator.files)(workspace)?;
         say!("{}/: {} files", generator.directory, wanted.len());
-        for change in changes(&directory, &wanted)? {
+        for change in changes(&directory, &wanted, generator.alone)? {
             differing.push(format!(
                 "{}/{}",
                 generator.directory,
@@ -71,7 +83,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: GenArguments) -> Result {
 }
 
 /// The published JSON Schemas, 2020-12.
-fn json_schemas() -> Result<BTreeMap<PathBuf, String>> {
+fn json_schemas(_: &Workspace) -> Result<BTreeMap<PathBuf, String>> {
     moorline_core::schema::all()
         .into_iter()
         .map(|(name, schema)| {
@@ -111,8 +123,12 @@ impl Change {
     }
 }
 
-/// What makes `directory` hold exactly the files that are wanted.
-fn changes(directory: &Path, wanted: &BTreeMap<PathBuf, String>) -> Result<Vec<Change>> {
+/// What makes `directory` hold the files that are wanted, and with `alone` nothing else.
+fn changes(
+    directory: &Path,
+    wanted: &BTreeMap<PathBuf, String>,
+    alone: bool,
+) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     for (name, text) in wanted {
         match fs::read_to_string(directory.join(name)) {
@@ -125,6 +141,9 @@ fn changes(directory: &Path, wanted: &BTreeMap<PathBuf, String>) -> Result<Vec<C
             }
             _ => changes.push(Change::Write(name.clone(), text.clone())),
         }
+    }
+    if !alone {
+        return Ok(changes);
     }
     let there = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(changes),
@@ -155,7 +174,7 @@ mod tests {
         for (name, text) in [("current", "a"), ("left over", "x"), ("stale", "old")] {
             fs::write(root.path().join(name), text).unwrap();
         }
-        let found = changes(root.path(), &wanted).unwrap();
+        let found = changes(root.path(), &wanted, true).unwrap();
         let expected = [
             Change::Write("missing".into(), "b".into()),
             Change::Write("stale".into(), "c".into()),
@@ -166,7 +185,7 @@ mod tests {
         for change in &found {
             change.apply(root.path()).unwrap();
         }
-        assert_eq!(changes(root.path(), &wanted).unwrap(), []);
+        assert_eq!(changes(root.path(), &wanted, true).unwrap(), []);
     }
 
     #[test]
@@ -174,7 +193,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("new");
         let wanted = BTreeMap::from([(PathBuf::from("one"), "1".to_owned())]);
-        for change in changes(&directory, &wanted).unwrap() {
+        for change in changes(&directory, &wanted, true).unwrap() {
             change.apply(&directory).unwrap();
         }
         assert_eq!(fs::read_to_string(directory.join("one")).unwrap(), "1");

@@ -1,0 +1,100 @@
+//! One RPC, many times.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream;
+use http::uri::PathAndQuery;
+use moorline_modal_client::proto::{AppListRequest, AppListResponse};
+use moorline_modal_client::{CallOptions, Client, Config, Effect, Rpc};
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
+
+use crate::{Result, line};
+
+const PATH: &str = "/modal.client.ModalClient/AppList";
+const APP_LIST: Rpc<AppListRequest, AppListResponse> = Rpc::new(PATH, Effect::Read);
+/// Calls at once, where calls are counted in a second.
+const AT_ONCE: usize = 64;
+/// The two clients take turns of this many calls, so that both meet the same minutes.
+const TURN: usize = 200;
+
+/// Prints what calls cost.
+pub(crate) async fn measure(url: &str, count: usize) -> Result {
+    let variables = [
+        ("MODAL_SERVER_URL", url),
+        ("MODAL_TOKEN_ID", "ak-bench"),
+        ("MODAL_TOKEN_SECRET", "as-bench"),
+    ];
+    let client = Client::new(Config::from_env(variables)?)?;
+    let channel = Endpoint::from_shared(url.to_owned())?.connect().await?;
+    // Connections, and whatever else comes first.
+    ours(&client).await?;
+    bare(&channel).await?;
+
+    let (mut by_us, mut by_bare) = (Vec::new(), Vec::new());
+    while by_us.len() < count {
+        for _ in 0..TURN {
+            by_us.push(timed(ours(&client)).await?);
+        }
+        for _ in 0..TURN {
+            by_bare.push(timed(bare(&channel)).await?);
+        }
+    }
+    line("ours", &by_us);
+    line("bare", &by_bare);
+
+    let (mut our_time, mut bare_time) = (Duration::ZERO, Duration::ZERO);
+    let turn = TURN * 10;
+    let turns = count.div_ceil(turn);
+    for _ in 0..turns {
+        our_time += at_once(turn, || ours(&client)).await?;
+        bare_time += at_once(turn, || bare(&channel)).await?;
+    }
+    let rate = |time: Duration| (turns * turn) as f64 / time.as_secs_f64();
+    line("ours_rate", &[rate(our_time)]);
+    line("bare_rate", &[rate(bare_time)]);
+    Ok(())
+}
+
+async fn ours(client: &Client) -> Result {
+    let request = AppListRequest::default();
+    client.call(APP_LIST, request, &CallOptions::new()).await?;
+    Ok(())
+}
+
+/// What tonic does by itself: one call on an open channel, with the two headers of the token.
+async fn bare(channel: &Channel) -> Result {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await?;
+    let mut request = tonic::Request::new(AppListRequest::default());
+    let headers = request.metadata_mut();
+    headers.insert("x-modal-token-id", "ak-bench".parse()?);
+    headers.insert("x-modal-token-secret", "as-bench".parse()?);
+    let codec: ProstCodec<AppListRequest, AppListResponse> = ProstCodec::default();
+    let path = PathAndQuery::from_static(PATH);
+    grpc.unary(request, path, codec).await?;
+    Ok(())
+}
+
+/// Milliseconds.
+async fn timed(work: impl Future<Output = Result>) -> Result<f64> {
+    let start = now();
+    work.await?;
+    Ok(start.elapsed().as_secs_f64() * 1000.0)
+}
+
+async fn at_once<F: Future<Output = Result>>(count: usize, work: impl Fn() -> F) -> Result<Duration> {
+    let start = now();
+    let mut calls = stream::iter(0..count).map(|_| work()).buffer_unordered(AT_ONCE);
+    while let Some(done) = calls.next().await {
+        done?;
+    }
+    Ok(start.elapsed())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a clock is what measuring needs")]
+fn now() -> Instant {
+    Instant::now()
+}
