@@ -26,10 +26,11 @@ mod rpc;
 pub mod sandbox;
 pub mod secrets;
 mod stream;
-mod transfer;
+pub mod transfer;
 pub mod transport;
 pub mod volume;
 pub mod web;
+mod wire;
 pub mod workspace;
 
 pub use config::{ClientKind, Config, Credentials, ServerUrl};

@@ -68,13 +68,14 @@ impl<Req, Res> fmt::Debug for Rpc<Req, Res> {
     }
 }
 
-/// Declares RPCs of the control plane: `NAME = Method(Request) -> Response, Effect;`.
+/// Declares RPCs of the control plane: `NAME = Method(Request) -> Response, Effect;`. The message `Empty`
+/// is `()`.
 macro_rules! control_plane {
     ($($name:ident = $method:ident($req:ident) -> $res:ident, $effect:ident;)+) => {
         $(
             pub(crate) const $name: $crate::rpc::Rpc<
-                moorline_modal_proto::client::$req,
-                moorline_modal_proto::client::$res,
+                $crate::rpc::message!($req),
+                $crate::rpc::message!($res),
             > = $crate::rpc::Rpc::new(
                 concat!("/modal.client.ModalClient/", stringify!($method)),
                 $crate::rpc::Effect::$effect,
@@ -83,6 +84,13 @@ macro_rules! control_plane {
     };
 }
 pub(crate) use control_plane;
+
+/// The Rust type of a message of the control plane.
+macro_rules! message {
+    (Empty) => { () };
+    ($name:ident) => { moorline_modal_proto::client::$name };
+}
+pub(crate) use message;
 
 /// How one call differs from the client's defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,6 +105,8 @@ pub struct CallOptions {
     pub max_retries: Option<u32>,
     /// The idempotency key; a new random one otherwise. For a caller that repeats a call after a crash.
     pub idempotency_key: Option<String>,
+    /// The token that the creation of a sandbox answered, for calls about that sandbox.
+    pub(crate) sandbox_token: Option<http::HeaderValue>,
 }
 
 impl CallOptions {
