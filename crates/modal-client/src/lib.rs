@@ -19,6 +19,7 @@ pub mod environments;
 mod error;
 pub mod functions;
 pub mod images;
+mod keepalive;
 pub mod mount;
 pub mod queues;
 pub mod router;

@@ -211,6 +211,7 @@ struct Attempts<'a> {
     effect: Effect,
     name: &'static str,
     key: HeaderValue,
+    sandbox_token: Option<HeaderValue>,
     began: tokio::time::Instant,
     tally: Tally,
     attempt_timeout: Duration,
@@ -249,6 +250,7 @@ impl<'a> Attempts<'a> {
             effect,
             name,
             key,
+            sandbox_token: options.sandbox_token.clone(),
             began: clock::instant(),
             tally: Tally::default(),
             ambiguous: false,
@@ -285,6 +287,9 @@ impl<'a> Attempts<'a> {
     }
 
     fn request<M>(&self, message: M, mut headers: HeaderMap) -> Request<M> {
+        if let Some(token) = &self.sandbox_token {
+            headers.insert("x-modal-sandbox-token", token.clone());
+        }
         headers::set_attempt(&mut headers, &self.key, &self.tally, self.began.elapsed());
         Request::from_parts(
             MetadataMap::from_headers(headers),

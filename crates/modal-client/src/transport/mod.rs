@@ -22,6 +22,7 @@ use tonic::transport::Channel;
 use crate::config::{Config, Credentials};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rpc::{CallOptions, Rpc, control_plane};
+use crate::transfer::{TransferOptions, Transfers};
 use retry::RetryPolicy;
 
 pub(crate) use auth::expiry as jwt_expiry;
@@ -49,6 +50,7 @@ struct Inner {
     base: HeaderMap,
     tokens: auth::TokenManager,
     http: OnceLock<reqwest::Client>,
+    transfers: OnceLock<Transfers>,
 }
 
 impl std::fmt::Debug for Client {
@@ -68,14 +70,14 @@ impl Client {
         let link = Link::new(&config.servers)?;
         let base = headers::base(&config)?;
         let (tokens, http) = (auth::TokenManager::default(), OnceLock::new());
+        let transfers = OnceLock::new();
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 link,
                 base,
                 tokens,
-                http,
-            }),
+                http, transfers }),
         })
     }
 
@@ -158,6 +160,18 @@ impl Client {
             Error::new(ErrorKind::Config, "the HTTP client can not be set up").with_source(error)
         })?;
         Ok(self.inner.http.get_or_init(|| client))
+    }
+
+    /// The transfers of bytes over HTTP, counted together for all clones of this client.
+    ///
+    /// # Errors
+    /// As [`http`](Self::http).
+    pub fn transfers(&self) -> Result<&Transfers> {
+        if let Some(transfers) = self.inner.transfers.get() {
+            return Ok(transfers);
+        }
+        let transfers = Transfers::with_http(self.http()?.clone(), TransferOptions::default());
+        Ok(self.inner.transfers.get_or_init(|| transfers))
     }
 
     /// The environment of a call: the one named, the settings' one, or "" for the workspace's default.

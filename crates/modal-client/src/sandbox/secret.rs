@@ -1,0 +1,75 @@
+//! Secrets as a sandbox or a command receives them.
+
+use std::collections::BTreeMap;
+
+use moorline_modal_proto::client::{SecretSource, StringMap, secret_source};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Environment variables with secret values; `Debug` shows their names only.
+pub type SecretEnv = BTreeMap<String, SecretString>;
+
+/// Where the values of environment variables come from.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// A secret that the workspace keeps (`st-…`).
+    Id(String),
+    /// Values that go with this request alone and are stored nowhere by us.
+    Inline(SecretEnv),
+}
+
+/// Checks that a name can be an environment variable (POSIX.1-2024, 3.210).
+pub(super) fn check_name(name: &str) -> Result<()> {
+    let mut bytes = name.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(());
+    }
+    let message = format!(
+        "`{name}` is not the name of an environment variable; use letters, digits and `_`, \
+         and no digit in front"
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// The sources in the order in which they are applied: later ones win.
+pub(super) fn sources(secrets: &[Secret], env: &SecretEnv) -> Vec<SecretSource> {
+    let inline = |env: &SecretEnv| {
+        (!env.is_empty()).then(|| {
+            secret_source::Source::Env(StringMap {
+                contents: expose(env),
+            })
+        })
+    };
+    secrets
+        .iter()
+        .map(|secret| match secret {
+            Secret::Id(id) => Some(secret_source::Source::SecretId(id.clone())),
+            Secret::Inline(env) => inline(env),
+        })
+        .chain([inline(env)])
+        .flatten()
+        .map(|source| SecretSource {
+            source: Some(source),
+        })
+        .collect()
+}
+
+/// The ids alone.
+pub(super) fn ids(secrets: &[Secret]) -> Vec<String> {
+    let id = |secret: &Secret| match secret {
+        Secret::Id(id) => Some(id.clone()),
+        Secret::Inline(_) => None,
+    };
+    secrets.iter().filter_map(id).collect()
+}
+
+/// The values in the clear, for a message that is about to be sent.
+pub(super) fn expose<M: FromIterator<(String, String)>>(env: &SecretEnv) -> M {
+    env.iter()
+        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+        .collect()
+}
