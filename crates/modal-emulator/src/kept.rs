@@ -1,7 +1,8 @@
 //! State that can outlive the emulator: a value behind a lock, written to a file when it changed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// One part of the world's state, as JSON in `DIR/<name>.json`.
+/// One part of the world's state, as JSON in `DIR/<name>.json`, for the eyes of its owner alone.
 ///
 /// Locks are held for moments and never across an await. A change is on disk after the next
 /// [`flush`](Self::flush): the emulator flushes each second while something changed, and when it stops.
@@ -56,7 +57,9 @@ impl<T: Serialize + DeserializeOwned + Default> Kept<T> {
         }
         let text = serde_json::to_vec(&*self.read())?;
         let part = self.file.with_extension("json.part");
-        fs::write(&part, text)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(&text)?;
         fs::rename(part, &self.file)
     }
 }

@@ -13,6 +13,14 @@ use crate::emulator::EmulatorOptions;
 use crate::faults::Faults;
 use crate::http::Server;
 use crate::journal::Journal;
+use crate::kept::Kept;
+use crate::services::apps::{self, AppsPart};
+use crate::services::environments::Environments;
+use crate::services::logs::Logs;
+use crate::services::secrets::Secrets;
+use crate::services::storage::Storage;
+use crate::services::tasks::Tasks;
+use crate::services::workspace::{Workspace, billing};
 
 /// Everything there is.
 #[derive(Debug)]
@@ -31,6 +39,15 @@ pub(crate) struct World {
     pub(crate) journal: Arc<Journal>,
     server: OnceLock<Weak<Server>>,
     // The parts. Each is a type of its service module.
+    pub(crate) apps: AppsPart,
+    pub(crate) environments: Kept<Environments>,
+    pub(crate) logs: Logs,
+    pub(crate) secrets: Kept<Secrets>,
+    pub(crate) workspace: Kept<Workspace>,
+    /// Containers that run, and those that ran lately.
+    pub(crate) running: Tasks,
+    /// Blobs, mounts, volumes, dicts, queues, images.
+    pub(crate) storage: Storage,
     /// Removed with the world, when no directory was given.
     _temporary: Option<TempDir>,
 }
@@ -58,25 +75,44 @@ impl World {
         Ok(Arc::new(Self {
             address,
             stop,
-            tasks,
             faults,
             journal: Arc::default(),
             server: OnceLock::new(),
+            apps: AppsPart::new(Kept::open(&dir, "apps")?),
+            environments: Kept::open(&dir, "environments")?,
+            logs: Logs::new(dir.clone(), tasks.clone()),
+            secrets: Kept::open(&dir, "secrets")?,
+            workspace: Kept::open(&dir, "workspace")?,
+            storage: Storage::open(&dir)?,
+            running: Tasks::default(),
             dir,
             options,
+            tasks,
             _temporary: temporary,
         }))
     }
 
     /// Called once everything can be reached: starts what runs by itself (schedules, reapers).
-    pub(crate) fn begin(self: &Arc<Self>) {}
+    pub(crate) fn begin(self: &Arc<Self>) {
+        apps::begin(self);
+        Storage::begin(self);
+    }
 
     /// Ends every container and background work, for [`crate::Emulator::stop`].
     pub(crate) async fn end(&self) {}
 
     /// Writes what changed.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        Ok(())
+        if self.options.state.is_none() {
+            // Nobody will read it.
+            return Ok(());
+        }
+        billing::settle(self);
+        self.apps.flush()?;
+        self.environments.flush()?;
+        self.secrets.flush()?;
+        self.workspace.flush()?;
+        self.storage.flush()
     }
 
     /// A directory for the files of one part.

@@ -1,11 +1,35 @@
 //! The handlers: one file or directory a resource. Each has `register`, and its part of the world.
 
+pub(crate) mod apps;
+pub(crate) mod blobs;
+pub(crate) mod content;
+mod dicts;
+pub(crate) mod environments;
+pub(crate) mod images;
+pub(crate) mod logs;
+pub(crate) mod mounts;
+mod named;
+mod packed;
+mod queues;
+pub(crate) mod secrets;
+pub(crate) mod storage;
+pub(crate) mod tasks;
+pub(crate) mod volumes;
+pub(crate) mod workspace;
+
 use crate::routes::{CLIENT, ROUTER, Routes};
 
 /// All RPCs that the emulator has.
 pub(crate) fn routes() -> Routes {
     let mut routes = Routes::default();
-    let _client = routes.of(CLIENT);
+    let mut client = routes.of(CLIENT);
+    apps::register(&mut client);
+    environments::register(&mut client);
+    logs::register(&mut client);
+    secrets::register(&mut client);
+    storage::register(&mut client);
+    tasks::register(&mut client);
+    workspace::register(&mut client);
     let _router = routes.of(ROUTER);
     routes
 }

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use moorline_core::clock::{Clock as _, SystemClock};
 use moorline_modal_proto::client::{
     ContainerStopRequest, ContainerStopResponse, GenericResult, GpuConfig, TaskGetInfoRequest,
     TaskGetInfoResponse, TaskInfo, TaskListRequest, TaskListResponse, TaskStats,
@@ -17,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::call::Call;
+use crate::clock::seconds;
 use crate::routes::Rpcs;
+use crate::services::apps;
 use crate::world::World;
 
 /// Finished tasks that are remembered, for `TaskGetInfo`.
@@ -51,6 +52,17 @@ pub(crate) struct Leave {
     pub(crate) gracefully: CancellationToken,
 }
 
+/// The time of a container, for its bill.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    pub(crate) app_id: String,
+    pub(crate) gpu: Option<GpuConfig>,
+    /// Seconds since 1970.
+    pub(crate) started_at: f64,
+    /// 0 is "not yet".
+    pub(crate) finished_at: f64,
+}
+
 #[derive(Debug)]
 struct Task {
     task: NewTask,
@@ -62,6 +74,19 @@ struct Task {
     finished_at: f64,
     result: Option<GenericResult>,
     leave: Leave,
+    /// It has ended, and is on a bill.
+    billed: bool,
+}
+
+impl Task {
+    fn span(&self) -> Span {
+        Span {
+            app_id: self.task.app_id.clone(),
+            gpu: self.task.gpu.clone(),
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+        }
+    }
 }
 
 /// All tasks, by id.
@@ -79,11 +104,12 @@ impl Tasks {
     pub(crate) fn begin(&self, task: NewTask) -> Leave {
         let leave = Leave::default();
         let entry = Task {
-            enqueued_at: now(),
+            enqueued_at: seconds(),
             started_at: 0.0,
             finished_at: 0.0,
             result: None,
             leave: leave.clone(),
+            billed: false,
             task,
         };
         let mut tasks = self.lock();
@@ -95,7 +121,7 @@ impl Tasks {
     /// Its container runs.
     pub(crate) fn started(&self, id: &str) {
         if let Some(task) = self.lock().get_mut(id) {
-            task.started_at = now();
+            task.started_at = seconds();
         }
     }
 
@@ -104,7 +130,7 @@ impl Tasks {
         if let Some(task) = self.lock().get_mut(id)
             && task.result.is_none()
         {
-            task.finished_at = now();
+            task.finished_at = seconds();
             task.result = Some(result);
         }
     }
@@ -124,6 +150,24 @@ impl Tasks {
         let told = |t: &Task| (t.task.id.clone(), t.task.kind.clone(), t.task.app_id.clone());
         running.into_iter().map(told).collect()
     }
+
+    /// The times of containers that run now.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let tasks = self.lock();
+        let runs = |task: &&Task| task.result.is_none() && task.started_at > 0.0;
+        tasks.values().filter(runs).map(Task::span).collect()
+    }
+
+    /// The times of containers that have ended, each once.
+    pub(crate) fn take_ended(&self) -> Vec<Span> {
+        let mut tasks = self.lock();
+        let ended = tasks.values_mut().filter(|task| task.result.is_some() && !task.billed);
+        let ended = ended.map(|task| {
+            task.billed = true;
+            task.span()
+        });
+        ended.filter(|span| span.started_at > 0.0).collect()
+    }
 }
 
 fn forget_oldest(tasks: &mut BTreeMap<String, Task>) {
@@ -139,11 +183,6 @@ fn forget_oldest(tasks: &mut BTreeMap<String, Task>) {
     for (_, id) in finished.into_iter().skip(REMEMBERED) {
         tasks.remove(&id);
     }
-}
-
-/// Seconds since 1970.
-fn now() -> f64 {
-    SystemClock.now().as_duration().as_secs_f64()
 }
 
 pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
@@ -173,7 +212,7 @@ async fn task_list(
         .map(stats)
         .collect();
     running.retain_mut(|task| {
-        let Some(app) = crate::services::apps::describe(&world, &task.app_id) else {
+        let Ok(app) = apps::get(&world, &task.app_id) else {
             return false;
         };
         task.app_description = app.description;
