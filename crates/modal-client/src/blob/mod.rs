@@ -1,7 +1,7 @@
 //! Blobs: byte strings that are too large for a message, sent and fetched over HTTP.
 //!
-//! [`upload`] announces hashes and size, then sends the bytes whole or, when the server asks for it, in
-//! parts, a few at once. Every answer's entity tag must be the MD5 of what was sent. [`download`] streams,
+//! [`Blobs::upload`] announces hashes and size, then sends the bytes whole or, when the server asks for it, in
+//! parts, a few at once. Every answer's entity tag must be the MD5 of what was sent. [`Blobs::download`] streams,
 //! goes on where it broke off, and checks the MD5 where the store names one.
 //!
 //! Deliberately absent: keeping blobs. A blob belongs to the call or file that names it.
@@ -22,17 +22,66 @@ control_plane! {
     BLOB_GET = BlobGet(BlobGetRequest) -> BlobGetResponse, Read;
 }
 
-/// Stores `source` and returns the id of the blob.
-///
-/// # Errors
-/// [`ErrorKind::Io`] if it can not be read or changes meanwhile; [`ErrorKind::Protocol`] if the server stored
-/// something else; what the transfer failed of.
-pub async fn upload(client: &Client, source: &Source) -> Result<String> {
-    let digests = source.digests().await?;
-    upload_known(client, source, &digests).await
+/// Calls about blobs.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    client: Client,
 }
 
-/// [`upload`] of what is hashed already.
+impl Client {
+    /// Blobs.
+    pub fn blobs(&self) -> Blobs {
+        Blobs {
+            client: self.clone(),
+        }
+    }
+}
+
+impl Blobs {
+    /// Stores `source` and returns the id of the blob (`bl-…`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it can not be read or changes meanwhile; [`ErrorKind::Protocol`] if the server
+    /// stored something else; what the transfer failed of.
+    pub async fn upload(&self, source: &Source) -> Result<String> {
+        let digests = source.digests().await?;
+        upload_known(&self.client, source, &digests).await
+    }
+
+    /// The content of a blob as a stream; nothing is sent before it is polled.
+    pub fn download(&self, blob_id: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+        let client = self.client.clone();
+        let blob_id = blob_id.to_owned();
+        async_stream::try_stream! {
+            let request = BlobGetRequest { blob_id: blob_id.clone(), ..BlobGetRequest::default() };
+            let response = client.unary(BLOB_GET, request).await?;
+            let pieces = client.transfers()?.stream(format!("blob {blob_id}"), response.download_url);
+            let mut pieces = std::pin::pin!(pieces);
+            while let Some(piece) = pieces.next().await {
+                yield piece?;
+            }
+        }
+    }
+
+    /// The content of a blob in memory, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ResourceExhausted`] if it is longer; [`ErrorKind::NotFound`] if there is none.
+    pub async fn read(&self, blob_id: &str, limit: usize) -> Result<Bytes> {
+        let mut pieces = std::pin::pin!(self.download(blob_id));
+        let mut content = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await? {
+            if content.len() + piece.len() > limit {
+                let message = format!("blob {blob_id} has more than {limit} bytes");
+                return Err(Error::new(ErrorKind::ResourceExhausted, message));
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok(content.freeze())
+    }
+}
+
+/// [`Blobs::upload`] of what is hashed already.
 pub(crate) async fn upload_known(
     client: &Client,
     source: &Source,
@@ -57,38 +106,6 @@ pub(crate) async fn upload_known(
         }
     }
     Err(Error::new(ErrorKind::Protocol, "no place to send the blob to").with_rpc("BlobCreate"))
-}
-
-/// The content of a blob as a stream; nothing is sent before it is polled.
-pub fn download(client: &Client, blob_id: &str) -> impl Stream<Item = Result<Bytes>> + use<> {
-    let client = client.clone();
-    let blob_id = blob_id.to_owned();
-    async_stream::try_stream! {
-        let request = BlobGetRequest { blob_id: blob_id.clone(), ..BlobGetRequest::default() };
-        let response = client.unary(BLOB_GET, request).await?;
-        let pieces = client.transfers()?.stream(format!("blob {blob_id}"), response.download_url);
-        let mut pieces = std::pin::pin!(pieces);
-        while let Some(piece) = pieces.next().await {
-            yield piece?;
-        }
-    }
-}
-
-/// The content of a blob in memory, of at most `limit` bytes.
-///
-/// # Errors
-/// [`ErrorKind::ResourceExhausted`] if it is longer; as for [`download`].
-pub async fn read(client: &Client, blob_id: &str, limit: usize) -> Result<Bytes> {
-    let mut pieces = std::pin::pin!(download(client, blob_id));
-    let mut content = BytesMut::new();
-    while let Some(piece) = pieces.try_next().await? {
-        if content.len() + piece.len() > limit {
-            let message = format!("blob {blob_id} has more than {limit} bytes");
-            return Err(Error::new(ErrorKind::ResourceExhausted, message));
-        }
-        content.extend_from_slice(&piece);
-    }
-    Ok(content.freeze())
 }
 
 fn create_request(digests: &Digests) -> Result<BlobCreateRequest> {

@@ -1,6 +1,6 @@
 //! Mounts: sets of local files that are laid over an image when a container starts.
 //!
-//! [`create`] hashes the files, asks in batches which contents the server lacks, sends those (from 4 MiB on
+//! [`Mounts::create`] hashes the files, asks in batches which contents the server lacks, sends those (from 4 MiB on
 //! as blobs) and names the set. The same contents are never sent twice. Volumes of version 1 store their
 //! files by the same calls.
 //!
@@ -20,7 +20,7 @@ use prost_types::Timestamp;
 
 use crate::rpc::control_plane;
 use crate::transfer::{Digests, Files, Source, Upload};
-use crate::{Client, Error, ErrorKind, Result, blob};
+use crate::{Client, Error, ErrorKind, Result, blob, wire};
 
 control_plane! {
     CHECK_EXISTENCE = MountBatchedCheckExistence(MountBatchedCheckExistenceRequest)
@@ -59,22 +59,42 @@ impl Hashed {
     }
 }
 
-/// Makes a mount of these files, whose remote names are absolute, and returns its id (`mo-…`). It belongs to
-/// the app, or to nobody for long.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] for a name that is not absolute; [`ErrorKind::Io`] for files that can not
-/// be read or that change meanwhile.
-pub async fn create(client: &Client, app_id: Option<&str>, files: &Files) -> Result<String> {
-    let files = files.resolve().await?;
-    if let Some(file) = files.iter().find(|file| !file.remote.starts_with('/')) {
-        let message = format!("`{}` is not an absolute path in the container", file.remote);
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
+/// Calls about mounts.
+#[derive(Clone, Debug)]
+pub struct Mounts {
+    client: Client,
+}
+
+impl Client {
+    /// Mounts.
+    pub fn mounts(&self) -> Mounts {
+        Mounts {
+            client: self.clone(),
+        }
     }
-    let hashed = hash(files).await?;
-    let checked_at = send_missing(client, &hashed).await?;
-    let request = create_request(client, app_id, &hashed, checked_at);
-    Ok(client.unary(GET_OR_CREATE, request).await?.mount_id)
+}
+
+impl Mounts {
+    /// Makes a mount of these files, whose remote names are absolute, and returns its id (`mo-…`). It
+    /// belongs to the app, or to nobody for long.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is not absolute; [`ErrorKind::Io`] for files that can
+    /// not be read or that change meanwhile.
+    pub async fn create(&self, app_id: Option<&str>, files: &Files) -> Result<String> {
+        let files = files.resolve().await?;
+        if let Some(file) = files.iter().find(|file| !file.remote.starts_with('/')) {
+            let message = format!("`{}` is not an absolute path in the container", file.remote);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let hashed = hash(files).await?;
+        let checked_at = send_missing(&self.client, &hashed).await?;
+        let request = create_request(&self.client, app_id, &hashed, checked_at);
+        wire::required(
+            self.client.unary(GET_OR_CREATE, request).await?.mount_id,
+            "mount id",
+        )
+    }
 }
 
 fn create_request(
@@ -269,7 +289,9 @@ mod tests {
     #[tokio::test]
     async fn a_relative_name_is_refused_before_anything_is_sent() {
         let client = Client::new(Config::new("http://127.0.0.1:1", "a", "b").unwrap()).unwrap();
-        let error = create(&client, None, &Files::new().bytes("x", "x"))
+        let error = client
+            .mounts()
+            .create(None, &Files::new().bytes("x", "x"))
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);

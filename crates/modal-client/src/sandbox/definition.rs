@@ -10,9 +10,9 @@ use moorline_modal_proto::client::{
 };
 
 use super::egress::{Egress, check_cidr};
-use super::secret::{Secret, check_name, ids, sources};
+use super::secret::{SecretRef, check_name, ids, sources};
 use super::spec::{Port, Probe, Resources, SandboxSpec, VolumeAt};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, wire};
 
 /// The longest command line, in bytes of all arguments.
 pub const MAX_COMMAND: usize = 64 * 1024;
@@ -27,14 +27,14 @@ impl SandboxSpec {
     pub fn validate(&self) -> Result<()> {
         check_command(&self.command)?;
         if let Some(name) = &self.name {
-            check_object_name(name)?;
+            wire::check_name("sandbox", name)?;
         }
         self.tags
             .iter()
             .try_for_each(|(name, value)| check_tag(name).and_then(|()| check_tag(value)))?;
         let inline = self.secrets.iter().filter_map(|secret| match secret {
-            Secret::Inline(env) => Some(env),
-            Secret::Id(_) => None,
+            SecretRef::Inline(env) => Some(env),
+            SecretRef::Id(_) => None,
         });
         inline
             .chain([&self.env])
@@ -257,21 +257,6 @@ pub(super) fn check_workdir(workdir: Option<&str>) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Modal's rule for the names of objects.
-pub(crate) fn check_object_name(name: &str) -> Result<()> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let is_app_id = name.strip_prefix("ap-").is_some_and(|rest| {
-        rest.len() == 22 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
-    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) && !is_app_id {
-        return Ok(());
-    }
-    let message = format!(
-        "`{name}` is not a name; use 1 to 64 letters, digits, `-`, `_` and `.`, and not the form of an app id"
-    );
-    Err(invalid(message))
 }
 
 pub(super) fn check_tag(text: &str) -> Result<()> {

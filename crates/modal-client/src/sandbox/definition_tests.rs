@@ -1,8 +1,8 @@
 use moorline_modal_proto::client::{SecretSource, StringMap, secret_source};
 
-use super::super::secret::SecretEnv;
 use super::super::spec::Gpu;
 use super::*;
+use crate::secrets::SecretValues;
 
 fn spec() -> SandboxSpec {
     SandboxSpec::new("ap-1", "im-1")
@@ -53,9 +53,9 @@ fn full_spec() -> SandboxSpec {
     };
     spec.name("worker-1")
         .tag("owner", "me")
-        .secret(Secret::Id("st-1".into()))
-        .secret(Secret::Inline([("A".to_owned(), "1".into())].into()))
-        .secret(Secret::Inline(SecretEnv::new()))
+        .secret(SecretRef::Id("st-1".into()))
+        .secret(SecretRef::Inline([("A".to_owned(), "1".into())].into()))
+        .secret(SecretRef::Inline(SecretValues::new()))
         .env("B", "2")
         .timeout(Duration::from_millis(1500))
         .idle_timeout(Duration::from_secs(9))
@@ -169,7 +169,7 @@ fn every_part_of_a_spec_is_in_the_request() {
 
 #[test]
 fn the_values_of_variables_are_not_shown() {
-    let inline = Secret::Inline([("A".to_owned(), "canary".into())].into());
+    let inline = SecretRef::Inline([("A".to_owned(), "canary".into())].into());
     let shown = format!("{:?}", spec().env("B", "canary").secret(inline));
     assert!(
         shown.contains("\"B\"") && !shown.contains("canary"),
@@ -197,8 +197,7 @@ fn what_the_server_would_refuse_is_told_before() {
             "bytes of at most 65536",
         ),
         (spec().command(["a\0b"]), "NUL"),
-        (spec().name("a b"), "is not a name"),
-        (spec().name("ap-0123456789012345678901"), "is not a name"),
+        (spec().name("a b"), "sandbox name"),
         (spec().tag("a", "b c"), "is not a tag"),
         (spec().env("1A", "x"), "environment variable"),
         (spec().workdir("work"), "not absolute"),

@@ -1,22 +1,18 @@
 //! Secrets as a sandbox or a command receives them.
 
-use std::collections::BTreeMap;
-
 use moorline_modal_proto::client::{SecretSource, StringMap, secret_source};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
+use crate::secrets::SecretValues;
 use crate::{Error, ErrorKind, Result};
-
-/// Environment variables with secret values; `Debug` shows their names only.
-pub type SecretEnv = BTreeMap<String, SecretString>;
 
 /// Where the values of environment variables come from.
 #[derive(Clone, Debug)]
-pub enum Secret {
+pub enum SecretRef {
     /// A secret that the workspace keeps (`st-…`).
     Id(String),
     /// Values that go with this request alone and are stored nowhere by us.
-    Inline(SecretEnv),
+    Inline(SecretValues),
 }
 
 /// Checks that a name can be an environment variable (POSIX.1-2024, 3.210).
@@ -36,8 +32,8 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 }
 
 /// The sources in the order in which they are applied: later ones win.
-pub(super) fn sources(secrets: &[Secret], env: &SecretEnv) -> Vec<SecretSource> {
-    let inline = |env: &SecretEnv| {
+pub(super) fn sources(secrets: &[SecretRef], env: &SecretValues) -> Vec<SecretSource> {
+    let inline = |env: &SecretValues| {
         (!env.is_empty()).then(|| {
             secret_source::Source::Env(StringMap {
                 contents: expose(env),
@@ -47,8 +43,8 @@ pub(super) fn sources(secrets: &[Secret], env: &SecretEnv) -> Vec<SecretSource> 
     secrets
         .iter()
         .map(|secret| match secret {
-            Secret::Id(id) => Some(secret_source::Source::SecretId(id.clone())),
-            Secret::Inline(env) => inline(env),
+            SecretRef::Id(id) => Some(secret_source::Source::SecretId(id.clone())),
+            SecretRef::Inline(env) => inline(env),
         })
         .chain([inline(env)])
         .flatten()
@@ -59,16 +55,16 @@ pub(super) fn sources(secrets: &[Secret], env: &SecretEnv) -> Vec<SecretSource> 
 }
 
 /// The ids alone.
-pub(super) fn ids(secrets: &[Secret]) -> Vec<String> {
-    let id = |secret: &Secret| match secret {
-        Secret::Id(id) => Some(id.clone()),
-        Secret::Inline(_) => None,
+pub(super) fn ids(secrets: &[SecretRef]) -> Vec<String> {
+    let id = |secret: &SecretRef| match secret {
+        SecretRef::Id(id) => Some(id.clone()),
+        SecretRef::Inline(_) => None,
     };
     secrets.iter().filter_map(id).collect()
 }
 
 /// The values in the clear, for a message that is about to be sent.
-pub(super) fn expose<M: FromIterator<(String, String)>>(env: &SecretEnv) -> M {
+pub(super) fn expose<M: FromIterator<(String, String)>>(env: &SecretValues) -> M {
     env.iter()
         .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
         .collect()

@@ -7,7 +7,8 @@ use secrecy::SecretString;
 
 use super::definition::invalid;
 use super::egress::Egress;
-use super::secret::{Secret, SecretEnv};
+use super::secret::SecretRef;
+use crate::secrets::SecretValues;
 use crate::{Error, Result};
 
 /// What a sandbox may use.
@@ -155,9 +156,9 @@ pub struct SandboxSpec {
     /// Names and values of letters, digits, `.`, `_` and `-`.
     pub tags: BTreeMap<String, String>,
     /// Secrets, in order: later ones win.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SecretRef>,
     /// Environment variables, after the secrets.
-    pub env: SecretEnv,
+    pub env: SecretValues,
     /// CPU, memory, GPU.
     pub resources: Resources,
     /// After this long it is ended, in whole seconds; 5 minutes by default.
@@ -200,7 +201,7 @@ impl SandboxSpec {
             name: None,
             tags: BTreeMap::new(),
             secrets: Vec::new(),
-            env: SecretEnv::new(),
+            env: SecretValues::new(),
             resources: Resources::default(),
             timeout: Duration::from_secs(300),
             idle_timeout: None,
@@ -249,7 +250,7 @@ impl SandboxSpec {
 
     /// Adds a secret.
     #[must_use]
-    pub fn secret(mut self, secret: Secret) -> Self {
+    pub fn secret(mut self, secret: SecretRef) -> Self {
         self.secrets.push(secret);
         self
     }

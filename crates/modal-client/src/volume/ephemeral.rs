@@ -1,63 +1,49 @@
 //! A volume that lives as long as its handle.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use moorline_modal_proto::client::{ObjectCreationType, VolumeHeartbeatRequest};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::manage::get_or_create;
 use super::{GET_OR_CREATE, HEARTBEAT, Version, Volume};
-use crate::{Client, Result};
-
-/// How often the server must hear that the volume is still wanted.
-const INTERVAL: Duration = Duration::from_secs(300);
+use crate::keepalive::keep_alive;
+use crate::{Client, Result, wire};
 
 /// A volume without a name, kept by a heartbeat from a task of the current runtime until this is dropped.
 /// The server removes it some time after the last one.
 #[derive(Debug)]
 pub struct Ephemeral {
     volume: Volume,
-    heartbeat: JoinHandle<()>,
+    _heartbeat: JoinSet<()>,
 }
 
 impl Ephemeral {
-    /// Makes one.
-    pub async fn create(
+    pub(super) async fn create(
         client: &Client,
         environment: Option<&str>,
         version: Option<Version>,
     ) -> Result<Self> {
         let environment = client.environment_or_default(environment);
-        let request = get_or_create("", environment, version, ObjectCreationType::Ephemeral);
+        let creation = ObjectCreationType::Ephemeral.into();
+        let request = get_or_create("", environment, version, creation);
         let response = client.unary(GET_OR_CREATE, request).await?;
-        let volume = Volume::new(client, response.volume_id, response.metadata.as_ref(), None);
+        let id = wire::required(response.volume_id, "volume id")?;
+        let volume = Volume::new(client, id, response.metadata.as_ref(), None);
+        let (client, volume_id) = (client.clone(), volume.id.clone());
+        let heartbeat = keep_alive("VolumeHeartbeat", move || {
+            let (client, volume_id) = (client.clone(), volume_id.clone());
+            async move {
+                client
+                    .unary(HEARTBEAT, VolumeHeartbeatRequest { volume_id })
+                    .await
+            }
+        });
         Ok(Self {
-            heartbeat: start(&volume),
             volume,
+            _heartbeat: heartbeat,
         })
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the task ends with the handle that owns it"
-)]
-fn start(volume: &Volume) -> JoinHandle<()> {
-    let (client, volume_id) = (volume.client.clone(), volume.id.clone());
-    tokio::spawn(async move {
-        let mut beat = tokio::time::interval(INTERVAL);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            beat.tick().await;
-            let request = VolumeHeartbeatRequest {
-                volume_id: volume_id.clone(),
-            };
-            if let Err(error) = client.unary(HEARTBEAT, request).await {
-                tracing::warn!(%error, volume_id, "the heartbeat of an ephemeral volume failed");
-            }
-        }
-    })
 }
 
 impl Deref for Ephemeral {
@@ -65,11 +51,5 @@ impl Deref for Ephemeral {
 
     fn deref(&self) -> &Volume {
         &self.volume
-    }
-}
-
-impl Drop for Ephemeral {
-    fn drop(&mut self) {
-        self.heartbeat.abort();
     }
 }

@@ -1,12 +1,14 @@
 //! Volumes as objects of an environment: found, made, renamed, deleted, listed.
 
+use jiff::Timestamp;
 use moorline_modal_proto::client::{
-    ListPagination, ObjectCreationType, VolumeDeleteRequest, VolumeGetByIdRequest,
-    VolumeGetOrCreateRequest, VolumeListItem, VolumeListRequest, VolumeRenameRequest,
+    ListPagination, VolumeDeleteRequest, VolumeGetByIdRequest, VolumeGetOrCreateRequest,
+    VolumeListItem, VolumeListRequest, VolumeRenameRequest,
 };
 
+use super::ephemeral::Ephemeral;
 use super::{DELETE, GET_BY_ID, GET_OR_CREATE, LIST, RENAME, Version, Volume};
-use crate::sandbox::check_object_name;
+use crate::wire::{self, Existence, is_last_page, some, time};
 use crate::{Client, Error, ErrorKind, Result};
 
 /// Volumes per page of a listing.
@@ -22,8 +24,8 @@ pub struct VolumeInfo {
     pub name: String,
     /// The storage layout.
     pub version: Version,
-    /// Seconds since 1970.
-    pub created_at: f64,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
     /// Who made it, if that is told.
     pub created_by: Option<String>,
 }
@@ -36,153 +38,56 @@ impl VolumeInfo {
             id: item.volume_id,
             name: item.label,
             version,
-            created_at: created
-                .as_ref()
-                .map_or(item.created_at, |created| created.created_at),
-            created_by: created
-                .map(|created| created.created_by)
-                .filter(|by| !by.is_empty()),
+            created_at: time(
+                created
+                    .as_ref()
+                    .map_or(item.created_at, |created| created.created_at),
+            ),
+            created_by: created.and_then(|created| some(created.created_by)),
         }
     }
 }
 
-/// All volumes of an environment, the newest first.
-pub async fn list(client: &Client, environment: Option<&str>) -> Result<Vec<VolumeInfo>> {
-    let mut volumes: Vec<VolumeInfo> = Vec::new();
-    let mut created_before = 0.0;
-    loop {
-        let request = VolumeListRequest {
-            environment_name: client.environment_or_default(environment),
-            pagination: Some(ListPagination {
-                max_objects: PAGE,
-                created_before,
-            }),
-        };
-        let page = client.unary(LIST, request).await?.items;
-        let last = page.last().map(|item| item.created_at);
-        let full = page.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
-        // Volumes of one instant may be on both sides of a page's end.
-        let new = page.into_iter().map(VolumeInfo::of);
-        let new: Vec<_> = new
-            .filter(|new| !volumes.iter().rev().any(|old| old.id == new.id))
-            .collect();
-        let progress = !new.is_empty();
-        volumes.extend(new);
-        match last {
-            Some(last) if full && progress => created_before = last,
-            _ => return Ok(volumes),
+/// Calls about volumes as objects of an environment.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    client: Client,
+}
+
+impl Client {
+    /// Volumes.
+    pub fn volumes(&self) -> Volumes {
+        Volumes {
+            client: self.clone(),
         }
     }
 }
 
-impl Volume {
-    /// Finds a volume by name.
+impl Volumes {
+    /// The volume of that name, found or made as `existence` says. The server chooses the version of a new
+    /// one if none is given.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none.
-    pub async fn lookup(client: &Client, name: &str, environment: Option<&str>) -> Result<Self> {
-        Self::resolve(
-            client,
-            name,
-            environment,
-            None,
-            ObjectCreationType::Unspecified,
-        )
-        .await
-    }
-
-    /// Makes a volume.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`] if there is one of this name.
-    pub async fn create(
-        client: &Client,
+    /// [`ErrorKind::NotFound`] if it must exist and does not; [`ErrorKind::AlreadyExists`] with
+    /// [`Existence::CreateNew`]; [`ErrorKind::Conflict`] if it has another version;
+    /// [`ErrorKind::InvalidArgument`] for [`Existence::Overwrite`], which volumes do not have.
+    pub async fn lookup(
+        &self,
         name: &str,
         environment: Option<&str>,
+        existence: Existence,
         version: Option<Version>,
-    ) -> Result<Self> {
-        Self::resolve(
-            client,
-            name,
-            environment,
-            version,
-            ObjectCreationType::CreateFailIfExists,
-        )
-        .await
-    }
-
-    /// Finds a volume or makes it; the server chooses the version if none is given.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] if there is one of another version.
-    pub async fn get_or_create(
-        client: &Client,
-        name: &str,
-        environment: Option<&str>,
-        version: Option<Version>,
-    ) -> Result<Self> {
-        Self::resolve(
-            client,
-            name,
-            environment,
-            version,
-            ObjectCreationType::CreateIfMissing,
-        )
-        .await
-    }
-
-    /// The volume of an id.
-    pub async fn from_id(client: &Client, volume_id: &str) -> Result<Self> {
-        let request = VolumeGetByIdRequest {
-            volume_id: volume_id.to_owned(),
-        };
-        let response = client.unary(GET_BY_ID, request).await?;
-        Ok(Self::new(
-            client,
-            response.volume_id,
-            response.metadata.as_ref(),
-            None,
-        ))
-    }
-
-    /// Deletes the volume and everything in it.
-    pub async fn delete(&self) -> Result<()> {
-        let request = VolumeDeleteRequest {
-            volume_id: self.id.clone(),
-            ..VolumeDeleteRequest::default()
-        };
-        self.client.unary(DELETE, request).await
-    }
-
-    /// Gives the volume another name; the handle has it from then on.
-    pub async fn rename(&mut self, name: &str) -> Result<()> {
-        check_object_name(name)?;
-        let request = VolumeRenameRequest {
-            volume_id: self.id.clone(),
-            name: name.to_owned(),
-        };
-        self.client.unary(RENAME, request).await?;
-        self.name = Some(name.to_owned());
-        Ok(())
-    }
-
-    async fn resolve(
-        client: &Client,
-        name: &str,
-        environment: Option<&str>,
-        version: Option<Version>,
-        creation: ObjectCreationType,
-    ) -> Result<Self> {
-        check_object_name(name)?;
-        let environment = client.environment_or_default(environment);
-        let request = get_or_create(name, environment, version, creation);
-        let response = client.unary(GET_OR_CREATE, request).await?;
-        let volume = Self::new(
-            client,
-            response.volume_id,
-            response.metadata.as_ref(),
-            Some(name),
-        );
+    ) -> Result<Volume> {
+        wire::check_name("volume", name)?;
+        if existence == Existence::Overwrite {
+            let message = "a volume is not overwritten; delete it and create another";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let environment = self.client.environment_or_default(environment);
+        let request = get_or_create(name, environment, version, existence.wire());
+        let response = self.client.unary(GET_OR_CREATE, request).await?;
+        let id = wire::required(response.volume_id, "volume id")?;
+        let volume = Volume::new(&self.client, id, response.metadata.as_ref(), Some(name));
         match version {
             Some(version) if version != volume.version => {
                 let message = format!(
@@ -194,18 +99,102 @@ impl Volume {
             _ => Ok(volume),
         }
     }
+
+    /// The volume of an id (`vo-…`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub async fn from_id(&self, volume_id: &str) -> Result<Volume> {
+        let request = VolumeGetByIdRequest {
+            volume_id: volume_id.to_owned(),
+        };
+        let response = self.client.unary(GET_BY_ID, request).await?;
+        let id = wire::required(response.volume_id, "volume id")?;
+        Ok(Volume::new(
+            &self.client,
+            id,
+            response.metadata.as_ref(),
+            None,
+        ))
+    }
+
+    /// A volume without a name that lives as long as its handle.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn ephemeral(
+        &self,
+        environment: Option<&str>,
+        version: Option<Version>,
+    ) -> Result<Ephemeral> {
+        Ephemeral::create(&self.client, environment, version).await
+    }
+
+    /// All volumes of an environment, the newest first.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn list(&self, environment: Option<&str>) -> Result<Vec<VolumeInfo>> {
+        let mut volumes: Vec<VolumeInfo> = Vec::new();
+        let mut created_before = 0.0;
+        loop {
+            let request = VolumeListRequest {
+                environment_name: self.client.environment_or_default(environment),
+                pagination: Some(ListPagination {
+                    max_objects: PAGE,
+                    created_before,
+                }),
+            };
+            let page = self.client.unary(LIST, request).await?.items;
+            let (count, oldest) = (page.len(), page.last().map_or(0.0, |item| item.created_at));
+            volumes.extend(page.into_iter().map(VolumeInfo::of));
+            if is_last_page(count, PAGE, created_before, oldest) {
+                return Ok(volumes);
+            }
+            created_before = oldest;
+        }
+    }
+}
+
+impl Volume {
+    /// Deletes the volume and everything in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is gone.
+    pub async fn delete(&self) -> Result<()> {
+        let request = VolumeDeleteRequest {
+            volume_id: self.id.clone(),
+            ..VolumeDeleteRequest::default()
+        };
+        self.client.unary(DELETE, request).await
+    }
+
+    /// Gives the volume another name; the handle has it from then on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if another volume has it.
+    pub async fn rename(&mut self, name: &str) -> Result<()> {
+        wire::check_name("volume", name)?;
+        let request = VolumeRenameRequest {
+            volume_id: self.id.clone(),
+            name: name.to_owned(),
+        };
+        self.client.unary(RENAME, request).await?;
+        self.name = Some(name.to_owned());
+        Ok(())
+    }
 }
 
 pub(super) fn get_or_create(
     name: &str,
     environment: String,
     version: Option<Version>,
-    creation: ObjectCreationType,
+    creation: i32,
 ) -> VolumeGetOrCreateRequest {
     VolumeGetOrCreateRequest {
         deployment_name: name.to_owned(),
         environment_name: environment,
-        object_creation_type: creation.into(),
+        object_creation_type: creation,
         version: Version::to_proto(version).into(),
         ..VolumeGetOrCreateRequest::default()
     }
@@ -218,12 +207,7 @@ mod tests {
 
     #[test]
     fn the_request_names_volume_version_and_manner() {
-        let request = get_or_create(
-            "data",
-            "dev".into(),
-            Some(Version::V2),
-            ObjectCreationType::CreateIfMissing,
-        );
+        let request = get_or_create("data", "dev".into(), Some(Version::V2), 1);
         let expected = VolumeGetOrCreateRequest {
             deployment_name: "data".into(),
             environment_name: "dev".into(),
@@ -253,13 +237,13 @@ mod tests {
             id: "vo-1".into(),
             name: "data".into(),
             version: Version::V2,
-            created_at: 6.0,
+            created_at: time(6.0),
             created_by: Some("me".into()),
         };
         assert_eq!(VolumeInfo::of(item.clone()), expected);
         let bare = VolumeInfo {
             version: Version::V1,
-            created_at: 5.0,
+            created_at: time(5.0),
             created_by: None,
             ..expected
         };

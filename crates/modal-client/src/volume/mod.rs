@@ -28,7 +28,7 @@ use crate::{Client, Result};
 pub use ephemeral::Ephemeral;
 pub use get::Got;
 pub use list::{Entry, EntryKind};
-pub use manage::{VolumeInfo, list};
+pub use manage::{VolumeInfo, Volumes};
 pub use put::{Put, PutOptions};
 
 control_plane! {
@@ -178,9 +178,9 @@ mod tests {
         sends(&volume.get_directory("a", Path::new("a")));
         sends(&volume.read_to_bytes("a", 5));
         let source = Source::bytes("x");
-        sends(&crate::blob::upload(&client, &source));
-        sends(&crate::blob::read(&client, "bl-1", 5));
-        sends(&crate::blob::download(&client, "bl-1"));
-        sends(&crate::mount::create(&client, None, &files));
+        sends(&client.blobs().upload(&source));
+        sends(&client.blobs().read("bl-1", 5));
+        sends(&client.blobs().download("bl-1"));
+        sends(&client.mounts().create(None, &files));
     }
 }
