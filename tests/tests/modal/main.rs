@@ -9,4 +9,5 @@
     reason = "a test fails by panicking, and its helpers are test code too"
 )]
 
+mod coverage;
 mod support;
