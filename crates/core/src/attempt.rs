@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ids::{AttemptId, RunId};
 use crate::protocol::Reply;
-use crate::spec::{Arg, Egress, Mode};
+use crate::spec::{Arg, Egress, GpuChoice, Mode};
 
 /// One launch of one step: everything an executor needs, and no secret value (those travel beside it).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,13 @@ pub struct Attempt {
     pub isolation: IsolationNeed,
     /// The image reference, for executors that have images.
     pub image: Option<String>,
+    /// GPU choices, best first, for executors that have GPUs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpu: Vec<GpuChoice>,
+    /// Whether what it prepares in its file system may be kept for the next run of the same step, on
+    /// executors that can start from a snapshot.
+    #[serde(default)]
+    pub warm_start: bool,
 }
 
 /// A file handed to the job, copied or mounted read-only under the input directory.

@@ -363,6 +363,8 @@ impl Inner {
             egress: effective.egress.clone(),
             isolation: run.isolation_need,
             image: step.image.clone(),
+            gpu: step.resources.gpu.clone(),
+            warm_start: step.installs_dependencies,
         };
         let reply_required = step.reply == ReplyRule::Required;
         Ok(Plan {

@@ -46,6 +46,8 @@ fn attempt(home: &Path) -> Attempt {
         egress: Egress::None,
         isolation: IsolationNeed::Off,
         image: None,
+        gpu: Vec::new(),
+        warm_start: false,
     }
 }
 

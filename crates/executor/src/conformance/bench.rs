@@ -114,6 +114,8 @@ impl<'a> Bench<'a> {
             egress: Egress::None,
             isolation: self.harness.isolation(),
             image: None,
+            gpu: Vec::new(),
+            warm_start: false,
         }
     }
 

@@ -217,6 +217,8 @@ pub(super) fn attempt(number: u128) -> Attempt {
         egress: Egress::None,
         isolation: IsolationNeed::Off,
         image: None,
+        gpu: Vec::new(),
+        warm_start: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,10 +29,24 @@ use crate::proc;
 use crate::sandbox::cgroup::{Groups, TreeUsage};
 
 /// Runs the job of a claimed attempt to its end. Every error on the way becomes part of the outcome.
-pub(super) fn run(mut request: Request, dir: &AttemptDir, signals: &Signals) -> Outcome {
+///
+/// `mirror` gets every byte that goes to the log file; `notes` are said in the log before anything else.
+pub(super) fn run(
+    mut request: Request,
+    dir: &AttemptDir,
+    signals: &Signals,
+    mirror: Option<OwnedFd>,
+    notes: &[String],
+) -> Outcome {
     let secrets = std::mem::take(&mut request.secrets);
     let redactor = redactor(&secrets);
     let mut job = Job::new(&request, dir, signals, &redactor);
+    if let Some(mirror) = mirror {
+        job.pump.mirror(mirror);
+    }
+    for note in notes {
+        job.pump.say(note);
+    }
     let exit = match start::start(&request, dir, secrets) {
         Ok(running) => job.supervise(running).unwrap_or_else(|error| Exit::Lost {
             reason: format!("its supervisor failed: {error}"),

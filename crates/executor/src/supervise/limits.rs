@@ -115,7 +115,7 @@ fn disk_hit(
 
 const fn confine(backend: &Backend) -> Option<&Confine> {
     match backend {
-        Backend::Plain => None,
+        Backend::Plain | Backend::Guest => None,
         Backend::Process { confine, .. } | Backend::Bubblewrap { confine, .. } => Some(confine),
     }
 }

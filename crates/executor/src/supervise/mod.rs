@@ -14,6 +14,7 @@ pub(crate) mod claim;
 pub(crate) mod clock;
 mod disk;
 pub(crate) mod finish;
+pub(crate) mod guest;
 mod helper;
 mod job;
 mod limits;
@@ -72,7 +73,7 @@ fn run() -> io::Result<()> {
     };
     leave_last_words(dir.panic());
     claim::acknowledge(&Ack::Claimed(claim.supervisor));
-    let outcome = job::run(request, &dir, &signals);
+    let outcome = job::run(request, &dir, &signals, None, &[]);
     finish::record(&dir, &outcome)
 }
 

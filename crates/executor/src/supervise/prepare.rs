@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 use moorline_core::attempt::Attempt;
 use moorline_core::spec::Arg;
 
+use super::guest;
 use super::request::SecretText;
 use crate::local::layout::{AttemptDir, private_dir};
 use crate::sandbox::bwrap;
@@ -48,6 +49,25 @@ impl Places {
             output: bwrap::OUTPUT.to_owned(),
             scratch: bwrap::SCRATCH.to_owned(),
         }
+    }
+
+    /// In a machine of its own the paths are those of a sandbox as well. The outputs stay where the
+    /// supervisor expects them; [`OUTPUT`](guest::OUTPUT) leads there where the root can be written.
+    pub(super) fn in_guest(dir: &AttemptDir) -> io::Result<Self> {
+        let output = dir.output();
+        private_dir(&output)?;
+        fs::create_dir_all(guest::SCRATCH)?;
+        let seen = match std::os::unix::fs::symlink(&output, guest::OUTPUT) {
+            Ok(()) => guest::OUTPUT.to_owned(),
+            Err(_) => text(&output).map_err(io::Error::other)?,
+        };
+        Ok(Self {
+            job: guest::JOB.to_owned(),
+            input: guest::INPUT.to_owned(),
+            input_document: format!("{}/input.json", guest::INPUT),
+            output: seen,
+            scratch: guest::SCRATCH.to_owned(),
+        })
     }
 
     /// The job's working directory.

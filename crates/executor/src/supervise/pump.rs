@@ -66,6 +66,11 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Every byte of the log file goes there as well, in the same order.
+    pub(super) fn mirror(&mut self, to: OwnedFd) {
+        self.log.mirror = Some(File::from(to));
+    }
+
     /// Takes the reading ends, which must not block.
     pub(super) fn attach(&mut self, stdout: OwnedFd, stderr: OwnedFd) {
         self.sources[0].pipe = Some(stdout);
@@ -231,6 +236,8 @@ fn split_long<'a>(mut line: &'a [u8], emit: &mut impl FnMut(&[u8], bool)) -> &'a
 struct LogFile {
     dir: AttemptDir,
     file: Option<File>,
+    /// Where the same bytes go as well.
+    mirror: Option<File>,
     /// Frames that are not yet in the file.
     buffer: Vec<u8>,
     stamp: String,
@@ -245,6 +252,7 @@ impl LogFile {
         Self {
             dir: dir.clone(),
             file: None,
+            mirror: None,
             buffer: Vec::new(),
             stamp: String::new(),
             cap,
@@ -297,9 +305,16 @@ impl LogFile {
         if self.file.is_none() {
             self.file = Some(private_append(&self.dir.log())?);
         }
-        self.file
-            .as_mut()
-            .map_or(Ok(()), |file| file.write_all(&self.buffer))
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.buffer)?;
+        }
+        if let Some(mirror) = &mut self.mirror
+            && mirror.write_all(&self.buffer).is_err()
+        {
+            // Whoever reads it is gone; the file has it all.
+            self.mirror = None;
+        }
+        Ok(())
     }
 }
 

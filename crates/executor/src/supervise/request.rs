@@ -44,6 +44,8 @@ pub(crate) struct Request {
 pub(crate) enum Backend {
     /// Nothing but control of the process tree.
     Plain,
+    /// A machine that is the attempt's own, see [`guest`](super::guest).
+    Guest,
     /// What a process can take from itself.
     Process {
         /// The binary that does it.

@@ -43,6 +43,7 @@ pub(super) fn start(
     };
     let (started, link) = match &request.backend {
         Backend::Plain => (start.plain(secrets)?, None),
+        Backend::Guest => (start.guest(secrets)?, None),
         Backend::Process { helper, confine } => start.process(secrets, helper, confine)?,
         Backend::Bubblewrap { sandbox, confine } => start.bubblewrap(secrets, sandbox, confine)?,
     };
@@ -61,9 +62,35 @@ struct Start<'a> {
 
 impl Start<'_> {
     fn plain(&self, secrets: BTreeMap<String, SecretText>) -> Result<Started, String> {
-        let attempt = self.attempt;
         let places = self.on_host()?;
-        let env = places.environment(attempt, secrets);
+        let env = places.environment(self.attempt, secrets);
+        self.program(&places, &env)
+    }
+
+    /// What the image sets is there as well, unless the step says otherwise.
+    fn guest(&self, secrets: BTreeMap<String, SecretText>) -> Result<Started, String> {
+        let places = Places::in_guest(self.dir).map_err(files)?;
+        let mut env = places.environment(self.attempt, secrets);
+        for (name, value) in std::env::vars() {
+            let set = self.attempt.env.contains_key(&name);
+            match name.as_str() {
+                "PATH" | "LANG" if !set => {
+                    env.insert(name, SecretText::new(&value));
+                }
+                _ => {
+                    env.entry(name).or_insert_with(|| SecretText::new(&value));
+                }
+            }
+        }
+        self.program(&places, &env)
+    }
+
+    fn program(
+        &self,
+        places: &Places,
+        env: &BTreeMap<String, SecretText>,
+    ) -> Result<Started, String> {
+        let attempt = self.attempt;
         let working_dir = PathBuf::from(places.working_dir(attempt)?);
         let argv: Vec<_> = attempt.argv.iter().map(prepare::os_string).collect();
         let name = argv.first().ok_or("the command is empty")?;
@@ -74,7 +101,7 @@ impl Start<'_> {
         let program = Program {
             file,
             argv,
-            env: &env,
+            env,
             dir: working_dir,
             stdin: None,
             groups,

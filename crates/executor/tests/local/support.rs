@@ -90,6 +90,8 @@ impl Bench {
             egress: Egress::None,
             isolation: IsolationNeed::Off,
             image: None,
+            gpu: Vec::new(),
+            warm_start: false,
         }
     }
 
