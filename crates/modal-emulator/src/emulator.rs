@@ -31,6 +31,8 @@ pub struct EmulatorOptions {
     pub bwrap: PathBuf,
     /// Faults from the start.
     pub faults: FaultPlan,
+    /// Blobs longer than this are uploaded in parts, in bytes. 1 GiB by default, as on Modal.
+    pub multipart_threshold: u64,
 }
 
 impl Default for EmulatorOptions {
@@ -42,6 +44,7 @@ impl Default for EmulatorOptions {
             helper: "modal-sandbox-fs-tools".into(),
             bwrap: "bwrap".into(),
             faults: FaultPlan::default(),
+            multipart_threshold: 1 << 30,
         }
     }
 }
