@@ -26,8 +26,11 @@
 //! Deliberately absent: Modal's quotas, billing truth, regions, and its real scheduler.
 
 mod call;
+mod clock;
 mod container;
+mod control;
 mod emulator;
+mod engine;
 mod faults;
 mod http;
 mod ids;
@@ -37,7 +40,8 @@ mod routes;
 mod services;
 mod world;
 
+pub use control::{Control, ControlError};
 pub use emulator::{Emulator, EmulatorError, EmulatorOptions};
-pub use faults::{Fault, FaultKind, FaultPlan};
+pub use faults::{Fault, FaultKind, FaultPlan, GpuStock, PlanLimits, Preemption, Rates};
 pub use journal::{Effect, Journal};
 pub use routes::{Coverage, RpcCount};

@@ -10,13 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::emulator::EmulatorOptions;
+use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::http::Server;
+use crate::http::gateway::Gateways;
 use crate::journal::Journal;
 use crate::kept::Kept;
 use crate::services::apps::{self, AppsPart};
 use crate::services::environments::Environments;
+use crate::services::functions::{self, Functions};
 use crate::services::logs::Logs;
+use crate::services::sandboxes::{self, Sandboxes};
+use crate::services::schedules::Schedules;
 use crate::services::secrets::Secrets;
 use crate::services::storage::Storage;
 use crate::services::tasks::Tasks;
@@ -41,7 +46,13 @@ pub(crate) struct World {
     // The parts. Each is a type of its service module.
     pub(crate) apps: AppsPart,
     pub(crate) environments: Kept<Environments>,
+    pub(crate) functions: Functions,
+    pub(crate) gateways: Gateways,
     pub(crate) logs: Logs,
+    /// What runs user code.
+    pub(crate) runtime: Engine,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) schedules: Schedules,
     pub(crate) secrets: Kept<Secrets>,
     pub(crate) workspace: Kept<Workspace>,
     /// Containers that run, and those that ran lately.
@@ -80,7 +91,12 @@ impl World {
             server: OnceLock::new(),
             apps: AppsPart::new(Kept::open(&dir, "apps")?),
             environments: Kept::open(&dir, "environments")?,
+            functions: Functions::open(&dir)?,
+            gateways: Gateways::default(),
             logs: Logs::new(dir.clone(), tasks.clone()),
+            runtime: Engine::open(&dir, &options),
+            sandboxes: Sandboxes::open(&dir)?,
+            schedules: Schedules::default(),
             secrets: Kept::open(&dir, "secrets")?,
             workspace: Kept::open(&dir, "workspace")?,
             storage: Storage::open(&dir)?,
@@ -96,10 +112,14 @@ impl World {
     pub(crate) fn begin(self: &Arc<Self>) {
         apps::begin(self);
         Storage::begin(self);
+        functions::begin(self);
     }
 
     /// Ends every container and background work, for [`crate::Emulator::stop`].
-    pub(crate) async fn end(&self) {}
+    pub(crate) async fn end(&self) {
+        functions::end(self);
+        sandboxes::end(self).await;
+    }
 
     /// Writes what changed.
     pub(crate) fn flush(&self) -> io::Result<()> {
@@ -110,6 +130,8 @@ impl World {
         billing::settle(self);
         self.apps.flush()?;
         self.environments.flush()?;
+        self.functions.flush()?;
+        self.sandboxes.flush()?;
         self.secrets.flush()?;
         self.workspace.flush()?;
         self.storage.flush()

@@ -5,12 +5,16 @@ pub(crate) mod blobs;
 pub(crate) mod content;
 mod dicts;
 pub(crate) mod environments;
+pub(crate) mod functions;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mounts;
 mod named;
 mod packed;
 mod queues;
+pub(crate) mod router;
+pub(crate) mod sandboxes;
+pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod storage;
 pub(crate) mod tasks;
@@ -25,11 +29,13 @@ pub(crate) fn routes() -> Routes {
     let mut client = routes.of(CLIENT);
     apps::register(&mut client);
     environments::register(&mut client);
+    functions::register(&mut client);
     logs::register(&mut client);
+    sandboxes::register(&mut client);
     secrets::register(&mut client);
     storage::register(&mut client);
     tasks::register(&mut client);
     workspace::register(&mut client);
-    let _router = routes.of(ROUTER);
+    router::register(&mut routes.of(ROUTER));
     routes
 }
