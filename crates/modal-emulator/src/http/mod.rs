@@ -1,6 +1,11 @@
 //! The server: HTTP/1.1 and HTTP/2 without TLS on one port, gRPC and plain requests told apart by their
 //! content type.
 
+mod blobs;
+mod control;
+pub(crate) mod gateway;
+pub(crate) mod transfer;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -121,8 +126,18 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// What is not gRPC.
-async fn plain(_world: Arc<World>, request: Request<Body>) -> Response<Body> {
-    let text = format!("no {} here\n", request.uri().path());
+async fn plain(world: Arc<World>, request: Request<Body>) -> Response<Body> {
+    if request.uri().path().starts_with("/emulator/") {
+        return control::serve(world, request).await;
+    }
+    let path = request.uri().path().to_owned();
+    if let Some(rest) = path.strip_prefix("/blobs/") {
+        return blobs::serve(world, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/volumes/") {
+        return services::volumes::serve(world, rest, request).await;
+    }
+    let text = format!("no {path} here\n");
     status(StatusCode::NOT_FOUND, text)
 }
 
