@@ -12,6 +12,7 @@ use moorline_modal_proto::client::{
     ContainerStopRequest, ContainerStopResponse, GenericResult, GpuConfig, TaskGetInfoRequest,
     TaskGetInfoResponse, TaskInfo, TaskListRequest, TaskListResponse, TaskStats,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -93,6 +94,8 @@ impl Task {
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     state: Mutex<BTreeMap<String, Task>>,
+    /// A task has ended.
+    pub(crate) ended: Notify,
 }
 
 impl Tasks {
@@ -132,6 +135,7 @@ impl Tasks {
         {
             task.finished_at = seconds();
             task.result = Some(result);
+            self.ended.notify_one();
         }
     }
 

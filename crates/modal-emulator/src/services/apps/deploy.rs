@@ -97,7 +97,7 @@ async fn publish(
         definition_ids: request.definition_ids.into_iter().collect(),
     };
     for id in layout.function_ids.values() {
-        parts::check_function(&world, id)?;
+        parts::check_function(&world, &app_id, id)?;
     }
     let state = AppState::try_from(request.app_state).unwrap_or(AppState::Unspecified);
     let deploys = state == AppState::Deployed;
@@ -155,7 +155,7 @@ async fn publish(
         lifecycle::stop(&world, &rival, workspace::USER).await;
     }
     if !request.staged {
-        parts::in_force(&world, &app_id, false).await;
+        parts::in_force(&world, &app_id, false);
     }
     Ok(AppPublishResponse { url: page(&world, &app_id), deployed_at, ..Default::default() })
 }
@@ -213,7 +213,7 @@ async fn again(
         add(app, Draft::of(&version, kind, meta))
     };
     meta.effect("app.publish", app_id);
-    parts::in_force(world, app_id, true).await;
+    parts::in_force(world, app_id, true);
     Ok(deployed_at)
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn begin(world: &Arc<World>) {
     world.tasks.spawn(watch(Arc::clone(world)));
 }
 
-/// Stops the apps whose clients fell silent.
+/// Stops the apps whose clients fell silent, and those that outlived their clients and have nothing to do.
 async fn watch(world: Arc<World>) {
     loop {
         let (expired, next) = world.apps.expired(clock::seconds());
@@ -59,6 +59,7 @@ async fn watch(world: Arc<World>) {
         tokio::select! {
             () = world.stop.cancelled() => return,
             () = world.apps.watch.notified() => {}
+            () = world.running.ended.notified() => stop_idle(&world).await,
             () = next => {}
         }
     }
@@ -139,6 +140,13 @@ async fn heartbeat(world: Arc<World>, call: Call<AppHeartbeatRequest>) -> Result
 /// How long a caller waits for what it stopped. Stopping goes on when that is over.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// Waits for something that goes on in the background if it takes longer.
+async fn wait<T>(task: tokio::task::JoinHandle<T>) {
+    if let Ok(Err(error)) = tokio::time::timeout(WAIT, task).await {
+        tracing::error!(%error, "an app was not stopped");
+    }
+}
+
 async fn disconnect(
     world: Arc<World>,
     call: Call<AppClientDisconnectRequest>,
@@ -155,8 +163,7 @@ async fn disconnect(
         async move { disconnected(&world, &app_id).await }
     });
     call.meta.effect("app.disconnect", &app_id);
-    // What takes longer goes on in the background.
-    let _ = tokio::time::timeout(WAIT, task).await;
+    wait(task).await;
     Ok(())
 }
 
@@ -174,19 +181,23 @@ async fn disconnected(world: &Arc<World>, app_id: &str) {
             if let Ok(app) = world.apps.kept.write().get_mut(app_id) {
                 app.set_state(AppState::DetachedDisconnected);
             }
-            idle(world, app_id).await;
+            stop_idle(world).await;
         }
         _ => {}
     }
 }
 
-/// Work of an app has ended: an app that outlived its client ends with the last of it.
-pub(crate) async fn idle(world: &Arc<World>, app_id: &str) {
-    let state = super::get(world, app_id).map(|app| app.state());
-    if state.is_ok_and(|state| state == AppState::DetachedDisconnected)
-        && !parts::busy(world, app_id)
-    {
-        stop(world, app_id, "").await;
+/// Ends the apps that outlived their clients and in which nothing runs any more.
+async fn stop_idle(world: &Arc<World>) {
+    let left: Vec<String> = {
+        let apps = world.apps.kept.read();
+        let left = apps.apps.values().filter(|a| a.state() == AppState::DetachedDisconnected);
+        left.map(|app| app.id.clone()).collect()
+    };
+    for id in left {
+        if !parts::busy(world, &id) {
+            stop(world, &id, "").await;
+        }
     }
 }
 
@@ -198,7 +209,7 @@ async fn stop_rpc(world: Arc<World>, call: Call<AppStopRequest>) -> Result<(), S
         let app_id = app_id.clone();
         async move { stop(&world, &app_id, workspace::USER).await }
     });
-    let _ = tokio::time::timeout(WAIT, task).await;
+    wait(task).await;
     Ok(())
 }
 

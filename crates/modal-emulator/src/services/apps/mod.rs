@@ -13,8 +13,8 @@ mod state;
 use moorline_modal_proto::client::AppLayout;
 use tonic::Status;
 
-pub(crate) use self::lifecycle::{begin, stop, stop_environment};
-pub(crate) use self::state::{App, Apps, AppsPart, Layout};
+pub(crate) use self::lifecycle::{begin, stop_environment};
+pub(crate) use self::state::{App, AppsPart, Layout};
 pub(crate) use super::logs::{Line, log};
 use crate::routes::Rpcs;
 use crate::world::World;

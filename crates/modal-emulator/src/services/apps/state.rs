@@ -250,3 +250,47 @@ impl Apps {
 fn unknown(id: &str) -> Status {
     Status::not_found(format!("App '{id}' not found"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(dir: &std::path::Path) -> AppsPart {
+        AppsPart::new(Kept::open(dir, "apps").unwrap())
+    }
+
+    #[test]
+    fn an_app_expires_when_its_client_was_silent_for_the_time_of_grace() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = part(dir.path());
+        assert_eq!(part.expired(0.0), (vec![], None));
+        part.hear("ap-1", 100.0);
+        part.hear("ap-2", 110.0);
+        assert_eq!(part.expired(101.0), (vec![], Some(Duration::from_secs(59))));
+        part.hear("ap-1", 115.0);
+        let expired = part.expired(170.0);
+        assert_eq!(expired, (vec!["ap-2".to_owned()], Some(Duration::from_secs(5))));
+        part.forget("ap-2");
+        part.forget("ap-1");
+        assert_eq!(part.expired(1000.0), (vec![], None));
+    }
+
+    #[test]
+    fn a_name_is_that_of_the_deployed_app_or_of_the_one_stopped_last() {
+        let mut apps = Apps::default();
+        for (id, state, stopped_at) in [
+            ("ap-1", AppState::Stopped, 5.0),
+            ("ap-2", AppState::Stopped, 9.0),
+            ("ap-3", AppState::Deployed, 0.0),
+        ] {
+            let mut app = App::new(id.to_owned(), "job".to_owned(), "main".to_owned(), state);
+            app.name = Some("job".to_owned());
+            app.stopped_at = stopped_at;
+            apps.apps.insert(id.to_owned(), app);
+        }
+        let id = |app: Option<&App>| app.map(|app| app.id.clone());
+        assert_eq!(id(apps.deployed("main", "job")).as_deref(), Some("ap-3"));
+        assert_eq!(id(apps.stopped("main", "job")).as_deref(), Some("ap-2"));
+        assert_eq!(id(apps.deployed("dev", "job")), None);
+    }
+}

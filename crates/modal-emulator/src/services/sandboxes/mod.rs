@@ -150,11 +150,13 @@ fn unknown(id: &str) -> Status {
     Status::not_found(format!("Sandbox '{id}' not found"))
 }
 
-/// An app stopped: its sandboxes end.
-pub(crate) fn stop_app(world: &World, app_id: &str) {
+/// An app stopped: its sandboxes end. Waits for that.
+pub(crate) async fn stop_app(world: &World, app_id: &str) {
     let running = world.sandboxes.kept.read().table.running_of(app_id);
-    for live in running.iter().filter_map(|id| world.sandboxes.live(id)) {
-        live.terminate("the app was stopped");
+    let live: Vec<_> = running.iter().filter_map(|id| world.sandboxes.live(id)).collect();
+    live.iter().for_each(|live| live.terminate("the app was stopped"));
+    for live in live {
+        live.ended_within(std::time::Duration::from_secs(10)).await;
     }
 }
 

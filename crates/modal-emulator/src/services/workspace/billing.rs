@@ -183,7 +183,8 @@ fn month(time: Timestamp) -> Range<f64> {
 
 /// Dollars as decimal text.
 fn dollars(amount: f64) -> String {
-    let text = format!("{amount:.12}");
+    // An empty sum is -0.
+    let text = format!("{:.12}", amount + 0.0);
     let text = text.trim_end_matches('0').trim_end_matches('.');
     text.to_owned()
 }
