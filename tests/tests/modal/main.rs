@@ -9,5 +9,7 @@
     reason = "a test fails by panicking, and its helpers are test code too"
 )]
 
+mod apps;
 mod coverage;
+mod secrets;
 mod support;
