@@ -25,7 +25,7 @@
 //!    blocks of RFC 6890, also inside of IPv6) are dropped, and when none is left the request is refused.
 //!    So an allowed name can not be pointed at this machine, its network or a metadata service. Two
 //!    exceptions, both written by the author of the rules: an address that is itself on the list, with
-//!    that port; and loopback for the name `localhost` when `localhost` is on the list.
+//!    that port, or in a listed block; and loopback for the name `localhost` when `localhost` is on the list.
 //! 4. **The greeting.** What is sent through a tunnel to port 443 must be TLS for the tunnel's host: a
 //!    server name (SNI) of another host is refused with a TLS alert, and the other host is put on
 //!    record. Without a server name it passes. Something other than TLS passes only if the entry names
@@ -43,6 +43,7 @@
 //! deadline and ends at once when the proxy is dropped. No runtime, no global state.
 
 mod address;
+mod block;
 mod body;
 mod connection;
 mod dial;
@@ -66,6 +67,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
+pub use self::block::BlockError;
 pub use self::dial::{Resolver, SystemResolver};
 use self::relay::Traffic;
 pub use self::rules::{EgressRuleError, EgressRules, EntryError};

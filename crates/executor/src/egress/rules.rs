@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use moorline_core::spec::{HostRule, HostRuleError};
 
 use super::address::is_public;
+use super::block::{Block, BlockError};
 use super::target::{Host, Target};
 
 /// Ports that an address without a port stands for, as for names ([`HostRule`]).
@@ -20,6 +21,7 @@ const WEB_PORTS: [u16; 2] = [80, 443];
 /// | `192.0.2.7`, `[2001:db8::1]:8080` | that address, and names that are allowed and resolve to it |
 /// | `localhost:8080` | this machine's loopback; no other name leads there |
 /// | `*`, `*:22` | every name and every public address |
+/// | [`with_blocks`](Self::with_blocks): `10.0.0.0/8` | every address of the block, on every port |
 ///
 /// A default of two ports, not all: an entry for a web API must not open the mail port beside it.
 ///
@@ -47,6 +49,9 @@ struct Entry {
 enum EntryHost {
     Address(IpAddr),
     Names(HostRule),
+    /// Every address of a block. Names lead there as well, to nothing else.
+    Block(Block),
+    Everything,
 }
 
 /// An entry of an allow-list that can not be used (D-SPEC).
@@ -74,6 +79,9 @@ pub enum EntryError {
     /// A port that is none.
     #[error("a port is a number from 1 to 65535")]
     Port,
+    /// Not a block of addresses.
+    #[error(transparent)]
+    Block(#[from] BlockError),
 }
 
 /// What a matching entry says beyond "yes".
@@ -101,6 +109,45 @@ impl EgressRules {
         })
     }
 
+    /// Adds blocks of addresses, such as `203.0.113.0/24` or `2001:db8::/32`, on every port.
+    ///
+    /// Whoever writes a block means all of it: addresses in it may be private ones. Every name may be tried
+    /// then, and leads to addresses in the blocks and nowhere else, unless an entry allows the name itself.
+    ///
+    /// ```
+    /// use moorline_executor::egress::EgressRules;
+    ///
+    /// let rules = EgressRules::parse(&[])?.with_blocks(&["10.0.0.0/8".into()])?;
+    /// assert!(rules.allows("10.1.2.3:5432"));
+    /// assert!(!rules.allows("192.168.0.1:5432"));
+    /// # Ok::<(), moorline_executor::egress::EgressRuleError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first text that is not a block.
+    pub fn with_blocks(mut self, blocks: &[String]) -> Result<Self, EgressRuleError> {
+        for (index, text) in blocks.iter().enumerate() {
+            let block = text.parse().map_err(|reason| EgressRuleError {
+                position: index + 1,
+                entry: text.clone(),
+                reason: EntryError::Block(reason),
+            })?;
+            self.entries.push(Entry {
+                host: EntryHost::Block(block),
+                port: None,
+            });
+        }
+        Ok(self)
+    }
+
+    /// Rules that refuse nothing: every name, address and port, private ones too.
+    pub fn everything() -> Self {
+        let host = EntryHost::Everything;
+        Self {
+            entries: vec![Entry { host, port: None }],
+        }
+    }
+
     /// Whether a connection to `host:port` may be tried. A name may still turn out to lead to an
     /// address that it must not (see [the module](super)).
     pub fn allows(&self, destination: &str) -> bool {
@@ -115,7 +162,7 @@ impl EgressRules {
             .peekable();
         matching.peek()?;
         Some(Permit {
-            explicit_port: matching.any(|entry| entry.port.is_some()),
+            explicit_port: matching.any(Entry::names_port),
         })
     }
 
@@ -129,7 +176,8 @@ impl EgressRules {
             self.entries.iter().any(|entry| entry.is_exactly(&target))
         };
         let local = Host::Name("localhost".to_owned());
-        is_public(address)
+        let by_name = |entry: &Entry| !entry.is_block() && entry.allows(target);
+        (is_public(address) && self.entries.iter().any(by_name))
             || listed(&Host::Ip(address.to_canonical()))
             || (address.is_loopback() && target.host == local && listed(&local))
     }
@@ -176,13 +224,25 @@ impl Entry {
             (EntryHost::Names(rule), Host::Ip(asked)) => {
                 is_public(*asked) && rule.matches(&asked.to_string(), target.port)
             }
+            (EntryHost::Block(block), Host::Ip(asked)) => block.contains(*asked),
+            // Where it leads is seen when it is dialled.
+            (EntryHost::Block(_), Host::Name(_)) | (EntryHost::Everything, _) => true,
         }
+    }
+
+    fn is_block(&self) -> bool {
+        matches!(self.host, EntryHost::Block(_))
+    }
+
+    /// Whether the author knew what is spoken on the port: he wrote it, or meant every port.
+    fn names_port(&self) -> bool {
+        self.port.is_some() || matches!(self.host, EntryHost::Block(_) | EntryHost::Everything)
     }
 
     /// Whether the entry names this very host, not a pattern that it falls under.
     fn is_exactly(&self, target: &Target) -> bool {
         let exact = match &self.host {
-            EntryHost::Address(_) => true,
+            EntryHost::Address(_) | EntryHost::Block(_) | EntryHost::Everything => true,
             EntryHost::Names(rule) => rule.exact_host().is_some(),
         };
         exact && self.allows(target)
@@ -271,6 +331,48 @@ mod tests {
                 "{entries:?} {asked} {address}"
             );
         }
+    }
+
+    #[test]
+    fn a_block_allows_its_addresses_and_names_only_into_it() {
+        let rules = rules(&["a.example"])
+            .with_blocks(&["10.0.0.0/8".to_owned(), "127.0.0.1/32".to_owned()])
+            .unwrap();
+        let target = |text: &str| Target::parse(text, None).unwrap();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (destination, expected) in [
+            ("10.1.2.3:25", true),
+            ("[::ffff:10.1.2.3]:25", true),
+            ("127.0.0.1:8080", true),
+            ("127.0.0.2:8080", false),
+            ("1.1.1.1:443", false),
+            ("a.example:443", true),
+        ] {
+            assert_eq!(rules.allows(destination), expected, "{destination}");
+        }
+        for (asked, to, expected) in [
+            ("b.example:25", "10.0.0.1", true),
+            ("b.example:25", "1.1.1.1", false),
+            ("a.example:443", "1.1.1.1", true),
+            ("a.example:25", "1.1.1.1", false),
+            ("localhost:25", "127.0.0.1", true),
+        ] {
+            assert_eq!(
+                rules.may_dial(&target(asked), address(to)),
+                expected,
+                "{asked} {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_is_everything() {
+        let rules = EgressRules::everything();
+        let target = Target::parse("a.example:25", None).unwrap();
+        for address in ["1.1.1.1", "10.0.0.1", "127.0.0.1", "::1"] {
+            assert!(rules.may_dial(&target, address.parse().unwrap()), "{address}");
+        }
+        assert!(rules.allows("127.0.0.1:22"));
     }
 
     #[test]
