@@ -5,8 +5,11 @@
 //! writable layer; its processes have a process namespace and users of their own. Everything ends with
 //! the container, and the container with the emulator.
 
+mod birth;
 mod error;
+mod link;
 mod log;
+mod network;
 mod process;
 mod runtime;
 mod spec;
@@ -19,3 +22,6 @@ pub(crate) use log::{Log, LogReader};
 pub(crate) use process::Process;
 pub(crate) use runtime::{Runtime, RuntimeOptions};
 pub(crate) use spec::{ContainerEnd, ContainerSpec, Exec, Exit, Limits, Mount, Network, Pty};
+
+#[cfg(test)]
+mod tests;
