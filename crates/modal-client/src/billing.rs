@@ -138,7 +138,9 @@ pub struct Billing {
 impl Client {
     /// Billing.
     pub fn billing(&self) -> Billing {
-        Billing { client: self.clone() }
+        Billing {
+            client: self.clone(),
+        }
     }
 }
 
@@ -159,7 +161,10 @@ impl Billing {
 
     async fn report_once(&self, query: &ReportQuery) -> Result<Vec<ReportItem>> {
         let options = CallOptions::default();
-        let mut stream = self.client.server_stream(REPORT, query.request(), &options).await?;
+        let mut stream = self
+            .client
+            .server_stream(REPORT, query.request(), &options)
+            .await?;
         let idle = self.client.config().retry.attempt_timeout;
         let mut items = Vec::new();
         loop {
@@ -180,13 +185,17 @@ impl Billing {
     /// # Errors
     /// What the server says.
     pub async fn summary(&self, at: Option<Timestamp>) -> Result<Summary> {
-        let request = pb::WorkspaceBillingSummaryRequest { start_timestamp: at.map(wire_timestamp) };
+        let request = pb::WorkspaceBillingSummaryRequest {
+            start_timestamp: at.map(wire_timestamp),
+        };
         let reply = self.client.unary(SUMMARY, request).await?;
         Ok(Summary {
             start: reply.start_timestamp.as_ref().and_then(timestamp),
             end: reply.end_timestamp.as_ref().and_then(timestamp),
             metered: amount(&reply.metered_cost)?,
-            billed: some(reply.billed_cost).map(|cost| amount(&cost)).transpose()?,
+            billed: some(reply.billed_cost)
+                .map(|cost| amount(&cost))
+                .transpose()?,
             metered_by_resource: amounts(reply.metered_cost_breakdown)?,
             adjustments: amounts(reply.adjustments)?,
         })
@@ -221,7 +230,10 @@ impl Billing {
     /// # Errors
     /// What the server says.
     pub async fn rates(&self) -> Result<BTreeMap<String, String>> {
-        let reply = self.client.unary(RATES, pb::WorkspaceBillingRatesRequest {}).await?;
+        let reply = self
+            .client
+            .unary(RATES, pb::WorkspaceBillingRatesRequest {})
+            .await?;
         Ok(reply.rates.into_iter().collect())
     }
 }
@@ -232,14 +244,19 @@ fn amount(text: &str) -> Result<Decimal> {
     if text.is_empty() {
         return Ok(Decimal::ZERO);
     }
-    text.parse().or_else(|_| Decimal::from_scientific(text)).map_err(|error| {
-        let text = format!("the server sent `{}` for an amount", text.escape_debug());
-        Error::new(ErrorKind::Protocol, text).with_source(error)
-    })
+    text.parse()
+        .or_else(|_| Decimal::from_scientific(text))
+        .map_err(|error| {
+            let text = format!("the server sent `{}` for an amount", text.escape_debug());
+            Error::new(ErrorKind::Protocol, text).with_source(error)
+        })
 }
 
 fn amounts(texts: std::collections::HashMap<String, String>) -> Result<BTreeMap<String, Decimal>> {
-    texts.into_iter().map(|(key, text)| Ok((key, amount(&text)?))).collect()
+    texts
+        .into_iter()
+        .map(|(key, text)| Ok((key, amount(&text)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -248,7 +265,10 @@ mod tests {
 
     #[test]
     fn amounts_are_exact() {
-        assert_eq!(amount("0.1").unwrap() + amount("0.2").unwrap(), amount("0.3").unwrap());
+        assert_eq!(
+            amount("0.1").unwrap() + amount("0.2").unwrap(),
+            amount("0.3").unwrap()
+        );
         assert_eq!(amount("1.5e-3").unwrap(), amount("0.0015").unwrap());
         assert_eq!(amount("").unwrap(), Decimal::ZERO);
         assert_eq!(amount("much").unwrap_err().kind(), ErrorKind::Protocol);

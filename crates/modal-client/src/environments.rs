@@ -130,7 +130,9 @@ pub struct Environments {
 impl Client {
     /// Environments.
     pub fn environments(&self) -> Environments {
-        Environments { client: self.clone() }
+        Environments {
+            client: self.clone(),
+        }
     }
 }
 
@@ -170,7 +172,10 @@ impl Environments {
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if there is one of that name.
     pub async fn create(&self, name: &str) -> Result<()> {
         wire::check_name("environment", name)?;
-        let request = pb::EnvironmentCreateRequest { name: name.to_owned(), ..Default::default() };
+        let request = pb::EnvironmentCreateRequest {
+            name: name.to_owned(),
+            ..Default::default()
+        };
         self.client.unary(CREATE, request).await
     }
 
@@ -197,7 +202,14 @@ impl Environments {
     /// # Errors
     /// What the server says.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        self.client.unary(DELETE, pb::EnvironmentDeleteRequest { name: name.to_owned() }).await
+        self.client
+            .unary(
+                DELETE,
+                pb::EnvironmentDeleteRequest {
+                    name: name.to_owned(),
+                },
+            )
+            .await
     }
 
     /// The budget of an environment, `en-…`.
@@ -205,7 +217,9 @@ impl Environments {
     /// # Errors
     /// What the server says.
     pub async fn budget(&self, environment_id: &str) -> Result<Budget> {
-        let request = pb::EnvironmentGetBudgetRequest { environment_id: environment_id.to_owned() };
+        let request = pb::EnvironmentGetBudgetRequest {
+            environment_id: environment_id.to_owned(),
+        };
         let reply = self.client.unary(GET_BUDGET, request).await?;
         Ok(Budget {
             set: reply.cycle_budget_dollars,

@@ -39,6 +39,7 @@ pub use error::{Error, ErrorKind, RemoteException, Result};
 pub use rpc::{CallOptions, Effect, Rpc};
 pub use transport::Client;
 pub use transport::retry::RetryPolicy;
+pub use wire::Existence;
 
 /// The messages of the wire, for calls that this crate has no method for (see [`Client::call`]).
 pub use moorline_modal_proto::client as proto;

@@ -87,8 +87,12 @@ pub(crate) use control_plane;
 
 /// The Rust type of a message of the control plane.
 macro_rules! message {
-    (Empty) => { () };
-    ($name:ident) => { moorline_modal_proto::client::$name };
+    (Empty) => {
+        ()
+    };
+    ($name:ident) => {
+        moorline_modal_proto::client::$name
+    };
 }
 pub(crate) use message;
 

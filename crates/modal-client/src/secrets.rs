@@ -66,7 +66,9 @@ pub struct Secrets {
 impl Client {
     /// Secrets.
     pub fn secrets(&self) -> Secrets {
-        Secrets { client: self.clone() }
+        Secrets {
+            client: self.clone(),
+        }
     }
 }
 
@@ -134,10 +136,16 @@ impl Secrets {
             .map(|(key, value)| {
                 check_key(key)?;
                 let value = value.as_ref().map(|value| value.expose_secret().to_owned());
-                Ok(pb::secret_update_request::Update { key: key.clone(), value })
+                Ok(pb::secret_update_request::Update {
+                    key: key.clone(),
+                    value,
+                })
             })
             .collect::<Result<_>>()?;
-        let request = pb::SecretUpdateRequest { secret_id: secret_id.to_owned(), updates };
+        let request = pb::SecretUpdateRequest {
+            secret_id: secret_id.to_owned(),
+            updates,
+        };
         self.client.unary(UPDATE, request).await
     }
 
@@ -146,8 +154,15 @@ impl Secrets {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none.
     pub async fn info(&self, secret_id: &str) -> Result<SecretInfo> {
-        let request = pb::SecretGetInfoRequest { secret_id: secret_id.to_owned() };
-        let metadata = self.client.unary(INFO, request).await?.metadata.unwrap_or_default();
+        let request = pb::SecretGetInfoRequest {
+            secret_id: secret_id.to_owned(),
+        };
+        let metadata = self
+            .client
+            .unary(INFO, request)
+            .await?
+            .metadata
+            .unwrap_or_default();
         Ok(SecretInfo {
             id: secret_id.to_owned(),
             created_at: time(metadata.creation_info.unwrap_or_default().created_at),
@@ -167,17 +182,25 @@ impl Secrets {
         loop {
             let request = pb::SecretListRequest {
                 environment_name: self.client.environment_or_default(environment),
-                pagination: Some(pb::ListPagination { max_objects: PAGE, created_before }),
+                pagination: Some(pb::ListPagination {
+                    max_objects: PAGE,
+                    created_before,
+                }),
             };
             let page = self.client.unary(LIST, request).await?.items;
             let count = page.len();
             let oldest = page.last().map_or(0.0, |item| item.created_at);
-            all.extend(page.into_iter().map(|item| SecretInfo {
-                created_at: time(item.created_at),
-                last_used_at: time(item.last_used_at),
-                keys: item.metadata.map(|metadata| metadata.keys).unwrap_or_default(),
-                id: item.secret_id,
-                name: item.label,
+            all.extend(page.into_iter().map(|item| {
+                SecretInfo {
+                    created_at: time(item.created_at),
+                    last_used_at: time(item.last_used_at),
+                    keys: item
+                        .metadata
+                        .map(|metadata| metadata.keys)
+                        .unwrap_or_default(),
+                    id: item.secret_id,
+                    name: item.label,
+                }
             }));
             if wire::is_last_page(count, PAGE, created_before, oldest) {
                 return Ok(all);
@@ -191,7 +214,9 @@ impl Secrets {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none.
     pub async fn delete(&self, secret_id: &str) -> Result<()> {
-        let request = pb::SecretDeleteRequest { secret_id: secret_id.to_owned() };
+        let request = pb::SecretDeleteRequest {
+            secret_id: secret_id.to_owned(),
+        };
         self.client.unary(DELETE, request).await
     }
 
@@ -213,7 +238,11 @@ impl Secrets {
         let reply = self.client.unary(GET_OR_CREATE, request).await?;
         let metadata = reply.metadata.unwrap_or_default();
         let id = wire::required(reply.secret_id, "secret id")?;
-        Ok(Secret { id, name: some(metadata.name), keys: metadata.keys })
+        Ok(Secret {
+            id,
+            name: some(metadata.name),
+            keys: metadata.keys,
+        })
     }
 }
 
@@ -229,7 +258,10 @@ fn exposed(values: &SecretValues) -> Result<std::collections::HashMap<String, St
 
 /// A key becomes an environment variable (POSIX.1-2024, 3.210: letters, digits and `_`, no digit first).
 fn check_key(key: &str) -> Result<()> {
-    let first = key.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let first = key
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if first && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(());
     }
@@ -248,7 +280,11 @@ mod tests {
     fn keys_are_names_of_environment_variables() {
         assert!(check_key("_A1").is_ok());
         for bad in ["", "1A", "A-B", "A=B", "Ä"] {
-            assert_eq!(check_key(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+            assert_eq!(
+                check_key(bad).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{bad}"
+            );
         }
     }
 

@@ -31,6 +31,12 @@ pub(crate) trait Resume: Send {
     /// # Errors
     /// What ends the stream for good.
     fn accept(&mut self, message: Self::Message, items: &mut VecDeque<Self::Item>) -> Result<Flow>;
+
+    /// Whether everything that matters has come, so that a close or a failure is the end. For streams
+    /// whose result is followed by messages that may be missed.
+    fn is_complete(&self) -> bool {
+        false
+    }
 }
 
 /// Whether a message was the last.
@@ -173,6 +179,9 @@ pub(crate) fn resume<R: Resume>(
                     }
                 },
             };
+            if source.is_complete() {
+                return;
+            }
             let event = match &failed {
                 None if options.on_close == OnClose::Done => return,
                 None => Event::Closed,

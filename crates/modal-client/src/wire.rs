@@ -47,7 +47,10 @@ pub(crate) fn timestamp(time: &prost_types::Timestamp) -> Option<Timestamp> {
 }
 
 pub(crate) fn wire_timestamp(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
 }
 
 /// An empty text is "not told" on the wire.
@@ -69,11 +72,15 @@ pub(crate) fn failure(result: &pb::GenericResult) -> Option<Error> {
     };
     match result.status() {
         GenericStatus::Success => None,
-        GenericStatus::Timeout => Some(of(ErrorKind::Timeout, "the remote code ran into its timeout")),
+        GenericStatus::Timeout => Some(of(
+            ErrorKind::Timeout,
+            "the remote code ran into its timeout",
+        )),
         GenericStatus::Terminated => Some(of(ErrorKind::Cancelled, "it was terminated")),
-        GenericStatus::Unspecified => {
-            Some(Error::new(ErrorKind::Protocol, "the server sent a result without a status"))
-        }
+        GenericStatus::Unspecified => Some(Error::new(
+            ErrorKind::Protocol,
+            "the server sent a result without a status",
+        )),
         _ => Some(Error::from_remote(exception())),
     }
 }
@@ -127,7 +134,10 @@ mod tests {
     #[test]
     fn a_result_is_success_a_remote_failure_or_an_end_from_outside() {
         let kind = |status: GenericStatus| {
-            let result = pb::GenericResult { status: status.into(), ..pb::GenericResult::default() };
+            let result = pb::GenericResult {
+                status: status.into(),
+                ..pb::GenericResult::default()
+            };
             failure(&result).map(|error| error.kind())
         };
         assert_eq!(kind(GenericStatus::Success), None);
@@ -149,7 +159,10 @@ mod tests {
     fn names_follow_the_rule() {
         assert!(check_name("dict", "my-dict_1.x").is_ok());
         for bad in ["", "a b", "ä", &"x".repeat(65)] {
-            assert_eq!(check_name("dict", bad).unwrap_err().kind(), ErrorKind::InvalidArgument);
+            assert_eq!(
+                check_name("dict", bad).unwrap_err().kind(),
+                ErrorKind::InvalidArgument
+            );
         }
     }
 }

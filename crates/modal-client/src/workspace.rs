@@ -102,7 +102,9 @@ pub struct Workspace {
 impl Client {
     /// The workspace and the token in use.
     pub fn workspace(&self) -> Workspace {
-        Workspace { client: self.clone() }
+        Workspace {
+            client: self.clone(),
+        }
     }
 }
 
@@ -114,7 +116,10 @@ impl Workspace {
     /// old.
     pub async fn hello(&self) -> Result<Hello> {
         let reply = self.client.unary(HELLO, ()).await?;
-        let warnings = reply.server_warnings.into_iter().map(|warning| warning.message);
+        let warnings = reply
+            .server_warnings
+            .into_iter()
+            .map(|warning| warning.message);
         Ok(Hello {
             warnings: some(reply.warning).into_iter().chain(warnings).collect(),
             image_builder_version: some(reply.image_builder_version),
@@ -134,17 +139,22 @@ impl Workspace {
     /// # Errors
     /// What the server says.
     pub async fn token_info(&self) -> Result<TokenInfo> {
-        let reply = self.client.unary(TOKEN_INFO, pb::TokenInfoGetRequest {}).await?;
+        let reply = self
+            .client
+            .unary(TOKEN_INFO, pb::TokenInfoGetRequest {})
+            .await?;
         Ok(TokenInfo {
             id: reply.token_id,
             name: some(reply.token_name),
             workspace_id: reply.workspace_id,
             workspace: reply.workspace_name,
             identity: reply.identity.map(|identity| match identity {
-                WireIdentity::UserIdentity(user) => Identity::User { name: user.username },
-                WireIdentity::ServiceUserIdentity(user) => {
-                    Identity::ServiceUser { name: user.service_user_name }
-                }
+                WireIdentity::UserIdentity(user) => Identity::User {
+                    name: user.username,
+                },
+                WireIdentity::ServiceUserIdentity(user) => Identity::ServiceUser {
+                    name: user.service_user_name,
+                },
             }),
             created_at: reply.created_at.as_ref().and_then(timestamp),
             expires_at: reply.expires_at.as_ref().and_then(timestamp),
@@ -156,8 +166,10 @@ impl Workspace {
     /// # Errors
     /// What the server says.
     pub async fn begin_token_flow(&self, source: &str) -> Result<TokenFlow> {
-        let request =
-            pb::TokenFlowCreateRequest { utm_source: source.to_owned(), ..Default::default() };
+        let request = pb::TokenFlowCreateRequest {
+            utm_source: source.to_owned(),
+            ..Default::default()
+        };
         let reply = self.client.unary(FLOW_CREATE, request).await?;
         Ok(TokenFlow {
             url: reply.web_url,
@@ -177,7 +189,10 @@ impl Workspace {
         loop {
             let left = timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(Error::new(ErrorKind::Timeout, "the user has not agreed in time"));
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "the user has not agreed in time",
+                ));
             }
             let hold = left.min(FLOW_HOLD);
             let request = pb::TokenFlowWaitRequest {

@@ -71,11 +71,15 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    fn of(item: pb::TaskLogs) -> Self {
+    pub(crate) fn of(item: pb::TaskLogs) -> Self {
         let exact = i128::from(item.timestamp_ns);
         Self {
             source: LogSource::of(item.file_descriptor),
-            time: if exact == 0 { time(item.timestamp) } else { Timestamp::from_nanosecond(exact).ok() },
+            time: if exact == 0 {
+                time(item.timestamp)
+            } else {
+                Timestamp::from_nanosecond(exact).ok()
+            },
             text: item.data,
             function_call_id: some(item.function_call_id),
             input_id: some(item.input_id),
@@ -214,7 +218,11 @@ pub struct LogRange {
 
 impl Default for LogRange {
     fn default() -> Self {
-        Self { since: None, until: None, limit: 1000 }
+        Self {
+            since: None,
+            until: None,
+            limit: 1000,
+        }
     }
 }
 
@@ -227,9 +235,15 @@ impl Apps {
         filter: &LogFilter,
     ) -> impl Stream<Item = Result<LogBatch>> + Send + use<> {
         let request = filter.follow_request(app_id);
-        let source = Follow { client: self.client.clone(), request };
+        let source = Follow {
+            client: self.client.clone(),
+            request,
+        };
         let hold = Duration::from_secs_f32(HOLD);
-        resume(source, StreamOptions::new(FOLLOW.name(), OnClose::Reopen, hold))
+        resume(
+            source,
+            StreamOptions::new(FOLLOW.name(), OnClose::Reopen, hold),
+        )
     }
 
     /// The newest lines of a range of time, oldest first.
@@ -242,7 +256,10 @@ impl Apps {
         filter: &LogFilter,
         range: &LogRange,
     ) -> Result<Vec<LogBatch>> {
-        let reply = self.client.unary(FETCH, filter.fetch_request(app_id, range)).await?;
+        let reply = self
+            .client
+            .unary(FETCH, filter.fetch_request(app_id, range))
+            .await?;
         Ok(reply.batches.into_iter().map(LogBatch::of).collect())
     }
 }
@@ -259,20 +276,23 @@ impl Resume for Follow {
 
     async fn open(&mut self) -> Result<tonic::Streaming<Self::Message>> {
         let options = CallOptions::new().max_retries(0);
-        self.client.server_stream(FOLLOW, self.request.clone(), &options).await
+        self.client
+            .server_stream(FOLLOW, self.request.clone(), &options)
+            .await
     }
 
-    fn accept(
-        &mut self,
-        message: Self::Message,
-        items: &mut VecDeque<LogBatch>,
-    ) -> Result<Flow> {
+    fn accept(&mut self, message: Self::Message, items: &mut VecDeque<LogBatch>) -> Result<Flow> {
         // A batch that was sent before the connection broke is sent again by some servers.
-        let repeated = !message.entry_id.is_empty() && message.entry_id == self.request.last_entry_id;
+        let repeated =
+            !message.entry_id.is_empty() && message.entry_id == self.request.last_entry_id;
         if !message.entry_id.is_empty() {
             self.request.last_entry_id.clone_from(&message.entry_id);
         }
-        let flow = if message.app_done { Flow::Done } else { Flow::More };
+        let flow = if message.app_done {
+            Flow::Done
+        } else {
+            Flow::More
+        };
         let batch = LogBatch::of(message);
         if !repeated && !batch.lines.is_empty() {
             items.push_back(batch);
@@ -288,7 +308,10 @@ mod tests {
     fn follow() -> Follow {
         let config = crate::Config::new("http://127.0.0.1:1", "ak", "as").unwrap();
         let request = LogFilter::new().after("1-0").follow_request("ap-1");
-        Follow { client: Client::new(config).unwrap(), request }
+        Follow {
+            client: Client::new(config).unwrap(),
+            request,
+        }
     }
 
     fn batch(entry: &str, text: &str) -> pb::TaskLogsBatch {
@@ -298,28 +321,50 @@ mod tests {
             timestamp_ns: 1_500_000_000,
             ..pb::TaskLogs::default()
         };
-        pb::TaskLogsBatch { entry_id: entry.into(), items: vec![item], ..Default::default() }
+        pb::TaskLogsBatch {
+            entry_id: entry.into(),
+            items: vec![item],
+            ..Default::default()
+        }
     }
 
     #[test]
     fn the_position_moves_with_every_batch_and_a_repeat_is_dropped() {
         let mut source = follow();
         let mut items = VecDeque::new();
-        assert_eq!(source.accept(batch("2-0", "x\n"), &mut items).unwrap(), Flow::More);
+        assert_eq!(
+            source.accept(batch("2-0", "x\n"), &mut items).unwrap(),
+            Flow::More
+        );
         assert_eq!(source.request.last_entry_id, "2-0");
         source.accept(batch("2-0", "x\n"), &mut items).unwrap();
         assert_eq!(items.len(), 1);
         let line = &items[0].lines[0];
-        assert_eq!((line.text.as_str(), line.source), ("x\n", LogSource::Stderr));
+        assert_eq!(
+            (line.text.as_str(), line.source),
+            ("x\n", LogSource::Stderr)
+        );
         assert_eq!(line.time.unwrap().to_string(), "1970-01-01T00:00:01.5Z");
     }
 
     #[test]
     fn only_the_servers_marker_ends_it() {
         let mut source = follow();
-        let done = pb::TaskLogsBatch { app_done: true, ..Default::default() };
-        assert_eq!(source.accept(done, &mut VecDeque::new()).unwrap(), Flow::Done);
-        let eof = pb::TaskLogsBatch { eof: true, ..Default::default() };
-        assert_eq!(source.accept(eof, &mut VecDeque::new()).unwrap(), Flow::More);
+        let done = pb::TaskLogsBatch {
+            app_done: true,
+            ..Default::default()
+        };
+        assert_eq!(
+            source.accept(done, &mut VecDeque::new()).unwrap(),
+            Flow::Done
+        );
+        let eof = pb::TaskLogsBatch {
+            eof: true,
+            ..Default::default()
+        };
+        assert_eq!(
+            source.accept(eof, &mut VecDeque::new()).unwrap(),
+            Flow::More
+        );
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 pub use logs::{LogBatch, LogFilter, LogLine, LogRange, LogSource};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::keepalive::keep_alive_every;
 use crate::rpc::control_plane;
 use crate::transport::Client;
 use crate::wire::{self, Existence, some, time};
@@ -160,7 +161,9 @@ pub struct Apps {
 impl Client {
     /// Apps.
     pub fn apps(&self) -> Apps {
-        Apps { client: self.clone() }
+        Apps {
+            client: self.clone(),
+        }
     }
 }
 
@@ -182,7 +185,9 @@ impl Apps {
             object_creation_type: existence.wire(),
         };
         let reply = self.client.unary(GET_OR_CREATE, request).await?;
-        Ok(App { id: wire::required(reply.app_id, "app id")? })
+        Ok(App {
+            id: wire::required(reply.app_id, "app id")?,
+        })
     }
 
     /// The deployed app of that name.
@@ -220,10 +225,23 @@ impl Apps {
             ..pb::AppCreateRequest::default()
         };
         let reply = self.client.unary(CREATE, request).await?;
-        let app = App { id: wire::required(reply.app_id, "app id")? };
-        let mut heartbeat = JoinSet::new();
-        heartbeat.spawn(beat(self.client.clone(), app.id.clone()));
-        Ok(EphemeralApp { client: self.client.clone(), app, heartbeat })
+        let app = App {
+            id: wire::required(reply.app_id, "app id")?,
+        };
+        let (client, id) = (self.client.clone(), app.id.clone());
+        let heartbeat = keep_alive_every(HEARTBEAT_INTERVAL, "app", move || {
+            let (client, app_id) = (client.clone(), id.clone());
+            async move {
+                client
+                    .unary(HEARTBEAT, pb::AppHeartbeatRequest { app_id })
+                    .await
+            }
+        });
+        Ok(EphemeralApp {
+            client: self.client.clone(),
+            app,
+            heartbeat,
+        })
     }
 
     /// All apps of an environment that are not long gone.
@@ -232,7 +250,10 @@ impl Apps {
     /// What the server says.
     pub async fn list(&self, environment: Option<&str>) -> Result<Vec<AppInfo>> {
         let environment_name = self.client.environment_or_default(environment);
-        let reply = self.client.unary(LIST, pb::AppListRequest { environment_name }).await?;
+        let reply = self
+            .client
+            .unary(LIST, pb::AppListRequest { environment_name })
+            .await?;
         Ok(reply.apps.into_iter().map(AppInfo::from).collect())
     }
 
@@ -241,7 +262,9 @@ impl Apps {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none.
     pub async fn state(&self, app_id: &str) -> Result<AppState> {
-        let request = pb::AppGetLifecycleRequest { app_id: app_id.to_owned() };
+        let request = pb::AppGetLifecycleRequest {
+            app_id: app_id.to_owned(),
+        };
         let reply = self.client.unary(LIFECYCLE, request).await?;
         Ok(AppState::of(reply.lifecycle.unwrap_or_default().app_state))
     }
@@ -252,7 +275,15 @@ impl Apps {
     /// What the server says.
     pub async fn stop(&self, app_id: &str) -> Result<()> {
         let source = pb::AppStopSource::Cli.into();
-        self.client.unary(STOP, pb::AppStopRequest { app_id: app_id.to_owned(), source }).await?;
+        self.client
+            .unary(
+                STOP,
+                pb::AppStopRequest {
+                    app_id: app_id.to_owned(),
+                    source,
+                },
+            )
+            .await?;
         Ok(())
     }
 
@@ -261,7 +292,9 @@ impl Apps {
     /// # Errors
     /// What the server says.
     pub async fn history(&self, app_id: &str) -> Result<Vec<Deployment>> {
-        let request = pb::AppDeploymentHistoryRequest { app_id: app_id.to_owned() };
+        let request = pb::AppDeploymentHistoryRequest {
+            app_id: app_id.to_owned(),
+        };
         let reply = self.client.unary(HISTORY, request).await?;
         let production = reply.production_app_version;
         let mut deployments: Vec<_> = reply
@@ -291,13 +324,26 @@ impl Apps {
         let version = match version {
             None => -1,
             Some(version) => i32::try_from(version).map_err(|_| {
-                Error::new(ErrorKind::InvalidArgument, format!("version {version}: too large"))
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("version {version}: too large"),
+                )
             })?,
         };
-        let request = pb::AppRollbackRequest { app_id: app_id.to_owned(), version };
+        let request = pb::AppRollbackRequest {
+            app_id: app_id.to_owned(),
+            version,
+        };
         let reply = self.client.unary(ROLLBACK, request).await?;
-        let warnings = reply.server_warnings.into_iter().map(|warning| warning.message).collect();
-        Ok(Published { url: reply.url, warnings })
+        let warnings = reply
+            .server_warnings
+            .into_iter()
+            .map(|warning| warning.message)
+            .collect();
+        Ok(Published {
+            url: reply.url,
+            warnings,
+        })
     }
 
     /// The tags of an app.
@@ -305,8 +351,16 @@ impl Apps {
     /// # Errors
     /// What the server says.
     pub async fn tags(&self, app_id: &str) -> Result<BTreeMap<String, String>> {
-        let request = pb::AppGetTagsRequest { app_id: app_id.to_owned() };
-        Ok(self.client.unary(GET_TAGS, request).await?.tags.into_iter().collect())
+        let request = pb::AppGetTagsRequest {
+            app_id: app_id.to_owned(),
+        };
+        Ok(self
+            .client
+            .unary(GET_TAGS, request)
+            .await?
+            .tags
+            .into_iter()
+            .collect())
     }
 
     /// Replaces the tags of an app.
@@ -315,7 +369,15 @@ impl Apps {
     /// What the server says.
     pub async fn set_tags(&self, app_id: &str, tags: BTreeMap<String, String>) -> Result<()> {
         let tags = tags.into_iter().collect();
-        self.client.unary(SET_TAGS, pb::AppSetTagsRequest { app_id: app_id.to_owned(), tags }).await?;
+        self.client
+            .unary(
+                SET_TAGS,
+                pb::AppSetTagsRequest {
+                    app_id: app_id.to_owned(),
+                    tags,
+                },
+            )
+            .await?;
         Ok(())
     }
 }
@@ -348,18 +410,5 @@ impl EphemeralApp {
         };
         self.client.unary(DISCONNECT, request).await?;
         Ok(())
-    }
-}
-
-async fn beat(client: Client, app_id: String) {
-    loop {
-        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
-        let request = pb::AppHeartbeatRequest { app_id: app_id.clone() };
-        match client.unary(HEARTBEAT, request).await {
-            Ok(()) => {}
-            // It is gone: nothing is left to keep alive.
-            Err(error) if error.kind() == ErrorKind::NotFound => return,
-            Err(error) => tracing::warn!(%error, app_id, "a heartbeat of the app failed"),
-        }
     }
 }

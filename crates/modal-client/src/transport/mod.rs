@@ -77,7 +77,9 @@ impl Client {
                 link,
                 base,
                 tokens,
-                http, transfers }),
+                http,
+                transfers,
+            }),
         })
     }
 

@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_servers_wait_is_read_whatever_the_prefix_of_its_type() {
-        let wait = |url, seconds| Failure::of(&throttled(url, seconds));
+        let wait = |url: &str, seconds| Failure::of(&throttled(url, seconds));
         let name = "modal.client.RPCRetryPolicy";
         let half = Failure::Throttled(Duration::from_millis(500));
         assert_eq!(wait(&format!("type.modal.com/{name}"), 0.5), half);
