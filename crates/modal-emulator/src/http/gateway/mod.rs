@@ -9,6 +9,7 @@
 mod cbor;
 mod exchange;
 mod scope;
+mod socket;
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -193,6 +194,9 @@ async fn answer(
     if config.requires_proxy_auth && !may_pass(&world, &target, &request) {
         let text = "modal-http: missing credentials for proxy authorization\n";
         return status(StatusCode::UNAUTHORIZED, text);
+    }
+    if socket::is_wanted(&request) {
+        return socket::serve(&world, &target, peer, request).await;
     }
     exchange::serve(&world, &target, peer, request).await
 }

@@ -48,7 +48,7 @@ pub(super) fn create(
 ) -> Result<(String, NewCall), Status> {
     let effective = world.functions.catalog.read().effective(function_id);
     let effective = effective.ok_or_else(|| no_function(function_id))?;
-    apps::live(world, &effective.app_id)?;
+    apps::may_run(world, &effective.app_id)?;
     let new = NewCall {
         function_id: function_id.to_owned(),
         app_id: effective.app_id,

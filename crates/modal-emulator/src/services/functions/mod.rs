@@ -103,6 +103,11 @@ fn act<R>(world: &Arc<World>, change: impl FnOnce(&mut Board) -> R) -> R {
         let answer = change(&mut board);
         (answer, std::mem::take(&mut board.follow))
     };
+    follow_up(world, follow);
+    answer
+}
+
+fn follow_up(world: &Arc<World>, follow: Follow) {
     let Follow { scale, later, leave } = follow;
     for leave in leave {
         leave.now.cancel();
@@ -119,7 +124,6 @@ fn act<R>(world: &Arc<World>, change: impl FnOnce(&mut Board) -> R) -> R {
     for function_id in scale {
         containers::scale(world, &function_id);
     }
-    answer
 }
 
 /// Makes sure that a function has a pool, with the bounds that are in force. None for one that is not

@@ -108,6 +108,7 @@ impl Pool {
             waiting: self.ready.len(),
             running: self.running(),
             containers: self.live().count(),
+            starting: self.live().filter(|slot| !slot.ready).count(),
             free: self.live().map(free).sum(),
             mean: self.mean,
             patient: false,

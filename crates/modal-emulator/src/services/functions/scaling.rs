@@ -1,8 +1,8 @@
 //! How many containers a function is to have: its bounds, and the decision.
 //!
 //! The decision is a pure function of the pool's numbers, so that its rules can be tested. Modal's own
-//! scheduler is not modelled: a pool begins with as many containers as the machine has cores, and grows by
-//! one each quarter of a second while its backlog would take longer than a container needs to start.
+//! scheduler is not modelled: a pool begins with as many containers as the machine has cores, and grows one
+//! by one while its backlog would take longer than a container needs to start.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const SCALEDOWN: Duration = Duration::from_secs(60);
 /// What the start of a container costs: imports, mostly.
 const START: Duration = Duration::from_secs(1);
+/// Shorter inputs keep the machine's cores busy by themselves: more containers would only share them.
+const SHORT: Duration = Duration::from_millis(50);
 /// Containers of a pool that has no bound of its own.
 const CEILING: u32 = 64;
 
@@ -109,6 +111,8 @@ pub(crate) struct Load {
     pub(crate) running: usize,
     /// Containers that take inputs or will, and are not asked to end.
     pub(crate) containers: usize,
+    /// Of these, containers that are not ready yet.
+    pub(crate) starting: usize,
     /// Inputs that these containers could take at once up to the target, on top of those that run.
     pub(crate) free: usize,
     /// How long inputs took lately; absent before the first has ended.
@@ -152,10 +156,13 @@ pub(crate) fn decide(bounds: &Bounds, load: Load, cores: usize) -> Decision {
 
 /// Whether one more container would be ready before the others have done the work.
 fn pays(bounds: &Bounds, load: Load) -> bool {
+    if load.starting > 0 {
+        return false;
+    }
     let Some(mean) = load.mean else { return true };
     let at_once = load.containers * usize::try_from(bounds.target).unwrap_or(1).max(1);
     let rounds = load.waiting.div_ceil(at_once.max(1));
-    mean.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX)) > START
+    mean > SHORT && mean.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX)) > START
 }
 
 #[cfg(test)]
@@ -189,6 +196,8 @@ mod tests {
     fn a_backlog_of_long_inputs_grows_the_pool_one_by_one_up_to_its_bound() {
         let load = Load { waiting: 9, containers: 2, patient: true, ..Load::default() };
         assert_eq!(decide(&bounds(), load, 2), Decision { start: 1, again: true });
+        let early = Load { starting: 1, ..load };
+        assert_eq!(decide(&bounds(), early, 2), Decision { start: 0, again: true });
         let bounds = Bounds { max: Some(2), ..bounds() };
         assert_eq!(decide(&bounds, load, 2), Decision::default());
     }
