@@ -116,7 +116,7 @@ impl Dicts {
     }
 
     /// A dict by its id, `di-…`, unchecked.
-    pub fn from_id(&self, id: impl Into<String>) -> Dict {
+    pub fn by_id(&self, id: impl Into<String>) -> Dict {
         Dict {
             client: self.client.clone(),
             id: id.into(),

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::error::{ErrorKind, Result};
 
 /// The interval that the server expects.
-const INTERVAL: Duration = Duration::from_secs(300);
+const INTERVAL: Duration = Duration::from_mins(5);
 
 /// Beats until the set is dropped or the object is gone.
 pub(crate) fn keep_alive<F>(

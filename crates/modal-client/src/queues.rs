@@ -119,11 +119,11 @@ impl Queues {
             object_creation_type: kind,
         };
         let reply = self.client.unary(GET_OR_CREATE, request).await?;
-        Ok(self.from_id(wire::required(reply.queue_id, "queue id")?))
+        Ok(self.by_id(wire::required(reply.queue_id, "queue id")?))
     }
 
     /// A queue by its id, `qu-…`, unchecked.
-    pub fn from_id(&self, id: impl Into<String>) -> Queue {
+    pub fn by_id(&self, id: impl Into<String>) -> Queue {
         Queue {
             client: self.client.clone(),
             id: id.into(),

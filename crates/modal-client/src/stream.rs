@@ -76,8 +76,7 @@ pub(crate) struct StreamOptions {
 impl StreamOptions {
     /// Ten failures in a row over about 12 s; a stall is taken after `hold` and 20 s more.
     pub(crate) fn new(rpc: &'static str, on_close: OnClose, hold: Duration) -> Self {
-        let mut backoff = RetryPolicy::default();
-        backoff.max_delay = Duration::from_secs(2);
+        let backoff = RetryPolicy { max_delay: Duration::from_secs(2), ..RetryPolicy::default() };
         Self {
             rpc,
             on_close,
@@ -265,10 +264,11 @@ mod tests {
             let mut pace = Pace::default();
             for (event, jitter) in events {
                 let event = [Event::Message, Event::Closed, Event::Failed][usize::from(event)];
-                match pace.next(event, &options, jitter) {
-                    Some(wait) => prop_assert!(wait <= options.backoff.max_delay),
-                    None => { prop_assert!(pace.failures > options.max_failures); break; }
-                }
+                let Some(wait) = pace.next(event, &options, jitter) else {
+                    prop_assert!(pace.failures > options.max_failures);
+                    break;
+                };
+                prop_assert!(wait <= options.backoff.max_delay);
             }
         }
     }

@@ -25,7 +25,7 @@ control_plane! {
 }
 
 /// How long the server holds one stream of items open.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 /// Starts the call and gives its items.
 pub(super) fn items<R>(function: Function, args: Args) -> impl Stream<Item = Result<R>> + Send

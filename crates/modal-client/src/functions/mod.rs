@@ -118,7 +118,7 @@ impl Functions {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none.
-    pub async fn from_id(&self, function_id: &str) -> Result<Function> {
+    pub async fn by_id(&self, function_id: &str) -> Result<Function> {
         let request = pb::FunctionGetByIdRequest {
             function_id: function_id.to_owned(),
         };

@@ -158,7 +158,7 @@ mod tests {
                 let Verdict::Again(wait) = state.judge(GenericStatus::Failure) else {
                     return Err(TestCaseError::fail("final too early"));
                 };
-                prop_assert!(wait >= Duration::from_secs(1) && wait <= Duration::from_secs(86_400));
+                prop_assert!(wait >= Duration::from_secs(1) && wait <= Duration::from_hours(24));
             }
             prop_assert_eq!(state.judge(GenericStatus::Failure), Verdict::Final);
         }

@@ -107,7 +107,7 @@ impl Images {
             let of = definition.steps();
             for number in 0..of {
                 let below = image.as_ref().map(|image| image.id.as_str());
-                let step = definition.step(number, below.or(definition.built_base()));
+                let step = definition.step(number, below.or_else(|| definition.built_base()));
                 let (wire_image, force) = step
                     .ok_or_else(|| Error::new(ErrorKind::Protocol, "a step has no image below"))?;
                 let request = pb::ImageGetOrCreateRequest {

@@ -12,12 +12,12 @@ use super::headers::token_value;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The life of a token that does not tell its end.
-const DEFAULT_LIFE: Duration = Duration::from_secs(20 * 60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(20);
 /// A token this close to its end is treated as expired: it must survive the call.
 const MARGIN: Duration = Duration::from_secs(5);
 /// Waits between failed fetches.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LAST_BACKOFF: Duration = Duration::from_secs(60);
+const LAST_BACKOFF: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
 struct Token {
@@ -183,11 +183,11 @@ mod tests {
 
     #[test]
     fn it_is_renewed_between_half_and_six_tenths_of_its_life() {
-        let now = Duration::from_secs(10_000);
-        let token = |jitter| token_of(&jwt(r#"{"exp":11000}"#), now, jitter).unwrap();
-        assert_eq!(token(0.0).refresh_at, Duration::from_secs(10_500));
-        assert_eq!(token(1.0).refresh_at, Duration::from_secs(10_600));
-        assert_eq!(token(0.3).expires_at, Duration::from_secs(11_000));
+        let now = Duration::from_secs(10_001);
+        let token = |jitter| token_of(&jwt(r#"{"exp":11001}"#), now, jitter).unwrap();
+        assert_eq!(token(0.0).refresh_at, Duration::from_secs(10_501));
+        assert_eq!(token(1.0).refresh_at, Duration::from_secs(10_601));
+        assert_eq!(token(0.3).expires_at, Duration::from_secs(11_001));
         assert_eq!(
             token_of("opaque", now, 0.0).unwrap().expires_at,
             now + DEFAULT_LIFE
@@ -224,7 +224,7 @@ mod tests {
         let aging = Token {
             value: token_value("old"),
             refresh_at: now,
-            expires_at: now + Duration::from_secs(60),
+            expires_at: now + Duration::from_mins(1),
         };
         manager.set(Some(aging));
         let failing = |kind| move || async move { Err::<String, _>(Error::new(kind, "no")) };

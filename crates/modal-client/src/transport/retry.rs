@@ -261,7 +261,7 @@ mod tests {
         );
         assert_eq!(
             wait(name, f32::INFINITY),
-            Failure::Throttled(Duration::from_secs(3600))
+            Failure::Throttled(Duration::from_hours(1))
         );
         assert_eq!(
             wait("x/modal.client.Other", 0.5),

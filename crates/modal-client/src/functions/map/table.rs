@@ -253,7 +253,7 @@ mod tests {
         let mut table = table(0);
         let item = output(0, GenericStatus::Success, 0);
         assert!(table.take_output(item.clone(), instant()).is_none());
-        assert_eq!(put(&mut table, 0), [item.clone()]);
+        assert_eq!(put(&mut table, 0), std::slice::from_ref(&item));
         assert!(table.take_output(item.clone(), instant()).is_some());
         assert!(table.take_output(item, instant()).is_none());
         assert!(table.is_empty() && table.waiting() == 0);
