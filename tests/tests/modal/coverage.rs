@@ -36,8 +36,7 @@ fn called_by_the_client() -> BTreeSet<String> {
             let text = fs::read_to_string(&path).unwrap();
             let declared = text.lines().filter_map(|line| {
                 let (_, rest) = line.trim().split_once(" = ")?;
-                let (method, rest) = rest.split_once('(')?;
-                rest.contains(") -> ").then(|| method.to_owned())
+                Some(rest.split_once('(')?.0.to_owned())
             });
             words.extend(declared);
         }
