@@ -38,7 +38,8 @@ fn holding(dir: &Path, text: &str) -> Vec<std::path::PathBuf> {
         let path = entry.path();
         if entry.file_type().unwrap().is_dir() {
             found.extend(holding(&path, text));
-        } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+        } else if entry.file_type().unwrap().is_file()
+            && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
             found.push(path);
         }
     }

@@ -100,7 +100,7 @@ fn unknown(name: &str) -> Status {
 /// The name that is meant: itself, or that of the default environment for an empty one.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) fn resolve(world: &World, name: &str) -> Result<String, Status> {
     get(world, name).map(|one| one.name)
 }
@@ -108,7 +108,7 @@ pub(crate) fn resolve(world: &World, name: &str) -> Result<String, Status> {
 /// The environment of a name.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) fn get(world: &World, name: &str) -> Result<Environment, Status> {
     world.environments.read().find(name).cloned().ok_or_else(|| unknown(name))
 }
@@ -356,7 +356,7 @@ async fn set_budget(
 /// The name of an environment by its id.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(super) fn name_of(world: &World, id: &str) -> Result<String, Status> {
     let environments = world.environments.read();
     let found = environments.all.iter().find(|one| one.id == id);

@@ -84,7 +84,7 @@ fn unknown(id: &str) -> Status {
 /// The variables of several secrets; a later one wins.
 ///
 /// # Errors
-/// NOT_FOUND for an id that does not exist.
+/// `NOT_FOUND` for an id that does not exist.
 pub(crate) fn env(world: &World, ids: &[String]) -> Result<BTreeMap<String, String>, Status> {
     let mut env = BTreeMap::new();
     if ids.is_empty() {
@@ -150,10 +150,7 @@ async fn get_or_create(
     }
 
     let mut secrets = world.secrets.write();
-    let existing = match anonymous {
-        true => None,
-        false => secrets.by_name(&environment, &name).map(str::to_owned),
-    };
+    let existing = secrets.by_name(&environment, &name).filter(|_| !anonymous).map(str::to_owned);
     let variables = request.env_dict.into_iter().collect();
     let id = match (kind, existing) {
         (Kind::Unspecified, None) => {

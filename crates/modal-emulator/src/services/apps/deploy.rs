@@ -37,7 +37,7 @@ struct Draft {
     repeats: u32,
     tag: String,
     commit: Option<super::state::Commit>,
-    client_version: String,
+    client: String,
 }
 
 impl Draft {
@@ -49,7 +49,7 @@ impl Draft {
             repeats: version.number,
             tag: version.tag.clone(),
             commit: version.commit.clone(),
-            client_version: client_version(meta, ""),
+            client: client_version(meta, ""),
         }
     }
 }
@@ -75,7 +75,7 @@ fn add(app: &mut App, draft: Draft) -> f64 {
         layout: draft.layout,
         tags: app.tags.clone(),
         deployed_at,
-        client_version: draft.client_version,
+        client: draft.client,
         tag: draft.tag,
         commit: draft.commit,
         kind: draft.kind.into(),
@@ -112,10 +112,8 @@ async fn publish(
             let text = format!("App '{app_id}' has stopped, and nothing can be published in it");
             return Err(Status::failed_precondition(text));
         }
-        let rival = match deploys {
-            true => apps.deployed(&app.environment, &request.name).map(|app| app.id.clone()),
-            false => None,
-        };
+        let rival = apps.deployed(&app.environment, &request.name);
+        let rival = rival.filter(|_| deploys).map(|app| app.id.clone());
         let app = apps.get_mut(&app_id)?;
         if !request.tags.is_empty() || deploys {
             app.tags = request.tags.into_iter().collect();
@@ -128,14 +126,15 @@ async fn publish(
                 app,
                 Draft {
                     layout,
-                    kind: match request.staged {
-                        true => DeploymentType::Staged,
-                        false => DeploymentType::Standard,
+                    kind: if request.staged {
+                        DeploymentType::Staged
+                    } else {
+                        DeploymentType::Standard
                     },
                     repeats: 0,
                     tag: request.deployment_tag,
                     commit: request.commit_info.map(Into::into),
-                    client_version: client_version(&meta, &request.client_version),
+                    client: client_version(&meta, &request.client_version),
                 },
             );
         } else {
@@ -177,7 +176,7 @@ async fn history(
     let told = |version: &Version| AppDeploymentHistory {
         app_id: app.id.clone(),
         version: version.number,
-        client_version: version.client_version.clone(),
+        client_version: version.client.clone(),
         deployed_at: version.deployed_at,
         deployed_by: workspace::USER.to_owned(),
         tag: version.tag.clone(),
@@ -261,13 +260,13 @@ async fn promote(
     let AppPromoteRequest { app_id, version } = call.message;
     let pick = |app: &App| {
         let version = numbered(app, version)?;
-        match version.staged {
-            true => Ok(version),
-            false => Err(Status::failed_precondition(format!(
+        if !version.staged {
+            return Err(Status::failed_precondition(format!(
                 "v{} of App '{}' is not staged: roll back to it instead",
                 version.number, app.description
-            ))),
+            )));
         }
+        Ok(version)
     };
     let deployed_at =
         again(&world, &call.meta, &app_id, DeploymentType::Promotion, pick).await?;

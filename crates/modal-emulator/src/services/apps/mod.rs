@@ -16,13 +16,14 @@ use tonic::Status;
 pub(crate) use self::lifecycle::{begin, stop_environment};
 pub(crate) use self::state::{App, AppsPart, Layout};
 pub(crate) use super::logs::{Line, log};
+use super::workspace::billing;
 use crate::routes::Rpcs;
 use crate::world::World;
 
 /// An app, as it is now.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) fn get(world: &World, app_id: &str) -> Result<App, Status> {
     world.apps.kept.read().get(app_id).cloned()
 }
@@ -35,7 +36,7 @@ pub(crate) fn describe(world: &World, app_id: &str) -> Option<App> {
 /// An app that has not stopped: something is to be made in it.
 ///
 /// # Errors
-/// NOT_FOUND, and FAILED_PRECONDITION when it has stopped.
+/// `NOT_FOUND`, and `FAILED_PRECONDITION` when it has stopped.
 pub(crate) fn live(world: &World, app_id: &str) -> Result<App, Status> {
     let app = get(world, app_id)?;
     if app.ended() {
@@ -45,10 +46,20 @@ pub(crate) fn live(world: &World, app_id: &str) -> Result<App, Status> {
     Ok(app)
 }
 
+/// An app in which something may be started: a live one, of an environment that has not spent its budget.
+///
+/// # Errors
+/// Those of [`live`], and `RESOURCE_EXHAUSTED`.
+pub(crate) fn may_run(world: &World, app_id: &str) -> Result<App, Status> {
+    let app = live(world, app_id)?;
+    billing::check_spend(world, &app.environment)?;
+    Ok(app)
+}
+
 /// The deployed app of a name.
 ///
 /// # Errors
-/// NOT_FOUND, also for the environment.
+/// `NOT_FOUND`, also for the environment.
 pub(crate) fn deployed(world: &World, name: &str, environment: &str) -> Result<App, Status> {
     let environment = super::environments::resolve(world, environment)?;
     let apps = world.apps.kept.read();
@@ -60,7 +71,7 @@ pub(crate) fn deployed(world: &World, name: &str, environment: &str) -> Result<A
 /// The layout in force, with the metadata of every object: what clients and containers need.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) fn layout(world: &World, app_id: &str) -> Result<AppLayout, Status> {
     Ok(message(world, &get(world, app_id)?.layout))
 }
@@ -68,7 +79,7 @@ pub(crate) fn layout(world: &World, app_id: &str) -> Result<AppLayout, Status> {
 /// A version's layout; the one in force for version 0.
 ///
 /// # Errors
-/// NOT_FOUND, also for the version.
+/// `NOT_FOUND`, also for the version.
 pub(crate) fn layout_of_version(
     world: &World,
     app_id: &str,

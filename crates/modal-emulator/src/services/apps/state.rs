@@ -91,6 +91,7 @@ pub(crate) struct App {
 
 /// The objects of an app by their tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as in the messages")]
 pub(crate) struct Layout {
     /// Tag, e.g. `square` or `Model.*`, to function id.
     pub(crate) function_ids: BTreeMap<String, String>,
@@ -108,7 +109,8 @@ pub(super) struct Version {
     pub(super) layout: Layout,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) deployed_at: f64,
-    pub(super) client_version: String,
+    /// Of the client that deployed it.
+    pub(super) client: String,
     /// The user's word for it.
     pub(super) tag: String,
     pub(super) commit: Option<Commit>,

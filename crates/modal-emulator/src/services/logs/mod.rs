@@ -194,10 +194,8 @@ impl State {
                 let text = std::mem::take(held);
                 self.push(time, stream, &text);
             }
-            return match self.held.get(&stream).is_some_and(|held| !held.is_empty()) {
-                true => Told::Held,
-                false => Told::All,
-            };
+            let holds = self.held.get(&stream).is_some_and(|held| !held.is_empty());
+            return if holds { Told::Held } else { Told::All };
         };
         let (whole, rest) = data.split_at(end + 1);
         match self.held.remove(&stream) {
@@ -235,10 +233,7 @@ impl State {
         let time = clock::nanos();
         let mut any = false;
         for (stream, mut held) in std::mem::take(&mut self.held) {
-            let keep = match last {
-                true => 0,
-                false => unfinished(&held),
-            };
+            let keep = if last { 0 } else { unfinished(&held) };
             let rest = held.split_off(held.len() - keep);
             if !held.is_empty() {
                 any = true;

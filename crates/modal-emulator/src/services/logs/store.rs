@@ -24,6 +24,7 @@ pub(super) const ENTRY: usize = 64 << 10;
 
 /// Where lines come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_field_names, reason = "as in the messages")]
 pub(crate) struct Source {
     /// `ta-…`; empty for what no container wrote.
     pub(crate) task_id: String,

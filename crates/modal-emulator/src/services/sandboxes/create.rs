@@ -91,11 +91,11 @@ async fn sandbox_create_v2(
 /// Makes a sandbox, whose container then starts in the background.
 ///
 /// # Errors
-/// INVALID_ARGUMENT and NOT_FOUND for what the definition says, ALREADY_EXISTS for its name,
-/// RESOURCE_EXHAUSTED for the plan's limit, FAILED_PRECONDITION for an app that has stopped.
+/// `INVALID_ARGUMENT` and `NOT_FOUND` for what the definition says, `ALREADY_EXISTS` for its name,
+/// `RESOURCE_EXHAUSTED` for the plan's limit, `FAILED_PRECONDITION` for an app that has stopped.
 pub(super) async fn create(world: &Arc<World>, meta: &Meta, new: New) -> Result<Record, Status> {
     let New { version, app_id, definition, env, tags } = new;
-    let app = apps::live(world, &app_id)?;
+    let app = apps::may_run(world, &app_id)?;
     let (id, task_id) = new_ids(version);
     let mut inside = BTreeMap::from([
         ("MODAL_SANDBOX_ID".to_owned(), id.clone()),
@@ -109,7 +109,7 @@ pub(super) async fn create(world: &Arc<World>, meta: &Meta, new: New) -> Result<
     inside.extend(env);
     let plan = definition::plan(world, &task_id, &definition, &inside)?;
     let name = definition.name.clone().filter(|name| !name.is_empty());
-    let live = Arc::new(Live::new([&id, &task_id, &app_id], definition.clone(), inside));
+    let live = Arc::new(Live::new([&id, &task_id, &app_id], definition.clone(), inside, world.tasks.clone()));
     let tunnels = match &definition.open_ports_oneof {
         Some(sandbox::OpenPortsOneof::OpenPorts(specs)) => {
             ports::tunnels(world, &live, &specs.ports).await?

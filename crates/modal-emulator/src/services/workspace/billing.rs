@@ -120,7 +120,7 @@ pub(crate) fn month_of_environment(world: &World, environment: &str) -> f64 {
 /// Whether something may still be started in an environment, by name.
 ///
 /// # Errors
-/// RESOURCE_EXHAUSTED when the month's budget of the environment or the workspace is spent.
+/// `RESOURCE_EXHAUSTED` when the month's budget of the environment or the workspace is spent.
 pub(crate) fn check_spend(world: &World, environment: &str) -> Result<(), Status> {
     let budget = environments::get(world, environment)?.budget;
     let limit = world.faults.limits().spend_dollars;
