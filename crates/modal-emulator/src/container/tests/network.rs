@@ -10,7 +10,7 @@ use super::*;
 
 /// A server of the machine that answers every HTTP request; its port.
 fn server() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -96,5 +96,89 @@ while True:
         assert_eq!(answer, "HELLO");
         let refused = container.connect(1).await.unwrap_err();
         assert!(matches!(refused, ContainerError::Refused { port: 1 }));
+    }
+}
+
+fn allow(domains: &[&str], cidrs: &[&str]) -> Network {
+    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    Network::Allow {
+        domains: owned(domains),
+        cidrs: owned(cidrs),
+    }
+}
+
+/// Fetches from the machine by a name or address that is not the container's own loopback.
+fn fetch_from(host: &str, port: u16) -> String {
+    fetch(port).replace("127.0.0.1", host)
+}
+
+#[tokio::test]
+async fn an_allow_list_is_enforced() {
+    let bench = Bench::new();
+    let port = server();
+    // 127.0.0.2 is the machine's too, and not on the list.
+    let listed = allow(&[], &["127.0.0.3/32"]);
+    let container = bench.start(with(listed)).await;
+    assert_eq!(
+        output(&container, &fetch_via_proxy("127.0.0.3", port)).await,
+        "world\n"
+    );
+    let (_, stderr, exit) = run(&container, &fetch_via_proxy("127.0.0.2", port)).await;
+    assert_ne!(exit, Exit::Code(0));
+    assert!(stderr.contains("403"), "{stderr}");
+    assert_ne!(run(&container, &dial(port)).await.2, Exit::Code(0));
+}
+
+/// By the proxy, whatever `no_proxy` says of loopback addresses.
+fn fetch_via_proxy(host: &str, port: u16) -> String {
+    format!(
+        "no_proxy= NO_PROXY= http_proxy=http://127.0.0.1:3128 {}",
+        fetch_from(host, port)
+    )
+}
+
+#[tokio::test]
+async fn a_change_takes_effect_at_once() {
+    let bench = Bench::new();
+    let port = server();
+    let script = fetch_via_proxy("127.0.0.3", port);
+    let container = bench.start(with(Network::Blocked)).await;
+    assert_ne!(run(&container, &script).await.2, Exit::Code(0));
+    let listed = allow(&[], &["127.0.0.0/8"]);
+    container.set_network(listed).await.unwrap();
+    assert_eq!(output(&container, &script).await, "world\n");
+    container.set_network(Network::Blocked).await.unwrap();
+    assert_ne!(run(&container, &script).await.2, Exit::Code(0));
+    container.set_network(Network::Open).await.unwrap();
+    assert_eq!(output(&container, &script).await, "world\n");
+}
+
+#[tokio::test]
+async fn an_open_network_can_be_closed() {
+    let bench = Bench::new();
+    let port = server();
+    let container = bench.bare().await;
+    assert_eq!(output(&container, &fetch(port)).await, "world\n");
+    container.set_network(Network::Blocked).await.unwrap();
+    for script in [fetch(port), dial(port)] {
+        assert_ne!(run(&container, &script).await.2, Exit::Code(0), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_list_says_what_to_write() {
+    let bench = Bench::new();
+    for (network, expected) in [
+        (
+            allow(&[], &["10.0.0.1/8"]),
+            "`10.0.0.1/8`: its address has bits behind the prefix; the block that holds it is `10.0.0.0/8`",
+        ),
+        (
+            allow(&["https://a.example"], &[]),
+            "`https://a.example`: give the host alone, without scheme, path or user",
+        ),
+    ] {
+        let error = bench.runtime.start(with(network)).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 }
