@@ -39,7 +39,7 @@ const BATCH: usize = 64;
 pub(crate) const HASHES_AT_ONCE: usize = 4;
 
 /// How long the server may take to take a file in after its bytes arrived.
-const SETTLES_WITHIN: Duration = Duration::from_secs(600);
+const SETTLES_WITHIN: Duration = Duration::from_mins(10);
 
 /// A file whose content is known by its hash.
 #[derive(Clone, Debug)]

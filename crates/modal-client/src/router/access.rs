@@ -26,7 +26,10 @@ const RENEW_BEFORE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) enum Owner {
     /// A sandbox of the second API, with the token that its creation answered.
-    SandboxV2 { sandbox_id: String, token: Option<HeaderValue> },
+    SandboxV2 {
+        sandbox_id: String,
+        token: Option<HeaderValue>,
+    },
     /// A task of the first API.
     Task { task_id: String },
 }
@@ -45,8 +48,17 @@ impl Access {
         let url = dialled(&access.url, local)?;
         let authorization = token_value(&format!("Bearer {}", access.jwt))
             .filter(|_| !access.jwt.is_empty())
-            .ok_or_else(|| Error::new(ErrorKind::Protocol, "the command router's token can not be sent"))?;
-        Ok(Self { url, authorization, expires_at: jwt_expiry(&access.jwt) })
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Protocol,
+                    "the command router's token can not be sent",
+                )
+            })?;
+        Ok(Self {
+            url,
+            authorization,
+            expires_at: jwt_expiry(&access.jwt),
+        })
     }
 
     /// Whether it is good for the next call. A token whose end is unknown is used until it is refused.
@@ -62,15 +74,25 @@ impl Owner {
             Self::SandboxV2 { sandbox_id, token } => {
                 let target = Some(Target::SandboxId(sandbox_id.clone()));
                 let request = SandboxGetCommandRouterAccessRequest { target };
-                let options =
-                    CallOptions { sandbox_token: token.clone(), ..CallOptions::default() };
+                let options = CallOptions {
+                    sandbox_token: token.clone(),
+                    ..CallOptions::default()
+                };
                 let response = client.call(SANDBOX_ACCESS, request, &options).await?;
-                Ok(CommandRouterAccess { jwt: response.jwt, url: response.url })
+                Ok(CommandRouterAccess {
+                    jwt: response.jwt,
+                    url: response.url,
+                })
             }
             Self::Task { task_id } => {
-                let request = TaskGetCommandRouterAccessRequest { task_id: task_id.clone() };
+                let request = TaskGetCommandRouterAccessRequest {
+                    task_id: task_id.clone(),
+                };
                 let response = client.unary(TASK_ACCESS, request).await?;
-                Ok(CommandRouterAccess { jwt: response.jwt, url: response.url })
+                Ok(CommandRouterAccess {
+                    jwt: response.jwt,
+                    url: response.url,
+                })
             }
         }
     }
@@ -85,7 +107,8 @@ fn dialled(url: &str, local: bool) -> Result<ServerUrl> {
         (_, true) => Ok(plain),
         (false, false) => Ok(parsed),
         (true, false) => {
-            let message = format!("the command router {parsed} has no TLS and is not on this machine");
+            let message =
+                format!("the command router {parsed} has no TLS and is not on this machine");
             Err(Error::new(ErrorKind::Protocol, message))
         }
     }
@@ -99,7 +122,11 @@ mod tests {
 
     fn jwt(exp: u64) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-        format!("{}.{}.", part(r#"{"alg":"none"}"#), part(&format!(r#"{{"exp":{exp}}}"#)))
+        format!(
+            "{}.{}.",
+            part(r#"{"alg":"none"}"#),
+            part(&format!(r#"{{"exp":{exp}}}"#))
+        )
     }
 
     fn access(jwt: String) -> Access {
@@ -110,11 +137,26 @@ mod tests {
     #[test]
     fn plaintext_is_for_this_machine_only() {
         let shown = |url: &str, local| dialled(url, local).map(|url| url.to_string()).ok();
-        assert_eq!(shown("http://127.0.0.1:5", true).as_deref(), Some("http://127.0.0.1:5"));
-        assert_eq!(shown("https://127.0.0.1:5", true).as_deref(), Some("http://127.0.0.1:5"));
-        assert_eq!(shown("https://localhost:5", true).as_deref(), Some("http://localhost:5"));
-        assert_eq!(shown("https://r.example:5", true).as_deref(), Some("https://r.example:5"));
-        assert_eq!(shown("https://127.0.0.1:5", false).as_deref(), Some("https://127.0.0.1:5"));
+        assert_eq!(
+            shown("http://127.0.0.1:5", true).as_deref(),
+            Some("http://127.0.0.1:5")
+        );
+        assert_eq!(
+            shown("https://127.0.0.1:5", true).as_deref(),
+            Some("http://127.0.0.1:5")
+        );
+        assert_eq!(
+            shown("https://localhost:5", true).as_deref(),
+            Some("http://localhost:5")
+        );
+        assert_eq!(
+            shown("https://r.example:5", true).as_deref(),
+            Some("https://r.example:5")
+        );
+        assert_eq!(
+            shown("https://127.0.0.1:5", false).as_deref(),
+            Some("https://127.0.0.1:5")
+        );
         assert_eq!(shown("http://r.example", true), None);
         assert_eq!(shown("http://127.0.0.1:5", false), None);
         assert_eq!(shown("ftp://127.0.0.1", true), None);
@@ -135,7 +177,13 @@ mod tests {
 
     #[test]
     fn an_empty_token_is_an_error_of_the_server() {
-        let access = CommandRouterAccess { jwt: String::new(), url: "https://r.example".into() };
-        assert_eq!(Access::new(&access, false).unwrap_err().kind(), ErrorKind::Protocol);
+        let access = CommandRouterAccess {
+            jwt: String::new(),
+            url: "https://r.example".into(),
+        };
+        assert_eq!(
+            Access::new(&access, false).unwrap_err().kind(),
+            ErrorKind::Protocol
+        );
     }
 }

@@ -27,8 +27,8 @@ use crate::transport::{Link, Peer, client_stream, server_stream, unary};
 use crate::{CallOptions, Client, Error, ErrorKind, Result, RetryPolicy, Rpc, ServerUrl};
 use access::Access;
 pub(crate) use access::Owner;
-pub(crate) use output::{Descriptor, head, output};
 pub use output::{Chunk, Output};
+pub(crate) use output::{Descriptor, head, output};
 pub(crate) use stdin::{Feed, write_all};
 
 /// Declares RPCs of the command router: `NAME = Method(Request) -> Response, Effect;`. The message `Empty`
@@ -47,15 +47,19 @@ macro_rules! command_router {
     };
 }
 macro_rules! message {
-    (Empty) => { () };
-    ($name:ident) => { moorline_modal_proto::router::$name };
+    (Empty) => {
+        ()
+    };
+    ($name:ident) => {
+        moorline_modal_proto::router::$name
+    };
 }
 pub(crate) use command_router;
 pub(crate) use message;
 
 /// Longest time of one attempt: longer holds are asked for in pieces, so that one that nobody answers is
 /// noticed.
-pub(crate) const ATTEMPT: Duration = Duration::from_secs(60);
+pub(crate) const ATTEMPT: Duration = Duration::from_mins(1);
 
 /// How long a router may be unreachable: a sandbox can take minutes to be placed on a machine.
 const CONNECT: Duration = Duration::from_secs(310);
@@ -103,7 +107,9 @@ impl CommandRouter {
         if let Some(access) = first {
             inner.set(access, None)?;
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The task that it belongs to (`ta-…`).
@@ -148,16 +154,28 @@ impl CommandRouter {
         Req: Message + 'static,
         Res: Message + Default + 'static,
     {
-        let options = CallOptions::new().attempt_timeout(deadline).total_timeout(deadline);
+        let options = CallOptions::new()
+            .attempt_timeout(deadline)
+            .total_timeout(deadline);
         self.call(rpc, request, &options).await
     }
 
-    async fn server_stream<Req, Res>(&self, rpc: Rpc<Req, Res>, request: Req) -> Result<Streaming<Res>>
+    async fn server_stream<Req, Res>(
+        &self,
+        rpc: Rpc<Req, Res>,
+        request: Req,
+    ) -> Result<Streaming<Res>>
     where
         Req: Message + 'static,
         Res: Message + Default + 'static,
     {
-        server_stream(&self.peer(), rpc, request, &CallOptions::new().max_retries(0)).await
+        server_stream(
+            &self.peer(),
+            rpc,
+            request,
+            &CallOptions::new().max_retries(0),
+        )
+        .await
     }
 
     async fn client_stream<S, Req, Res>(
@@ -186,7 +204,10 @@ impl CommandRouter {
     }
 
     fn peer(&self) -> RouterPeer<'_> {
-        RouterPeer { inner: &self.inner, used: Mutex::default() }
+        RouterPeer {
+            inner: &self.inner,
+            used: Mutex::default(),
+        }
     }
 }
 
@@ -203,11 +224,18 @@ fn policy(base: &RetryPolicy) -> RetryPolicy {
 
 impl Inner {
     fn current(&self) -> Option<Arc<Connection>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes new access; the connection stays if the address does.
-    fn set(&self, access: &CommandRouterAccess, old: Option<&Connection>) -> Result<Arc<Connection>> {
+    fn set(
+        &self,
+        access: &CommandRouterAccess,
+        old: Option<&Connection>,
+    ) -> Result<Arc<Connection>> {
         let local = self.client.config().servers.iter().any(ServerUrl::is_local);
         let access = Access::new(access, local)?;
         let link = match old.filter(|old| old.access.url == access.url) {
@@ -258,7 +286,10 @@ impl Peer for RouterPeer<'_> {
     async fn prepare(&self) -> Result<(Channel, HeaderMap)> {
         let connection = self.inner.fresh().await?;
         let channel = connection.link.channel().await.map_err(|error| {
-            let message = format!("the command router {} does not answer", connection.access.url);
+            let message = format!(
+                "the command router {} does not answer",
+                connection.access.url
+            );
             Error::new(ErrorKind::Unavailable, message).with_source(error)
         })?;
         let mut headers = HeaderMap::with_capacity(8);
@@ -268,7 +299,11 @@ impl Peer for RouterPeer<'_> {
     }
 
     async fn renew(&self) -> Result<bool> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let used = self
+            .used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         self.inner.renew(used.as_ref()).await.map(|_| true)
     }
 }
@@ -280,7 +315,10 @@ mod tests {
     #[test]
     fn routers_are_asked_ten_times_from_ten_milliseconds_on() {
         let policy = policy(&RetryPolicy::default());
-        assert_eq!((policy.max_retries, policy.base_delay), (10, Duration::from_millis(10)));
+        assert_eq!(
+            (policy.max_retries, policy.base_delay),
+            (10, Duration::from_millis(10))
+        );
         assert_eq!(policy.attempt_timeout, ATTEMPT);
     }
 }

@@ -68,7 +68,9 @@ impl Stream for Output {
 
 impl Output {
     pub(crate) fn new(chunks: impl Stream<Item = Result<Chunk>> + Send + 'static) -> Self {
-        Self { chunks: Box::pin(chunks) }
+        Self {
+            chunks: Box::pin(chunks),
+        }
     }
 
     /// All of it, of at most `limit` bytes.
@@ -192,7 +194,7 @@ pub(crate) fn output(
                 continue;
             }
             failures += 1;
-            let transient = failed.code().map_or(failed.is_transient(), is_transient);
+            let transient = failed.code().map_or_else(|| failed.is_transient(), is_transient);
             if !transient || failures > MAX_FAILURES {
                 yield Err(failed);
                 return;
@@ -223,7 +225,10 @@ impl Position {
         let repeated = self.next.saturating_sub(begin);
         data.advance(usize::try_from(repeated).unwrap_or(data.len()));
         self.next = self.at;
-        Some(Chunk { offset: begin + repeated, data })
+        Some(Chunk {
+            offset: begin + repeated,
+            data,
+        })
     }
 }
 
@@ -231,7 +236,10 @@ impl Position {
 enum Reader {
     Exec(Streaming<TaskExecStdioReadResponse>),
     /// The first piece of a stream says where it begins: the server may have dropped older ones.
-    Sandbox { stream: Streaming<SandboxStdioReadV2Response>, first: bool },
+    Sandbox {
+        stream: Streaming<SandboxStdioReadV2Response>,
+        first: bool,
+    },
 }
 
 enum Next {
@@ -279,23 +287,30 @@ async fn open(
     offset: u64,
 ) -> Result<Reader> {
     let task_id = router.task_id().to_owned();
-    match exec_id {
-        Some(exec_id) => {
-            let request = TaskExecStdioReadRequest {
-                task_id,
-                exec_id: exec_id.to_owned(),
-                offset,
-                file_descriptor: descriptor.number(),
-            };
-            router.server_stream(EXEC_STDIO_READ, request).await.map(Reader::Exec)
-        }
-        None => {
-            let file_descriptor = descriptor.number();
-            let request = SandboxStdioReadV2Request { task_id, offset, file_descriptor };
-            let stream = router.server_stream(SANDBOX_STDIO_READ, request).await?;
-            Ok(Reader::Sandbox { stream, first: true })
-        }
+    let file_descriptor = descriptor.number();
+    if let Some(exec_id) = exec_id {
+        let exec_id = exec_id.to_owned();
+        let request = TaskExecStdioReadRequest {
+            task_id,
+            exec_id,
+            offset,
+            file_descriptor,
+        };
+        return router
+            .server_stream(EXEC_STDIO_READ, request)
+            .await
+            .map(Reader::Exec);
     }
+    let request = SandboxStdioReadV2Request {
+        task_id,
+        offset,
+        file_descriptor,
+    };
+    let stream = router.server_stream(SANDBOX_STDIO_READ, request).await?;
+    Ok(Reader::Sandbox {
+        stream,
+        first: true,
+    })
 }
 
 /// Collects an output that may be longer than anybody wants to keep: the first `limit` bytes.
@@ -318,8 +333,10 @@ mod tests {
     fn output_of(pieces: &[&'static [u8]]) -> Output {
         let mut position = Position { next: 0, at: 0 };
         let pieces = pieces.to_vec();
-        let chunks: Vec<_> =
-            pieces.into_iter().filter_map(|piece| position.accept(None, Bytes::from_static(piece))).collect();
+        let chunks: Vec<_> = pieces
+            .into_iter()
+            .filter_map(|piece| position.accept(None, Bytes::from_static(piece)))
+            .collect();
         Output::new(futures::stream::iter(chunks.into_iter().map(Ok)))
     }
 
@@ -333,16 +350,26 @@ mod tests {
     #[tokio::test]
     async fn an_endless_line_comes_in_pieces() {
         let long = vec![b'x'; MAX_LINE + 5].leak();
-        let lines: Vec<String> = output_of(&[long, b"y\nz"]).lines().try_collect().await.unwrap();
+        let lines: Vec<String> = output_of(&[long, b"y\nz"])
+            .lines()
+            .try_collect()
+            .await
+            .unwrap();
         let lengths: Vec<_> = lines.iter().map(String::len).collect();
         assert_eq!(lengths, [MAX_LINE + 5, 1, 1]);
     }
 
     #[tokio::test]
     async fn more_than_the_limit_is_an_error_or_left_out() {
-        let error = output_of(&[b"abc", b"de"]).read_to_end(4).await.unwrap_err();
+        let error = output_of(&[b"abc", b"de"])
+            .read_to_end(4)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-        assert_eq!(output_of(&[b"abc", b"de"]).read_to_end(5).await.unwrap(), "abcde");
+        assert_eq!(
+            output_of(&[b"abc", b"de"]).read_to_end(5).await.unwrap(),
+            "abcde"
+        );
         assert_eq!(head(output_of(&[b"abc", b"de"]), 4).await.unwrap(), "abcd");
     }
 
@@ -350,7 +377,13 @@ mod tests {
     fn a_dropped_beginning_shows_in_the_offset() {
         let mut position = Position { next: 5, at: 5 };
         let chunk = position.accept(Some(9), Bytes::from_static(b"xy")).unwrap();
-        assert_eq!(chunk, Chunk { offset: 9, data: Bytes::from_static(b"xy") });
+        assert_eq!(
+            chunk,
+            Chunk {
+                offset: 9,
+                data: Bytes::from_static(b"xy")
+            }
+        );
         assert_eq!(chunk.end(), 11);
     }
 

@@ -50,7 +50,13 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new(router: CommandRouter, exec_id: Option<String>, offset: u64) -> Self {
-        Self { router, exec_id, offset, pending: VecDeque::new(), closed: false }
+        Self {
+            router,
+            exec_id,
+            offset,
+            pending: VecDeque::new(),
+            closed: false,
+        }
     }
 
     /// How many bytes the server has taken.
@@ -60,7 +66,10 @@ impl Feed {
 
     pub(crate) async fn write(&mut self, data: Bytes) -> Result<()> {
         if self.closed {
-            return Err(Error::new(ErrorKind::Conflict, "standard input is closed already"));
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "standard input is closed already",
+            ));
         }
         self.pending.extend(pieces(data));
         self.flush().await
@@ -88,47 +97,78 @@ impl Feed {
 
     async fn send(&self, data: Bytes, eof: bool) -> Result<()> {
         let (task_id, offset) = (self.router.task_id().to_owned(), self.offset);
-        match &self.exec_id {
-            Some(exec_id) => {
-                let exec_id = exec_id.clone();
-                let request = TaskExecStdinWriteRequest { task_id, exec_id, offset, data, eof };
-                self.router.unary(EXEC_STDIN_WRITE, request).await.map(|_| ())
-            }
-            None => {
-                let request = SandboxStdinWriteV2Request { task_id, offset, data, eof };
-                self.router.unary(SANDBOX_STDIN_WRITE, request).await.map(|_| ())
-            }
+        if let Some(exec_id) = self.exec_id.clone() {
+            let request = TaskExecStdinWriteRequest {
+                task_id,
+                exec_id,
+                offset,
+                data,
+                eof,
+            };
+            return self
+                .router
+                .unary(EXEC_STDIN_WRITE, request)
+                .await
+                .map(|_| ());
         }
+        let request = SandboxStdinWriteV2Request {
+            task_id,
+            offset,
+            data,
+            eof,
+        };
+        self.router
+            .unary(SANDBOX_STDIN_WRITE, request)
+            .await
+            .map(|_| ())
     }
 }
 
 fn pieces(mut data: Bytes) -> impl Iterator<Item = Bytes> {
-    std::iter::from_fn(move || {
-        (!data.is_empty()).then(|| data.split_to(data.len().min(PIECE)))
-    })
+    std::iter::from_fn(move || (!data.is_empty()).then(|| data.split_to(data.len().min(PIECE))))
 }
 
 /// Sends a whole source as the input of a command, from its begin to its end, and closes it. A broken stream
 /// goes on where the server says that it stopped.
-pub(crate) async fn write_all(router: &CommandRouter, exec_id: &str, source: &Source) -> Result<()> {
+pub(crate) async fn write_all(
+    router: &CommandRouter,
+    exec_id: &str,
+    source: &Source,
+) -> Result<()> {
     let mut offset = 0;
     let mut resumes = 0;
     loop {
         let unreadable: Arc<Mutex<Option<Error>>> = Arc::default();
-        let requests = requests(router, exec_id, source.clone(), offset, Arc::clone(&unreadable));
+        let requests = requests(
+            router,
+            exec_id,
+            source.clone(),
+            offset,
+            Arc::clone(&unreadable),
+        );
         let patience = ATTEMPT + Duration::from_secs((source.len() - offset) / SLOWEST);
         let options = CallOptions::new().attempt_timeout(patience);
-        let Err(error) = router.client_stream(EXEC_STDIN_STREAM, requests, &options).await else {
+        let Err(error) = router
+            .client_stream(EXEC_STDIN_STREAM, requests, &options)
+            .await
+        else {
             return source.check_unchanged().await;
         };
-        if let Some(error) = unreadable.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             return Err(error);
         }
         let auth = error.kind() == ErrorKind::Unauthenticated;
         if auth {
             router.renew().await?;
         }
-        let transient = auth || error.code().map_or(error.is_transient(), is_transient);
+        let transient = auth
+            || error
+                .code()
+                .map_or_else(|| error.is_transient(), is_transient);
         resumes += 1;
         if !transient || resumes > MAX_RESUMES {
             return Err(error);
@@ -140,7 +180,11 @@ pub(crate) async fn write_all(router: &CommandRouter, exec_id: &str, source: &So
         let status = router.unary(EXEC_STDIN_STATUS, request).await?;
         if status.closed {
             // Either everything arrived and only the answer was lost, or the command reads no more.
-            return if status.num_bytes_written == source.len() { Ok(()) } else { Err(error) };
+            return if status.num_bytes_written == source.len() {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         if status.num_bytes_written > offset {
             resumes = 0;
@@ -165,7 +209,9 @@ fn requests(
         exec_id: exec_id.to_owned(),
         offset,
     };
-    let message = |payload| TaskExecStdinWriteStreamRequest { payload: Some(payload) };
+    let message = |payload| TaskExecStdinWriteStreamRequest {
+        payload: Some(payload),
+    };
     async_stream::stream! {
         yield message(Payload::Start(start));
         let failed = |error| {
@@ -200,16 +246,25 @@ mod tests {
 
     fn router() -> CommandRouter {
         let client = Client::new(Config::new("http://127.0.0.1:1", "a", "b").unwrap()).unwrap();
-        let owner = Owner::Task { task_id: "ta-1".into() };
+        let owner = Owner::Task {
+            task_id: "ta-1".into(),
+        };
         CommandRouter::new(&client, "ta-1".into(), owner, None).unwrap()
     }
 
     async fn sent(source: Source, offset: u64) -> (Vec<Payload>, Option<Error>) {
         let slot: Arc<Mutex<Option<Error>>> = Arc::default();
-        let messages: Vec<_> =
-            requests(&router(), "exec", source, offset, Arc::clone(&slot)).collect().await;
+        let messages: Vec<_> = requests(&router(), "exec", source, offset, Arc::clone(&slot))
+            .collect()
+            .await;
         let error = slot.lock().unwrap().take();
-        (messages.into_iter().map(|message| message.payload.unwrap()).collect(), error)
+        (
+            messages
+                .into_iter()
+                .map(|message| message.payload.unwrap())
+                .collect(),
+            error,
+        )
     }
 
     #[tokio::test]
@@ -243,7 +298,9 @@ mod tests {
 
     #[test]
     fn large_input_goes_in_pieces() {
-        let lengths: Vec<_> = pieces(vec![0; 2 * PIECE + 1].into()).map(|piece| piece.len()).collect();
+        let lengths: Vec<_> = pieces(vec![0; 2 * PIECE + 1].into())
+            .map(|piece| piece.len())
+            .collect();
         assert_eq!(lengths, [PIECE, PIECE, 1]);
         assert_eq!(pieces(Bytes::new()).count(), 0);
     }

@@ -10,7 +10,7 @@ use moorline_modal_proto::client::{
 };
 
 use super::egress::{Egress, check_cidr};
-use super::secret::{SecretRef, check_name, ids, sources};
+use super::secret::{check_names, ids, sources};
 use super::spec::{Port, Probe, Resources, SandboxSpec, VolumeAt};
 use crate::{Error, ErrorKind, Result, wire};
 
@@ -29,17 +29,8 @@ impl SandboxSpec {
         if let Some(name) = &self.name {
             wire::check_name("sandbox", name)?;
         }
-        self.tags
-            .iter()
-            .try_for_each(|(name, value)| check_tag(name).and_then(|()| check_tag(value)))?;
-        let inline = self.secrets.iter().filter_map(|secret| match secret {
-            SecretRef::Inline(env) => Some(env),
-            SecretRef::Id(_) => None,
-        });
-        inline
-            .chain([&self.env])
-            .flat_map(BTreeMap::keys)
-            .try_for_each(|name| check_name(name))?;
+        check_tags(&self.tags)?;
+        check_names(&self.secrets, &self.env)?;
         check_workdir(self.workdir.as_deref())?;
         if self.timeout.is_zero() {
             return Err(invalid("timeout is 0; give at least a second"));
@@ -114,7 +105,7 @@ impl SandboxSpec {
                 ..SchedulerPlacement::default()
             }),
             open_ports_oneof: Some(sandbox::OpenPortsOneof::OpenPorts(PortSpecs {
-                ports: self.ports.iter().map(port_spec).collect(),
+                ports: self.ports.iter().copied().map(port_spec).collect(),
             })),
             network_access: Some(self.egress.to_proto()),
             enable_snapshot: self.memory_snapshots,
@@ -201,14 +192,14 @@ fn volume_mount(volume: &VolumeAt) -> VolumeMount {
     }
 }
 
-fn port_spec(port: &Port) -> PortSpec {
+fn port_spec(port: Port) -> PortSpec {
     let (port, unencrypted, tunnel) = match port {
         Port::Tls(port) => (port, false, None),
         Port::Http2(port) => (port, false, Some(TunnelType::H2.into())),
         Port::Tcp(port) => (port, true, None),
     };
     PortSpec {
-        port: (*port).into(),
+        port: port.into(),
         unencrypted,
         tunnel_type: tunnel,
     }
@@ -259,7 +250,12 @@ pub(super) fn check_workdir(workdir: Option<&str>) -> Result<()> {
     }
 }
 
-pub(super) fn check_tag(text: &str) -> Result<()> {
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    tags.iter()
+        .try_for_each(|(name, value)| check_tag(name).and_then(|()| check_tag(value)))
+}
+
+fn check_tag(text: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(());

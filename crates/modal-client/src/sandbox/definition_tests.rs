@@ -1,5 +1,6 @@
 use moorline_modal_proto::client::{SecretSource, StringMap, secret_source};
 
+use super::super::secret::SecretRef;
 use super::super::spec::Gpu;
 use super::*;
 use crate::secrets::SecretValues;

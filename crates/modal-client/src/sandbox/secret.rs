@@ -16,7 +16,7 @@ pub enum SecretRef {
 }
 
 /// Checks that a name can be an environment variable (POSIX.1-2024, 3.210).
-pub(super) fn check_name(name: &str) -> Result<()> {
+fn check_name(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let first = bytes
         .next()
@@ -29,6 +29,18 @@ pub(super) fn check_name(name: &str) -> Result<()> {
          and no digit in front"
     );
     Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// Checks the names of all variables that are given with their values.
+pub(super) fn check_names(secrets: &[SecretRef], env: &SecretValues) -> Result<()> {
+    let inline = secrets.iter().filter_map(|secret| match secret {
+        SecretRef::Inline(values) => Some(values),
+        SecretRef::Id(_) => None,
+    });
+    inline
+        .chain([env])
+        .flat_map(SecretValues::keys)
+        .try_for_each(|name| check_name(name))
 }
 
 /// The sources in the order in which they are applied: later ones win.

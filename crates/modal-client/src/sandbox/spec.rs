@@ -136,7 +136,7 @@ pub enum Probe {
 ///
 /// let spec = SandboxSpec::new("ap-123", "im-456")
 ///     .command(["python", "-c", "print('hello')"])
-///     .timeout(Duration::from_secs(60))
+///     .timeout(Duration::from_mins(1))
 ///     .volume(VolumeAt::new("vo-789", "/data").read_only())
 ///     .egress(Egress::Blocked)
 ///     .tag("owner", "me");
@@ -203,7 +203,7 @@ impl SandboxSpec {
             secrets: Vec::new(),
             env: SecretValues::new(),
             resources: Resources::default(),
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             idle_timeout: None,
             workdir: None,
             volumes: Vec::new(),

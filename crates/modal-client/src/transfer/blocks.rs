@@ -144,7 +144,7 @@ mod tests {
     fn a_block_of_zeros_is_an_empty_one() {
         let empty = digest(b"", 1);
         assert_eq!(empty.len, 0);
-        assert_eq!(digest(&[0; 200_000], 1000), empty);
+        assert_eq!(digest(&vec![0; 200_000], 1000), empty);
     }
 
     proptest! {

@@ -374,6 +374,12 @@ impl TempFile {
         &self.file
     }
 
+    /// How long it is.
+    pub(crate) async fn len(&self) -> Result<u64> {
+        let file = Arc::clone(&self.file);
+        Self::blocking(move || Ok(file.metadata().map_err(unwritten)?.len())).await
+    }
+
     /// Puts the file in its place, over one that is there.
     pub(crate) async fn persist(self) -> Result<()> {
         Self::blocking(move || {

@@ -65,8 +65,8 @@ impl Default for TransferOptions {
             base_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(10),
             slow_down: Duration::from_secs(1),
-            stall: Duration::from_secs(60),
-            total: Duration::from_secs(15 * 60),
+            stall: Duration::from_mins(1),
+            total: Duration::from_mins(15),
         }
     }
 }

@@ -125,7 +125,7 @@ pub(super) async fn successful(
 /// What a request that got no response failed of, without its URL.
 pub(super) fn unsent(error: reqwest::Error) -> Failed {
     let host = error.url().map(host).unwrap_or_default();
-    let unreadable = causes(&error).any(|cause| cause.is::<BodyError>());
+    let unreadable = causes(&error).any(<dyn StdError>::is::<BodyError>);
     let error = error.without_url();
     if error.is_builder() {
         let message = "the server's answer holds a URL that can not be used";

@@ -104,6 +104,10 @@ impl Volumes {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "the name that the official clients have for it"
+    )]
     pub async fn from_id(&self, volume_id: &str) -> Result<Volume> {
         let request = VolumeGetByIdRequest {
             volume_id: volume_id.to_owned(),
