@@ -76,7 +76,7 @@ impl Secrets {
     /// The secret of that name. With `required_keys` it must have at least those.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none, or a key is missing.
+    /// [`ErrorKind::NotFound`] if there is none, [`ErrorKind::Conflict`] if it lacks a key.
     pub async fn lookup(
         &self,
         name: &str,
