@@ -1,17 +1,22 @@
-//! The least that a gRPC server can do: every call is answered with an empty message.
+//! The least that a server can do: every gRPC call is answered with an empty message, and a file is taken
+//! by PUT and given by GET.
 
-use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use futures::TryStreamExt as _;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio_util::io::ReaderStream;
 
 use crate::Result;
 
@@ -19,7 +24,7 @@ use crate::Result;
 const EMPTY: &[u8] = &[0; 5];
 
 /// Serves until standard input ends.
-pub(crate) async fn serve() -> Result {
+pub(crate) async fn serve(file: PathBuf) -> Result {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     #[expect(clippy::print_stdout, reason = "the caller needs the address")]
     {
@@ -27,12 +32,13 @@ pub(crate) async fn serve() -> Result {
     }
     tokio::spawn(async move {
         while let Ok((io, _)) = listener.accept().await {
+            let file = file.clone();
             tokio::spawn(async move {
                 io.set_nodelay(true)?;
-                let serving = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(io), service_fn(answer))
-                    .await;
-                serving.map_err(std::io::Error::other)
+                let service = service_fn(|request| answer(file.clone(), request));
+                auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(io), service)
+                    .await
             });
         }
     });
@@ -41,16 +47,43 @@ pub(crate) async fn serve() -> Result {
     Ok(())
 }
 
-async fn answer(
-    request: Request<Incoming>,
-) -> std::result::Result<Response<impl http_body::Body<Data = Bytes, Error = Infallible>>, hyper::Error>
-{
+type Body = BoxBody<Bytes, std::io::Error>;
+
+async fn answer(file: PathBuf, request: Request<Incoming>) -> Result<Response<Body>> {
+    match *request.method() {
+        Method::PUT => take(&file, request).await,
+        Method::GET => give(&file).await,
+        _ => call(request).await,
+    }
+}
+
+async fn take(file: &Path, request: Request<Incoming>) -> Result<Response<Body>> {
+    let mut body = request.into_body();
+    let mut file = tokio::fs::File::create(file).await?;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            file.write_all(&data).await?;
+        }
+    }
+    file.flush().await?;
+    Ok(Response::new(Empty::new().map_err(|never| match never {}).boxed()))
+}
+
+async fn give(file: &Path) -> Result<Response<Body>> {
+    let file = tokio::fs::File::open(file).await?;
+    let size = file.metadata().await?.len();
+    let chunks = ReaderStream::with_capacity(file, 1 << 20).map_ok(Frame::data);
+    let mut response = Response::new(StreamBody::new(chunks).boxed());
+    response.headers_mut().insert("content-length", size.into());
+    Ok(response)
+}
+
+async fn call(request: Request<Incoming>) -> Result<Response<Body>> {
     request.into_body().collect().await?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let body = Full::new(Bytes::from_static(EMPTY));
-    let body = body.with_trailers(async { Some(Ok(trailers)) });
-    let mut response = Response::new(body);
+    let body = Full::new(Bytes::from_static(EMPTY)).map_err(|never| match never {});
+    let mut response = Response::new(body.with_trailers(async { Some(Ok(trailers)) }).boxed());
     let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", kind);
     Ok(response)

@@ -1,17 +1,16 @@
 //! One RPC, many times.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream;
 use http::uri::PathAndQuery;
 use moorline_modal_client::proto::{AppListRequest, AppListResponse};
-use moorline_modal_client::{CallOptions, Client, Config, Effect, Rpc};
+use moorline_modal_client::{CallOptions, Client, Effect, Rpc};
+use tokio::task::JoinSet;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use crate::{Result, line};
+use crate::{Result, line, now};
 
 const PATH: &str = "/modal.client.ModalClient/AppList";
 const APP_LIST: Rpc<AppListRequest, AppListResponse> = Rpc::new(PATH, Effect::Read);
@@ -21,22 +20,16 @@ const AT_ONCE: usize = 64;
 const TURN: usize = 200;
 
 /// Prints what calls cost.
-pub(crate) async fn measure(url: &str, count: usize) -> Result {
-    let variables = [
-        ("MODAL_SERVER_URL", url),
-        ("MODAL_TOKEN_ID", "ak-bench"),
-        ("MODAL_TOKEN_SECRET", "as-bench"),
-    ];
-    let client = Client::new(Config::from_env(variables)?)?;
+pub(crate) async fn measure(client: &Client, url: &str, count: usize) -> Result {
     let channel = Endpoint::from_shared(url.to_owned())?.connect().await?;
     // Connections, and whatever else comes first.
-    ours(&client).await?;
+    ours(client).await?;
     bare(&channel).await?;
 
     let (mut by_us, mut by_bare) = (Vec::new(), Vec::new());
     while by_us.len() < count {
         for _ in 0..TURN {
-            by_us.push(timed(ours(&client)).await?);
+            by_us.push(timed(ours(client)).await?);
         }
         for _ in 0..TURN {
             by_bare.push(timed(bare(&channel)).await?);
@@ -46,11 +39,11 @@ pub(crate) async fn measure(url: &str, count: usize) -> Result {
     line("bare", &by_bare);
 
     let (mut our_time, mut bare_time) = (Duration::ZERO, Duration::ZERO);
-    let turn = TURN * 10;
+    let turn = AT_ONCE * 50;
     let turns = count.div_ceil(turn);
     for _ in 0..turns {
-        our_time += at_once(turn, || ours(&client)).await?;
-        bare_time += at_once(turn, || bare(&channel)).await?;
+        our_time += at_once(turn, || call(client.clone())).await?;
+        bare_time += at_once(turn, || call_bare(channel.clone())).await?;
     }
     let rate = |time: Duration| (turns * turn) as f64 / time.as_secs_f64();
     line("ours_rate", &[rate(our_time)]);
@@ -62,6 +55,14 @@ async fn ours(client: &Client) -> Result {
     let request = AppListRequest::default();
     client.call(APP_LIST, request, &CallOptions::new()).await?;
     Ok(())
+}
+
+async fn call(client: Client) -> Result {
+    ours(&client).await
+}
+
+async fn call_bare(channel: Channel) -> Result {
+    bare(&channel).await
 }
 
 /// What tonic does by itself: one call on an open channel, with the two headers of the token.
@@ -85,16 +86,24 @@ async fn timed(work: impl Future<Output = Result>) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1000.0)
 }
 
-async fn at_once<F: Future<Output = Result>>(count: usize, work: impl Fn() -> F) -> Result<Duration> {
+/// The time of `count` calls by as many callers as are counted at once, each a task of its own.
+async fn at_once<F>(count: usize, work: impl Fn() -> F) -> Result<Duration>
+where
+    F: Future<Output = Result> + Send + 'static,
+{
     let start = now();
-    let mut calls = stream::iter(0..count).map(|_| work()).buffer_unordered(AT_ONCE);
-    while let Some(done) = calls.next().await {
-        done?;
+    let mut callers = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let calls: Vec<F> = (0..count / AT_ONCE).map(|_| work()).collect();
+        callers.spawn(async move {
+            for call in calls {
+                call.await?;
+            }
+            Result::Ok(())
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done??;
     }
     Ok(start.elapsed())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a clock is what measuring needs")]
-fn now() -> Instant {
-    Instant::now()
 }
