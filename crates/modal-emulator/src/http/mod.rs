@@ -105,7 +105,7 @@ impl Server {
         &self,
         request: Request<Incoming>,
         task: Option<TaskId>,
-    ) -> Response<axum::body::Body> {
+    ) -> Response<Body> {
         let request = request.map(Body::new);
         let world = Arc::clone(&self.world);
         if is_grpc(request.headers()) {
