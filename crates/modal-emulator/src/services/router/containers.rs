@@ -33,7 +33,7 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
 /// A container by the id that the emulator gave it.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(super) fn by_id(live: &Live, id: &str) -> Result<Arc<Sidecar>, Status> {
     let found = live.sidecars().values().find(|sidecar| sidecar.id == id).map(Arc::clone);
     found.ok_or_else(|| Status::not_found(format!("Container '{id}' not found")))

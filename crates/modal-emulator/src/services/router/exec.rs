@@ -61,7 +61,7 @@ async fn task_exec_start(
     if fresh {
         call.meta.effect("exec.start", exec_id);
         let (started, busy) = (Arc::clone(started), target.begin());
-        tokio::spawn(async move {
+        world.tasks.spawn(async move {
             started.command.wait().await;
             drop(busy);
         });
@@ -99,7 +99,7 @@ async fn start(
         pty,
         timeout: timeout.map(|secs| Duration::from_secs(secs.into())),
     };
-    let command = Command::start(&target.place.container, exec).await;
+    let command = Command::start(&target.place.container, exec, &world.tasks).await;
     let command = command.map_err(|error| told(&error))?;
     Ok(Arc::new(Started { command, silent }))
 }

@@ -32,7 +32,7 @@ pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
 /// Whether the caller may act on a task.
 ///
 /// # Errors
-/// UNAUTHENTICATED without a token that is good, PERMISSION_DENIED with that of another task.
+/// `UNAUTHENTICATED` without a token that is good, `PERMISSION_DENIED` with that of another task.
 fn admit(world: &World, meta: &Meta, task_id: &str) -> Result<(), Status> {
     let granted = access::granted(world, meta)?;
     if granted == task_id || world.sandboxes.is_task_of(&granted, task_id) {
@@ -44,7 +44,7 @@ fn admit(world: &World, meta: &Meta, task_id: &str) -> Result<(), Status> {
 /// A sandbox that runs, or is about to.
 ///
 /// # Errors
-/// NOT_FOUND when it has ended.
+/// `NOT_FOUND` when it has ended.
 fn live(world: &World, meta: &Meta, task_id: &str) -> Result<Arc<Live>, Status> {
     admit(world, meta, task_id)?;
     world.sandboxes.live(task_id).ok_or_else(|| ended(task_id))
@@ -67,7 +67,7 @@ impl Target {
 /// The container that is meant; an empty container id is the first one of the task.
 ///
 /// # Errors
-/// NOT_FOUND when there is none, or it has ended.
+/// `NOT_FOUND` when there is none, or it has ended.
 async fn target(
     world: &World,
     meta: &Meta,

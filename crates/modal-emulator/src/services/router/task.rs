@@ -97,7 +97,7 @@ async fn task_mount_directory(
     let request = call.message;
     let path = path(&request.path)?;
     let target = target(&world, &call.meta, &request.task_id, &request.container_id).await?;
-    let source = images_of::shown(&world, &request.image_id).await?;
+    let source = images_of::shown(&world, &target.place, &request.image_id).await?;
     let mounted = target.place.container.mount_directory(&path, &source).await;
     mounted.map_err(|error| told(&error))?;
     call.meta.effect("sandbox.mount", request.task_id);

@@ -17,7 +17,7 @@ use crate::services::named::now;
 use crate::world::World;
 
 /// How long a token is good.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const LIFETIME: Duration = Duration::from_hours(24);
 
 /// What signs the tokens of this emulator.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ pub(crate) fn grant(world: &World, meta: &Meta, task_id: &str) -> CommandRouterA
 /// The task that the caller of a router RPC may act on.
 ///
 /// # Errors
-/// UNAUTHENTICATED: the client then fetches a token anew.
+/// `UNAUTHENTICATED`: the client then fetches a token anew.
 pub(crate) fn granted(world: &World, meta: &Meta) -> Result<String, Status> {
     let token = meta.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let task = token.and_then(|token| world.sandboxes.key.opens(token));

@@ -25,7 +25,7 @@ pub(crate) struct Busy {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { state: watch::Sender::new(State { busy: 0, last: Instant::now() }) }
+        Self { state: watch::Sender::new(State { busy: 0, last: instant() }) }
     }
 }
 
@@ -54,11 +54,16 @@ impl Activity {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a length of time, measured for its own sake")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.state.send_modify(|state| {
             state.busy -= 1;
-            state.last = Instant::now();
+            state.last = instant();
         });
     }
 }
@@ -70,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_is_counted_from_the_end_of_the_last_activity() {
         let activity = Activity::default();
-        let begun = Instant::now();
+        let begun = instant();
         let busy = activity.begin();
         let idle = activity.idle_for(Duration::from_secs(10));
         let work = async {

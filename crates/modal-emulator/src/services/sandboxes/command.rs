@@ -43,14 +43,18 @@ enum Run {
 
 impl Command {
     /// Starts it. A program that is not there is a command that failed, as in a shell.
-    pub(crate) async fn start(container: &Container, exec: Exec) -> Result<Self, ContainerError> {
+    pub(crate) async fn start(
+        container: &Container,
+        exec: Exec,
+        tasks: &TaskTracker,
+    ) -> Result<Self, ContainerError> {
         let refused = |code, message: String| Self {
             run: Run::Refused { code, message: format!("{message}\n").into() },
             stdin: Stdin::none(),
         };
         match container.exec(exec).await {
             Ok(process) => Ok(Self {
-                stdin: Stdin::feed(Arc::clone(&process)),
+                stdin: Stdin::feed(Arc::clone(&process), tasks),
                 run: Run::Process(process),
             }),
             Err(error @ ContainerError::ProgramNotFound { .. }) => {

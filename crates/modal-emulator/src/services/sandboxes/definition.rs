@@ -18,13 +18,11 @@ use crate::services::{mounts, secrets, volumes};
 use crate::world::World;
 
 /// What Modal gives a sandbox whose client names no time.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// The longest that Modal lets one live.
 const LONGEST: u32 = 24 * 3600;
 /// What runs when neither the sandbox nor its image names a command.
 const SLEEP: [&str; 2] = ["sleep", "172800"];
-/// Where the tool of the SDKs' file system functions is found inside.
-const TOOLS: &str = "/__modal/.bin/modal-sandbox-fs-tools";
 
 const CLOUDS: [&str; 4] = ["aws", "gcp", "oci", "auto"];
 /// Beginnings of the names of regions.
@@ -105,13 +103,13 @@ pub(crate) fn plan(
 
 /// A container, with its first command.
 pub(crate) fn container(world: &World, wanted: Wanted<'_>) -> Result<(ContainerSpec, Exec), Status> {
-    let ImageRoot { layers: image, env: image_env, workdir, cmd, entrypoint, .. } =
+    let ImageRoot { layers: image, env: image_env, workdir, cmd, entrypoint } =
         images::root(world, wanted.image_id)?;
     // The newest first: later mounts lie over earlier ones, and all of them over the image.
     let mounted = wanted.mount_ids.iter().rev().map(|id| mounts::layer(world, id));
     let mut layers = mounted.collect::<Result<Vec<_>, _>>()?;
     layers.extend(image);
-    let mut inside = vec![tools(world)];
+    let mut inside = Vec::new();
     for volume in wanted.volumes {
         inside.push(volume_mount(world, volume)?);
     }
@@ -202,7 +200,7 @@ pub(super) fn option(definition: &Sandbox, name: &str) -> Result<bool, Status> {
 /// The network that a definition or a live change asks for.
 ///
 /// # Errors
-/// INVALID_ARGUMENT, in the words that the official SDKs' tests look for.
+/// `INVALID_ARGUMENT`, in the words that the official SDKs' tests look for.
 pub(crate) fn network(access: &NetworkAccess) -> Result<Network, Status> {
     access.allowed_cidrs.iter().try_for_each(|cidr| check_cidr(cidr))?;
     access.allowed_domains.iter().try_for_each(|domain| check_domain(domain))?;
@@ -284,10 +282,6 @@ pub(crate) fn variables(
     Ok(env)
 }
 
-fn tools(world: &World) -> Mount {
-    Mount { source: world.options.helper.clone(), target: TOOLS.to_owned(), read_only: true }
-}
-
 fn volume_mount(world: &World, volume: &VolumeMount) -> Result<Mount, Status> {
     let root = volumes::directory(world, &volume.volume_id)?;
     let source = match volume.sub_path.as_deref() {
@@ -338,7 +332,7 @@ fn below(root: &Path, path: &str) -> Result<PathBuf, Status> {
 /// A place inside that something can be mounted on.
 pub(crate) fn absolute(path: &str) -> Result<String, Status> {
     let plain = Path::new(path).components().all(|part| part != Component::ParentDir);
-    if plain && path.starts_with('/') && path.trim_matches('/') != "" {
+    if plain && path.starts_with('/') && !path.trim_matches('/').is_empty() {
         Ok(path.to_owned())
     } else {
         let text = format!("Invalid mount path: '{path}' is not an absolute path below the root");

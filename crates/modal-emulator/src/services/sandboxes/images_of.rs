@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use tonic::Status;
 
 use super::command::told;
-use super::live::{Live, Main};
+use super::live::{Live, Main, Place};
 use super::record::ExitSnapshot;
 use crate::container::Container;
 use crate::ids;
 use crate::services::{images, mounts};
 use crate::world::World;
+
+/// The directory of a layer that lies over `/`.
+const ROOT: &str = "root";
 
 /// Makes an image of all that a container of these mounts over this image has become.
 pub(crate) async fn of_container(
@@ -34,7 +37,12 @@ pub(crate) async fn of_directory(
     path: &str,
 ) -> Result<String, Status> {
     let layer = scratch(world);
-    container.snapshot_directory(path, &layer).await.map_err(|error| told(&error))?;
+    std::fs::create_dir(&layer).map_err(|error| uncopied(&error))?;
+    let copied = container.snapshot_directory(path, &layer.join(ROOT)).await;
+    if let Err(error) = copied {
+        drop(std::fs::remove_dir_all(layer));
+        return Err(told(&error));
+    }
     adopt(world, layer, "", &[]).await
 }
 
@@ -54,17 +62,20 @@ pub(super) async fn at_exit(world: &World, live: &Live, main: &Main) -> ExitSnap
     }
 }
 
-/// A directory that shows the files of an image, to be mounted below a layer of its own. Of an image that
-/// lies over the machine's root, the files that were added to the root; of none, nothing.
-pub(crate) async fn shown(world: &World, image_id: &str) -> Result<PathBuf, Status> {
+/// A directory that shows the files of an image, for a container to be mounted below a layer of its own.
+/// What the image adds to the machine's root is shown, not the root itself; of no image, nothing.
+pub(crate) async fn shown(world: &World, place: &Place, image_id: &str) -> Result<PathBuf, Status> {
     let into = scratch(world);
     let layers = if image_id.is_empty() { Vec::new() } else { images::root(world, image_id)?.layers };
-    if let [layer] = layers.as_slice() {
-        return Ok(layer.clone());
+    let mut roots: Vec<PathBuf> = layers.iter().map(|layer| layer.join(ROOT)).collect();
+    roots.retain(|root| root.is_dir());
+    if let [root] = roots.as_slice() {
+        return Ok(root.clone());
     }
+    place.remove_at_end(into.clone());
     blocking(move || {
         std::fs::create_dir_all(&into)?;
-        layers.iter().rev().try_for_each(|layer| link_tree(layer, &into))?;
+        roots.iter().rev().try_for_each(|root| link_tree(root, &into))?;
         Ok(into)
     })
     .await
@@ -94,9 +105,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
     let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
-    done.flatten().map_err(|error| {
-        Status::failed_precondition(format!("the files of an image could not be copied: {error}"))
-    })
+    done.flatten().map_err(|error| uncopied(&error))
+}
+
+fn uncopied(error: &io::Error) -> Status {
+    Status::failed_precondition(format!("the files of an image could not be copied: {error}"))
 }
 
 /// Links the files of a tree into another one, over what is there.

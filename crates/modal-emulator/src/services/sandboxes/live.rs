@@ -1,6 +1,7 @@
 //! A sandbox that has not ended: what its calls share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) struct Place {
     /// Who still reads from the container's files.
     pub(crate) readers: TaskTracker,
     pub(crate) commands: Commands,
+    /// Files of the emulator's that are there for this container alone.
+    litter: Mutex<Vec<PathBuf>>,
 }
 
 impl Place {
@@ -55,15 +58,33 @@ impl Place {
         env: BTreeMap<String, String>,
         cwd: Option<String>,
     ) -> Self {
-        Self { container, env, cwd, readers: TaskTracker::new(), commands: Commands::default() }
+        Self {
+            container,
+            env,
+            cwd,
+            readers: TaskTracker::new(),
+            commands: Commands::default(),
+            litter: Mutex::default(),
+        }
+    }
+
+    /// A directory goes with the container's own files.
+    pub(crate) fn remove_at_end(&self, dir: PathBuf) {
+        lock(&self.litter).push(dir);
     }
 
     /// Deletes what the container left, once nobody reads from it, or after `limit`.
     pub(crate) async fn remove_files(&self, limit: Duration) {
         self.readers.close();
-        let _ = tokio::time::timeout(limit, self.readers.wait()).await;
+        drop(tokio::time::timeout(limit, self.readers.wait()).await);
         let container = Arc::clone(&self.container);
-        let removed = tokio::task::spawn_blocking(move || container.remove_files()).await;
+        let litter = std::mem::take(&mut *lock(&self.litter));
+        let removed = tokio::task::spawn_blocking(move || {
+            // Only space is lost when something of it stays.
+            litter.into_iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
+            container.remove_files()
+        })
+        .await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "the files of a container were not removed");
         }
@@ -99,7 +120,7 @@ impl Commands {
     /// A command that was started.
     ///
     /// # Errors
-    /// NOT_FOUND.
+    /// `NOT_FOUND`.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<Started>, Status> {
         let cells = lock(&self.cells);
         let started = cells.get(id).and_then(|cell| cell.get()).map(Arc::clone);
@@ -126,6 +147,7 @@ pub(crate) struct Live {
     end: watch::Sender<Option<Outcome>>,
     /// Its tunnels and proxies end with it.
     pub(crate) closed: CancellationToken,
+    pub(crate) tasks: TaskTracker,
     pub(crate) activity: Activity,
     /// Seconds since 1970.
     pub(crate) ready_at: watch::Sender<Option<f64>>,
@@ -140,6 +162,7 @@ impl Live {
         [id, task_id, app_id]: [&str; 3],
         definition: Sandbox,
         env: BTreeMap<String, String>,
+        tasks: TaskTracker,
     ) -> Self {
         Self {
             id: id.to_owned(),
@@ -150,6 +173,7 @@ impl Live {
             phase: watch::Sender::new(Phase::Pending),
             end: watch::Sender::new(None),
             closed: CancellationToken::new(),
+            tasks,
             activity: Activity::default(),
             ready_at: watch::Sender::new(None),
             tokens: Tokens::default(),
@@ -180,14 +204,14 @@ impl Live {
                 return outcome;
             }
             // The sender lives in `self`, so this can not fail.
-            let _ = end.changed().await;
+            drop(end.changed().await);
         }
     }
 
     /// Its container, once it is there.
     ///
     /// # Errors
-    /// NOT_FOUND when it has ended.
+    /// `NOT_FOUND` when it has ended.
     pub(crate) async fn main(&self) -> Result<Arc<Main>, Status> {
         let mut phase = self.phase.subscribe();
         loop {
@@ -197,7 +221,7 @@ impl Live {
                 Phase::Pending => {}
             }
             // The sender lives in `self`, so this can not fail.
-            let _ = phase.changed().await;
+            drop(phase.changed().await);
         }
     }
 
@@ -205,14 +229,14 @@ impl Live {
     pub(crate) async fn left_pending(&self, limit: Duration) {
         let mut phase = self.phase.subscribe();
         let started = phase.wait_for(|phase| !matches!(phase, Phase::Pending));
-        let _ = tokio::time::timeout(limit, started).await;
+        drop(tokio::time::timeout(limit, started).await);
     }
 
     /// Waits for its end, but not for ever.
     pub(crate) async fn ended_within(&self, limit: Duration) {
         let mut phase = self.phase.subscribe();
         let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended));
-        let _ = tokio::time::timeout(limit, ended).await;
+        drop(tokio::time::timeout(limit, ended).await);
     }
 
     /// The snapshot that a caller's id stands for.

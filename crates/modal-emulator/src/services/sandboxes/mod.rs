@@ -80,6 +80,13 @@ impl Sandboxes {
         }
         let dir = dir.join("sandboxes");
         std::fs::create_dir_all(&dir)?;
+        for entry in std::fs::read_dir(&dir)? {
+            let entry = entry?;
+            // Outputs are files; directories were there for containers that are gone.
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
         Ok(Self {
             kept,
             live: Mutex::default(),
@@ -107,7 +114,7 @@ impl Sandboxes {
     /// Something of the record of a sandbox, by its id or that of its task.
     ///
     /// # Errors
-    /// NOT_FOUND.
+    /// `NOT_FOUND`.
     fn record<T>(&self, id: &str, look: impl FnOnce(&Record) -> T) -> Result<T, Status> {
         self.kept.read().table.get(id).map(look).ok_or_else(|| unknown(id))
     }

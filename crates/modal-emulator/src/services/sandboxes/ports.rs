@@ -67,12 +67,12 @@ async fn forward(listener: TcpListener, port: u16, live: Arc<Live>) {
         if !welcome(peer.ip(), &live.definition.inbound_cidr_allowlist) {
             continue;
         }
-        let live = Arc::clone(&live);
-        tokio::spawn(async move {
+        let (live, tasks) = (Arc::clone(&live), live.tasks.clone());
+        tasks.spawn(async move {
             let _busy = live.activity.begin();
             let passing = pass(&live, outside, port);
             // A connection that breaks is the business of its two ends.
-            let _ = live.closed.run_until_cancelled(passing).await;
+            drop(live.closed.run_until_cancelled(passing).await);
         });
     }
 }
@@ -155,8 +155,8 @@ async fn serve(listener: TcpListener, live: Arc<Live>) {
     let closed = live.closed.clone();
     while let Some(accepted) = closed.run_until_cancelled(listener.accept()).await {
         let Ok((io, _)) = accepted else { continue };
-        let live = Arc::clone(&live);
-        tokio::spawn(async move {
+        let (live, tasks) = (Arc::clone(&live), live.tasks.clone());
+        tasks.spawn(async move {
             let closed = live.closed.clone();
             let service = service_fn(move |request| {
                 let live = Arc::clone(&live);
@@ -165,7 +165,7 @@ async fn serve(listener: TcpListener, live: Arc<Live>) {
             let builder = auto::Builder::new(TokioExecutor::new());
             let serving = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
             // A connection that breaks is the caller's business.
-            let _ = closed.run_until_cancelled(serving).await;
+            drop(closed.run_until_cancelled(serving).await);
         });
     }
 }
@@ -178,7 +178,7 @@ async fn enter(live: &Live, request: Request<Incoming>) -> Response<Body> {
     };
     let _busy = live.activity.begin();
     match live.main().await {
-        Ok(main) => relay(&main, request, token).await,
+        Ok(main) => relay(live, &main, request, token).await,
         Err(_) => status(StatusCode::SERVICE_UNAVAILABLE, "the sandbox has ended\n"),
     }
 }
@@ -197,7 +197,12 @@ fn presented<B>(request: &Request<B>) -> Option<String> {
         .or_else(|| header(COOKIE)?.split(';').find_map(named))
 }
 
-async fn relay(main: &Main, mut request: Request<Incoming>, token: Token) -> Response<Body> {
+async fn relay(
+    live: &Live,
+    main: &Main,
+    mut request: Request<Incoming>,
+    token: Token,
+) -> Response<Body> {
     let unreachable = |what: &dyn std::fmt::Display| {
         status(StatusCode::BAD_GATEWAY, format!("port {}: {what}\n", token.port))
     };
@@ -210,7 +215,11 @@ async fn relay(main: &Main, mut request: Request<Incoming>, token: Token) -> Res
         Ok(connected) => connected,
         Err(error) => return unreachable(&error),
     };
-    tokio::spawn(connection.with_upgrades());
+    let closed = live.closed.clone();
+    live.tasks.spawn(async move {
+        // A connection that breaks is the caller's business.
+        drop(closed.run_until_cancelled(connection.with_upgrades()).await);
+    });
     request.headers_mut().remove(AUTHORIZATION);
     if let Ok(user_data) = HeaderValue::from_str(&token.user_data) {
         request.headers_mut().insert(USER_DATA, user_data);
@@ -220,7 +229,9 @@ async fn relay(main: &Main, mut request: Request<Incoming>, token: Token) -> Res
     match sender.send_request(request).await {
         Ok(mut response) => {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                tokio::spawn(join(upgraded, hyper::upgrade::on(&mut response)));
+                let joined = join(upgraded, hyper::upgrade::on(&mut response));
+                let closed = live.closed.clone();
+                live.tasks.spawn(async move { closed.run_until_cancelled(joined).await });
             }
             response.map(Body::new)
         }
@@ -233,7 +244,7 @@ async fn join(outside: hyper::upgrade::OnUpgrade, inside: hyper::upgrade::OnUpgr
     if let (Ok(outside), Ok(inside)) = tokio::join!(outside, inside) {
         let (mut outside, mut inside) = (TokioIo::new(outside), TokioIo::new(inside));
         // A connection that breaks is the business of its two ends.
-        let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+        drop(tokio::io::copy_bidirectional(&mut outside, &mut inside).await);
     }
 }
 

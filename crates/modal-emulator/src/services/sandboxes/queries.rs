@@ -81,7 +81,7 @@ async fn sandbox_get_task_id(
         let limit = seconds(timeout.unwrap_or(0.0));
         if wait_until_ready {
             // Neither is an error here: the answer says what is known.
-            let _ = ready::wait(&live, limit).await;
+            drop(ready::wait(&live, limit).await);
         } else {
             live.left_pending(limit).await;
         }

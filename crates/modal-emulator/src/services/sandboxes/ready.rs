@@ -25,13 +25,14 @@ pub(super) fn spawn(world: &Arc<World>, live: &Arc<Live>, main: &Arc<Main>) {
         return;
     };
     let (world, live, main) = (Arc::clone(world), Arc::clone(live), Arc::clone(main));
-    tokio::spawn(async move {
+    let tasks = world.tasks.clone();
+    tasks.spawn(async move {
         let interval = match probe.interval_ms {
             Some(ms) if ms > 0 => Duration::from_millis(ms.into()),
             _ => INTERVAL,
         };
         let looking = async {
-            while !look(&main, &probe).await {
+            while !look(&world, &main, &probe).await {
                 // What is looked at is the user's program: it tells nobody when it is ready.
                 tokio::time::sleep(interval).await;
             }
@@ -50,7 +51,7 @@ fn is_ready(world: &World, live: &Live) {
     }
 }
 
-async fn look(main: &Main, probe: &Probe) -> bool {
+async fn look(world: &World, main: &Main, probe: &Probe) -> bool {
     match &probe.probe_oneof {
         Some(ProbeOneof::TcpPort(port)) => match u16::try_from(*port) {
             Ok(port) => main.place.container.connect(port).await.is_ok(),
@@ -64,10 +65,10 @@ async fn look(main: &Main, probe: &Probe) -> bool {
                 pty: None,
                 timeout: Some(PATIENCE),
             };
-            match Command::start(&main.place.container, exec).await {
+            match Command::start(&main.place.container, exec, &world.tasks).await {
                 Ok(command) => {
                     // It gets no input, and must not wait for any.
-                    let _ = command.stdin.write(0, bytes::Bytes::new(), true).await;
+                    drop(command.stdin.write(0, bytes::Bytes::new(), true).await);
                     command.wait().await == Exit::Code(0)
                 }
                 Err(_) => false,
@@ -80,7 +81,7 @@ async fn look(main: &Main, probe: &Probe) -> bool {
 /// Waits until a sandbox is ready.
 ///
 /// # Errors
-/// NOT_FOUND when it ends before, DEADLINE_EXCEEDED when the time is over.
+/// `NOT_FOUND` when it ends before, `DEADLINE_EXCEEDED` when the time is over.
 pub(crate) async fn wait(live: &Live, limit: Duration) -> Result<f64, Status> {
     let mut ready = live.ready_at.subscribe();
     let is_ready = async {

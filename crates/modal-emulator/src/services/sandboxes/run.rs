@@ -74,7 +74,7 @@ async fn run(world: &Arc<World>, live: &Arc<Live>, plan: Plan, leave: Leave) {
 async fn start(world: &World, plan: Plan) -> Result<Main, crate::container::ContainerError> {
     let container = world.runtime.start(plan.spec).await?;
     let (env, cwd) = (plan.exec.env.clone(), plan.exec.cwd.clone());
-    match Command::start(&container, plan.exec).await {
+    match Command::start(&container, plan.exec, &world.tasks).await {
         Ok(command) => {
             let place = Arc::new(Place::new(container, env, cwd));
             Ok(Main { place, command: Arc::new(command) })
@@ -82,7 +82,7 @@ async fn start(world: &World, plan: Plan) -> Result<Main, crate::container::Cont
         Err(error) => {
             container.stop(Duration::ZERO).await;
             // Only space is lost when it stays.
-            let _ = container.remove_files();
+            drop(container.remove_files());
             Err(error)
         }
     }

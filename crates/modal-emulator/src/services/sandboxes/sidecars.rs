@@ -63,7 +63,7 @@ impl Sidecar {
     /// Waits for its end, but not for ever.
     pub(crate) async fn wait(&self, limit: Duration) {
         let mut outcome = self.outcome.subscribe();
-        let _ = tokio::time::timeout(limit, outcome.wait_for(Option::is_some)).await;
+        drop(tokio::time::timeout(limit, outcome.wait_for(Option::is_some)).await);
     }
 
     /// Asks it to end.
@@ -102,7 +102,7 @@ pub(crate) struct NewSidecar {
 /// Starts one beside a sandbox.
 ///
 /// # Errors
-/// NOT_FOUND when the sandbox has ended, ALREADY_EXISTS when one of this name runs, and what a definition
+/// `NOT_FOUND` when the sandbox has ended, `ALREADY_EXISTS` when one of this name runs, and what a definition
 /// can be wrong in.
 pub(crate) async fn create(
     world: &World,
@@ -143,7 +143,8 @@ pub(crate) async fn create(
     }
     let container = world.runtime.start(spec).await.map_err(|error| told(&error))?;
     let (env, cwd) = (exec.env.clone(), exec.cwd.clone());
-    let command = Command::start(&container, exec).await.map_err(|error| told(&error))?;
+    let command = Command::start(&container, exec, &world.tasks).await;
+    let command = command.map_err(|error| told(&error))?;
     let place = Arc::new(Place::new(container, env, cwd));
     let sidecar = Arc::new(Sidecar {
         id,

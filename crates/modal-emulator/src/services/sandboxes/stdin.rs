@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use crate::container::Process;
@@ -40,17 +41,17 @@ pub(crate) struct Written {
 
 impl Stdin {
     /// Feeds a process, in the background, until it ends.
-    pub(crate) fn feed(process: Arc<Process>) -> Self {
+    pub(crate) fn feed(process: Arc<Process>, tasks: &TaskTracker) -> Self {
         let (queue, mut waiting) = mpsc::unbounded_channel::<Bytes>();
         let room = Arc::new(Semaphore::new(AHEAD));
         let taken = Arc::clone(&room);
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             let ended = process.wait();
             let feeding = async {
                 while let Some(data) = waiting.recv().await {
                     let bytes = data.len();
                     // Nobody reads it: the end of the process says more than an error here would.
-                    let _ = process.write_stdin(data).await;
+                    drop(process.write_stdin(data).await);
                     taken.add_permits(bytes);
                 }
                 process.close_stdin().await;
@@ -98,7 +99,7 @@ impl Stdin {
     /// Accepts `data`, whose first byte is at `offset` of the whole input, and with `eof` ends the input.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION when the process has ended or its input was closed before; OUT_OF_RANGE when
+    /// `FAILED_PRECONDITION` when the process has ended or its input was closed before; `OUT_OF_RANGE` when
     /// bytes before `offset` were not sent yet.
     pub(crate) async fn write(&self, offset: u64, data: Bytes, eof: bool) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
@@ -221,13 +222,13 @@ mod tests {
         let stdin = Arc::new(stdin);
         stdin.write(0, Bytes::from(vec![0; AHEAD]), false).await.unwrap();
         let writer = Arc::clone(&stdin);
-        let held = tokio::spawn(async move { writer.write(AHEAD as u64, Bytes::from_static(b"x"), false).await });
-        while stdin.turn.try_lock().is_ok() {
-            tokio::task::yield_now().await;
-        }
-        tokio::task::yield_now().await;
-        stdin.evict();
-        assert_eq!(held.await.unwrap().unwrap_err().code(), tonic::Code::Aborted);
+        let late = writer.write(AHEAD as u64, Bytes::from_static(b"x"), false);
+        let evicting = async {
+            // By now the writer, which is polled first, waits for room.
+            stdin.evict();
+        };
+        let (refused, ()) = tokio::join!(biased; late, evicting);
+        assert_eq!(refused.unwrap_err().code(), tonic::Code::Aborted);
         assert_eq!(stdin.written(), Written { bytes: AHEAD as u64, closed: false });
     }
 }

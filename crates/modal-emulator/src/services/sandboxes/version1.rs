@@ -29,7 +29,7 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
 /// One output of a sandbox's first command, whether it runs, is over, or has not begun.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) async fn output(world: &World, id: &str, stream: Stream) -> Result<Output, Status> {
     let id = world.sandboxes.record(id, |record| record.id.clone())?;
     if let Some(live) = world.sandboxes.live(&id) {
