@@ -78,6 +78,40 @@ pub(crate) fn layer(world: &World, mount_id: &str) -> Result<PathBuf, Status> {
     Ok(world.storage.mounts.dir.join(mount_id))
 }
 
+/// The files of a mount below their own names, for builds to copy from.
+pub(super) fn files(world: &World, mount_id: &str) -> Result<PathBuf, Status> {
+    let layer = layer(world, mount_id)?;
+    let files = layer.join("files");
+    Ok(if files.is_dir() {
+        files
+    } else {
+        layer.join("root")
+    })
+}
+
+/// A hash of what a mount holds, in hexadecimal.
+pub(super) fn checksum_of(world: &World, mount_id: &str) -> Result<String, Status> {
+    let state = world.storage.mounts.state.read();
+    let mount = state.get(KIND, mount_id)?;
+    Ok(match &mount.name {
+        // Mounts of Modal's own differ by name: none of them has files.
+        Some(name) => format!("{name} {}", mount.value.checksum),
+        None => mount.value.checksum.clone(),
+    })
+}
+
+/// Whether a mount is one of Modal's own.
+pub(super) fn is_modals(world: &World, mount_id: &str) -> Result<bool, Status> {
+    Ok(world
+        .storage
+        .mounts
+        .state
+        .read()
+        .get(KIND, mount_id)?
+        .environment
+        == GLOBAL)
+}
+
 /// The time of an answer about what exists.
 fn checked_at() -> Option<prost_types::Timestamp> {
     Some(clock::message(clock::seconds()))
@@ -211,29 +245,32 @@ fn make_tree(world: &World, tree: &Path, files: &[MountFile]) -> Result<(), Stat
         |error| Status::data_loss(format!("the mount's files can not be laid out: {error}"));
     let root = tree.join("root");
     fs::create_dir_all(&root).map_err(failed)?;
+    let (mut names, mut has_links) = (Vec::new(), false);
     for file in files {
-        let target = root.join(beyond_links(inside(&file.filename)?));
         if !world.storage.content.has(&file.sha256_hex) {
             let (name, sha256) = (&file.filename, &file.sha256_hex);
             let text = format!("the content of '{name}' ({sha256}) was not uploaded");
             return Err(Status::failed_precondition(text));
-        }
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
         }
         let source = world
             .storage
             .content
             .shared(&file.sha256_hex, mode(file))
             .map_err(failed)?;
-        match fs::hard_link(&source, &target) {
-            // The last one of a name wins.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&target).and_then(|()| fs::hard_link(&source, &target))
-            }
-            linked => linked,
+        let name = inside(&file.filename)?;
+        let seen = beyond_links(name.clone());
+        if seen != name {
+            has_links = true;
         }
-        .map_err(failed)?;
+        link(&source, &root.join(seen)).map_err(failed)?;
+        names.push((source, name));
+    }
+    if has_links {
+        let files = tree.join("files");
+        names
+            .iter()
+            .try_for_each(|(source, name)| link(source, &files.join(name)))
+            .map_err(failed)?;
     }
     for shared in ["tmp", "var/tmp"] {
         let dir = root.join(shared);
@@ -243,6 +280,20 @@ fn make_tree(world: &World, tree: &Path, files: &[MountFile]) -> Result<(), Stat
         }
     }
     Ok(())
+}
+
+/// Another name of a file. The last one of a name wins.
+fn link(source: &Path, target: &Path) -> io::Result<()> {
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::hard_link(source, target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(target)?;
+            fs::hard_link(source, target)
+        }
+        linked => linked,
+    }
 }
 
 /// Where a path of a mount is on a machine whose `/bin`, `/lib` … are links: a layer with a directory of
@@ -265,7 +316,7 @@ fn beyond_links(path: PathBuf) -> PathBuf {
 }
 
 /// A file name of a mount, relative to its root.
-fn inside(filename: &str) -> Result<PathBuf, Status> {
+pub(super) fn inside(filename: &str) -> Result<PathBuf, Status> {
     let mut path = PathBuf::new();
     for component in Path::new(filename).components() {
         match component {

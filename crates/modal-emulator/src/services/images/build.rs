@@ -1,0 +1,611 @@
+//! One build: the steps of a layer, carried out in containers of this machine.
+//!
+//! A stage is what a FROM begins. Its container is started when the first step needs one, so that an image
+//! of names and variables alone costs nothing; what the container changed becomes a layer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use moorline_modal_proto::client::{FileDescriptor, ImageContextFile};
+use tonic::Status;
+
+use super::config::{Config, Reference};
+use super::copy::{self, CONTEXT};
+use super::dockerfile::{Command, Instruction, Step, expand};
+use super::log::BuildLog;
+use super::recipe::{self, CLIENT_REQUIREMENTS, Run, UV, UV_IMAGE};
+use crate::container::{Container, ContainerSpec, Exec, Exit, Log, Mount, Network};
+use crate::ids;
+use crate::services::apps::{self, Line};
+use crate::world::World;
+
+/// The longest that one RUN may take.
+const RUN_LIMIT: Duration = Duration::from_secs(3600);
+/// Where stages hand files to each other.
+const EXCHANGE: &str = "/__modal/build/exchange";
+
+/// What is to be built.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) image_id: String,
+    /// In whose log the build writes, as this task.
+    pub(super) app_id: String,
+    pub(super) task_id: String,
+    pub(super) steps: Vec<Step>,
+    /// What FROM may name, beside registries.
+    pub(super) bases: BTreeMap<String, Base>,
+    /// What COPY reads from: an existing directory.
+    pub(super) context: Option<PathBuf>,
+    pub(super) context_files: Vec<ImageContextFile>,
+    /// Values of secrets.
+    pub(super) env: BTreeMap<String, String>,
+    /// Values of ARGs.
+    pub(super) args: BTreeMap<String, String>,
+    /// Volumes.
+    pub(super) mounts: Vec<Mount>,
+    /// An image of Modal's own: what it installs, this machine has.
+    pub(super) is_modals: bool,
+    /// The context is a Python build of Modal's.
+    pub(super) adds_python: bool,
+    /// What a registry's image begins with.
+    pub(super) ground: Config,
+}
+
+/// An image to build upon.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Base {
+    /// Names of directories of the image store, the newest first.
+    pub(super) layers: Vec<String>,
+    pub(super) config: Config,
+    pub(super) reference: Option<Reference>,
+}
+
+/// Why a build ended without an image.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// For the user: a step failed.
+    Step(String),
+    /// The emulator stops.
+    Stopped,
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Step(status.message().to_owned())
+    }
+}
+
+/// Carries an order out.
+#[derive(Debug)]
+pub(super) struct Builder {
+    world: Arc<World>,
+    order: Order,
+    log: Arc<BuildLog>,
+    /// Holds the context files and what stages exchange.
+    scratch: tempfile::TempDir,
+    stages: Vec<Stage>,
+    /// ARGs before the first FROM.
+    global: BTreeMap<String, String>,
+    /// An `apt-get update` that no line needed so far.
+    update_is_due: bool,
+}
+
+#[derive(Debug)]
+struct Stage {
+    name: Option<String>,
+    base: Base,
+    args: BTreeMap<String, String>,
+    container: Option<Arc<Container>>,
+}
+
+impl Builder {
+    pub(super) fn new(
+        world: Arc<World>,
+        order: Order,
+        log: Arc<BuildLog>,
+    ) -> std::io::Result<Self> {
+        let scratch = tempfile::Builder::new()
+            .prefix("build-")
+            .tempdir_in(&world.storage.images.dir)?;
+        std::fs::create_dir(scratch.path().join("exchange"))?;
+        let files = scratch.path().join("files");
+        std::fs::create_dir(&files)?;
+        for file in &order.context_files {
+            let Ok(name) = super::super::mounts::inside(&file.filename) else {
+                continue;
+            };
+            let path = files.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, &file.data)?;
+        }
+        Ok(Self {
+            world,
+            order,
+            log,
+            scratch,
+            stages: Vec::new(),
+            global: BTreeMap::new(),
+            update_is_due: false,
+        })
+    }
+
+    /// Builds. Whatever comes of it, no container and no file is left but the image's layers.
+    pub(super) async fn build(mut self) -> Result<Base, Failure> {
+        let world = Arc::clone(&self.world);
+        let built = world.stop.run_until_cancelled(self.run()).await;
+        let built = built.unwrap_or(Err(Failure::Stopped));
+        for stage in &mut self.stages {
+            if let Some(container) = stage.container.take() {
+                container.stop(Duration::ZERO).await;
+                if let Err(error) = container.remove_files() {
+                    tracing::warn!(%error, "files of a build were left");
+                }
+            }
+        }
+        built
+    }
+
+    fn say(&self, text: &str) {
+        self.write(text, FileDescriptor::Stdout);
+    }
+
+    fn write(&self, text: &str, descriptor: FileDescriptor) {
+        self.log.write(text, descriptor);
+        if !self.order.app_id.is_empty() {
+            let line = Line {
+                app_id: self.order.app_id.clone(),
+                task_id: self.order.task_id.clone(),
+                fd: descriptor.into(),
+                data: Bytes::copy_from_slice(text.as_bytes()),
+                ..Line::default()
+            };
+            apps::log(&self.world, line);
+        }
+    }
+
+    async fn run(&mut self) -> Result<Base, Failure> {
+        let steps = std::mem::take(&mut self.order.steps);
+        for (number, step) in steps.iter().enumerate() {
+            self.say(&format!("=> Step {number}: {}\n", step.text));
+            self.step(&step.instruction, &step.text).await?;
+        }
+        let Some(mut last) = self.stages.pop() else {
+            return Err(Failure::Step("the Dockerfile has no FROM".to_owned()));
+        };
+        self.seal(&mut last).await?;
+        self.say(&format!("Built image {}\n", self.order.image_id));
+        Ok(last.base)
+    }
+
+    /// Makes a layer of what the stage's container changed.
+    async fn seal(&self, stage: &mut Stage) -> Result<(), Failure> {
+        let Some(container) = stage.container.take() else {
+            return Ok(());
+        };
+        container.stop(Duration::ZERO).await;
+        let name = ids::new("layer");
+        let taken = container.into_layer(&self.world.storage.images.dir.join(&name));
+        let removed = container.remove_files();
+        taken
+            .and(removed)
+            .map_err(|error| Failure::Step(super::told(&error)))?;
+        stage.base.layers.insert(0, name);
+        Ok(())
+    }
+
+    fn stage(&mut self) -> Result<&mut Stage, Failure> {
+        let missing = || Failure::Step("the Dockerfile must begin with FROM".to_owned());
+        self.stages.last_mut().ok_or_else(missing)
+    }
+
+    async fn step(&mut self, instruction: &Instruction, text: &str) -> Result<(), Failure> {
+        match instruction {
+            Instruction::From { image, name } => self.from(image, name.clone()).await?,
+            Instruction::Arg { name, default } => self.arg(name, default.as_deref()),
+            Instruction::Run(command) => self.run_step(command, text).await?,
+            Instruction::Copy {
+                from,
+                chmod,
+                sources,
+                target,
+            } => {
+                self.copy(from.as_deref(), chmod.as_deref(), sources, target)
+                    .await?;
+            }
+            Instruction::Env(pairs) => {
+                let stage = self.stage()?;
+                let known = stage.variables();
+                for (name, value) in pairs {
+                    stage
+                        .base
+                        .config
+                        .env
+                        .insert(expand(name, &known), expand(value, &known));
+                }
+            }
+            Instruction::Workdir(dir) => {
+                let stage = self.stage()?;
+                let dir = expand(dir, &stage.variables());
+                let dir = stage.base.config.below(&dir);
+                stage.base.config.workdir = Some(dir);
+            }
+            Instruction::User(user) => {
+                let stage = self.stage()?;
+                let user = expand(user, &stage.variables());
+                stage.base.config.user = Some(user);
+            }
+            Instruction::Cmd(command) => {
+                let config = &mut self.stage()?.base.config;
+                config.cmd = config.argv(command);
+            }
+            Instruction::Entrypoint(command) => {
+                let config = &mut self.stage()?.base.config;
+                config.entrypoint = config.argv(command);
+                // As in a real builder: the command of a base is not that of another entrypoint.
+                config.cmd.clear();
+            }
+            Instruction::Shell(argv) => self.stage()?.base.config.shell = Some(argv.clone()),
+            Instruction::Noted => {
+                self.stage()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn from(&mut self, image: &str, name: Option<String>) -> Result<(), Failure> {
+        let image = expand(image, &self.global);
+        let earlier = self.stages.iter().position(|stage| {
+            stage
+                .name
+                .as_deref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(&image))
+        });
+        let base = if let Some(at) = earlier {
+            let mut stage = self.stages.remove(at);
+            self.seal(&mut stage).await?;
+            let base = stage.base.clone();
+            self.stages.insert(at, stage);
+            base
+        } else if let Some(base) = self.order.bases.get(&image) {
+            base.clone()
+        } else {
+            let reference = Reference::parse(&image).map_err(Failure::Step)?;
+            if let Some(digest) = &reference.digest {
+                self.say(&format!("{} is pinned to {digest}\n", reference.name));
+            }
+            Base {
+                layers: Vec::new(),
+                config: self.order.ground.clone(),
+                reference: Some(reference),
+            }
+        };
+        self.stages.push(Stage {
+            name,
+            base,
+            args: BTreeMap::new(),
+            container: None,
+        });
+        Ok(())
+    }
+
+    fn arg(&mut self, name: &str, default: Option<&str>) {
+        let given = self.order.args.get(name).cloned();
+        match self.stages.last_mut() {
+            Some(stage) => {
+                let known = stage.variables();
+                let value = given
+                    .or_else(|| default.map(|default| expand(default, &known)))
+                    .or_else(|| self.global.get(name).cloned());
+                if let Some(value) = value {
+                    stage.args.insert(name.to_owned(), value);
+                }
+            }
+            None => {
+                let value = given.or_else(|| default.map(|default| expand(default, &self.global)));
+                self.global
+                    .extend(value.map(|value| (name.to_owned(), value)));
+            }
+        }
+    }
+
+    /// The container of the current stage.
+    async fn container(&mut self) -> Result<Arc<Container>, Failure> {
+        if let Some(container) = &self.stage()?.container {
+            return Ok(Arc::clone(container));
+        }
+        let store = self.world.storage.images.dir.clone();
+        let mut mounts = vec![Mount {
+            source: self.scratch.path().join("exchange"),
+            target: EXCHANGE.to_owned(),
+            read_only: false,
+        }];
+        if let Some(context) = &self.order.context {
+            mounts.push(Mount {
+                source: context.clone(),
+                target: CONTEXT.to_owned(),
+                read_only: true,
+            });
+        }
+        mounts.push(Mount {
+            source: self.scratch.path().join("files"),
+            target: format!("{CONTEXT}-files"),
+            read_only: true,
+        });
+        mounts.extend(self.order.mounts.iter().cloned());
+        let stage = self.stage()?;
+        let layers = stage
+            .base
+            .layers
+            .iter()
+            .map(|layer| store.join(layer))
+            .collect();
+        let spec = ContainerSpec {
+            id: ids::new("build"),
+            layers,
+            mounts,
+            network: Network::Open,
+            ..ContainerSpec::default()
+        };
+        let started = self.world.runtime.start(spec).await;
+        let container = started.map_err(|error| Failure::Step(super::told(&error)))?;
+        self.stage()?.container = Some(Arc::clone(&container));
+        Ok(container)
+    }
+
+    async fn run_step(&mut self, command: &Command, text: &str) -> Result<(), Failure> {
+        self.stage()?;
+        let installs_client = self.order.adds_python
+            || self
+                .order
+                .context_files
+                .iter()
+                .any(|file| file.filename == CLIENT_REQUIREMENTS);
+        match recipe::run(command, self.order.is_modals, installs_client) {
+            Run::Satisfied(why) => {
+                self.say(&format!("not run: {why}\n"));
+                return Ok(());
+            }
+            Run::PutOff => {
+                self.say("put off until a package has to be fetched\n");
+                self.update_is_due = true;
+                return Ok(());
+            }
+            Run::AptInstall(packages) => {
+                let mut query: Vec<String> = ["dpkg-query", "-W"].map(str::to_owned).into();
+                query.extend(packages);
+                if self.execute(query).await? == Exit::Code(0) {
+                    self.say("not run: this machine has these packages\n");
+                    return Ok(());
+                }
+                self.update().await?;
+            }
+            Run::AsWritten => {
+                let needs_packages = text.contains("apt");
+                if needs_packages {
+                    self.update().await?;
+                }
+            }
+        }
+        let argv = self.stage()?.base.config.argv(command);
+        match self.execute(argv).await? {
+            Exit::Code(0) => Ok(()),
+            exit => Err(Failure::Step(format!("`{text}` failed: {}", ended(exit)))),
+        }
+    }
+
+    /// Runs an `apt-get update` that was put off. When it fails, what needs it will.
+    async fn update(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.update_is_due) {
+            let argv = ["apt-get", "update"].map(str::to_owned).into();
+            self.execute(argv).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a program in the current stage, with its output in the log.
+    async fn execute(&mut self, argv: Vec<String>) -> Result<Exit, Failure> {
+        let secrets = self.order.env.clone();
+        let stage = self.stage()?;
+        let mut env = stage.variables();
+        env.extend(secrets);
+        let cwd = stage
+            .base
+            .config
+            .workdir
+            .clone()
+            .unwrap_or_else(|| "/".to_owned());
+        let timeout = Some(RUN_LIMIT);
+        let exec = Exec {
+            argv,
+            env,
+            cwd: Some(cwd),
+            pty: None,
+            timeout,
+        };
+        self.start(exec).await
+    }
+
+    async fn start(&mut self, exec: Exec) -> Result<Exit, Failure> {
+        let container = self.container().await?;
+        let process = match container.exec(exec).await {
+            Ok(process) => process,
+            Err(error) => {
+                self.write(&format!("{error}\n"), FileDescriptor::Stderr);
+                return Ok(Exit::Code(127));
+            }
+        };
+        let reading = (
+            self.tell(process.stdout(), FileDescriptor::Stdout),
+            self.tell(process.stderr(), FileDescriptor::Stderr),
+        );
+        let (exit, (), ()) = tokio::join!(process.wait(), reading.0, reading.1);
+        Ok(exit)
+    }
+
+    /// Writes what a process writes, to its end.
+    async fn tell(&self, log: &Log, descriptor: FileDescriptor) {
+        let mut reader = log.reader(0);
+        let mut rest = Vec::new();
+        while let Ok(Some(bytes)) = reader.next().await {
+            rest.extend_from_slice(&bytes);
+            // A character may go on in the next piece.
+            let whole = match std::str::from_utf8(&rest) {
+                Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                _ => rest.len(),
+            };
+            let told: Vec<u8> = rest.drain(..whole).collect();
+            if !told.is_empty() {
+                self.write(&String::from_utf8_lossy(&told), descriptor);
+            }
+        }
+        if !rest.is_empty() {
+            self.write(&String::from_utf8_lossy(&rest), descriptor);
+        }
+    }
+
+    async fn copy(
+        &mut self,
+        from: Option<&str>,
+        chmod: Option<&str>,
+        sources: &[String],
+        target: &str,
+    ) -> Result<(), Failure> {
+        let stage = self.stage()?;
+        let known = stage.variables();
+        let workdir = stage
+            .base
+            .config
+            .workdir
+            .clone()
+            .unwrap_or_else(|| "/".to_owned());
+        let sources: Vec<String> = sources
+            .iter()
+            .map(|source| expand(source, &known))
+            .collect();
+        let target = expand(target, &known);
+        let inside = match from {
+            Some(from) if from.starts_with(UV_IMAGE) => self.uv()?,
+            Some(from) => self.from_stage(from, &sources).await?,
+            None if self.order.adds_python => {
+                self.say("not copied: this machine's Python stands in for it\n");
+                return Ok(());
+            }
+            None if self.order.is_modals => return Ok(()),
+            None => self.from_context(&sources)?,
+        };
+        let exec = copy::exec(inside, &target, &workdir, chmod);
+        match self.start(exec).await? {
+            Exit::Code(0) => Ok(()),
+            exit => Err(Failure::Step(format!(
+                "COPY to {target} failed: {}",
+                ended(exit)
+            ))),
+        }
+    }
+
+    /// A program that stands in for `uv`, as a path inside.
+    fn uv(&self) -> Result<Vec<String>, Failure> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.scratch.path().join("exchange/uv");
+        let written = std::fs::write(&path, UV)
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)));
+        written.map_err(|error| Failure::Step(format!("no program stands in for uv: {error}")))?;
+        Ok(vec![format!("{EXCHANGE}/uv")])
+    }
+
+    /// Takes files out of an earlier stage; the paths where they are now.
+    async fn from_stage(&mut self, from: &str, sources: &[String]) -> Result<Vec<String>, Failure> {
+        let by_name = self
+            .stages
+            .iter()
+            .position(|stage| stage.name.as_deref() == Some(from));
+        let found = by_name.or_else(|| from.parse().ok());
+        let Some(at) = found.filter(|at| at + 1 < self.stages.len()) else {
+            let text = format!(
+                "COPY --from={from}: no earlier stage has that name, and files of other images can not be copied here"
+            );
+            return Err(Failure::Step(text));
+        };
+        // The stage becomes the current one for a moment.
+        let current: Vec<Stage> = self.stages.drain(at + 1..).collect();
+        let place = format!("{EXCHANGE}/{}", ids::new("stage"));
+        let mut inside = Vec::new();
+        let mut told = Ok(());
+        for (number, source) in sources.iter().enumerate() {
+            let source = format!("/{}", source.trim_start_matches('/').trim_end_matches('/'));
+            let name = source.rsplit('/').next().unwrap_or_default();
+            let copied = format!("{place}/{number}/{name}");
+            let exec = copy::exec(vec![source.clone()], &copied, "/", None);
+            match self.start(exec).await {
+                Ok(Exit::Code(0)) => inside.push(copied.trim_end_matches('/').to_owned()),
+                Ok(_) => {
+                    told = Err(Failure::Step(format!(
+                        "COPY --from={from}: no `{source}` there"
+                    )));
+                    break;
+                }
+                Err(failure) => {
+                    told = Err(failure);
+                    break;
+                }
+            }
+        }
+        self.stages.extend(current);
+        told.map(|()| inside)
+    }
+
+    fn from_context(&self, sources: &[String]) -> Result<Vec<String>, Failure> {
+        let io = |error| Failure::Step(format!("the build context can not be read: {error}"));
+        let mut inside = Vec::new();
+        for source in sources {
+            let files = self.scratch.path().join("files");
+            let mut found: Vec<String> = Vec::new();
+            let is_all = matches!(source.trim_matches('/'), "" | ".");
+            if !is_all {
+                let small = copy::matches(&files, source).map_err(io)?;
+                found.extend(
+                    small
+                        .iter()
+                        .map(|path| format!("{CONTEXT}-files/{}", path.display())),
+                );
+            }
+            if let Some(context) = &self.order.context {
+                let large = copy::matches(context, source).map_err(io)?;
+                found.extend(
+                    large
+                        .iter()
+                        .map(|path| format!("{CONTEXT}/{}", path.display())),
+                );
+            }
+            if found.is_empty() {
+                let text = format!("COPY: no file `{source}` in the build context");
+                return Err(Failure::Step(text));
+            }
+            inside.extend(found);
+        }
+        Ok(inside)
+    }
+}
+
+impl Stage {
+    /// What a `$name` may mean: variables of the image before arguments.
+    fn variables(&self) -> BTreeMap<String, String> {
+        let mut all = self.args.clone();
+        all.extend(self.base.config.env.clone());
+        all
+    }
+}
+
+fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}"),
+        Exit::TimedOut => "it took more than an hour".to_owned(),
+        Exit::ContainerGone => "its container ended".to_owned(),
+    }
+}
