@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::workspace::Workspace;
 
-/// Examples that print figures: of the engine, the store and the secrets.
+/// Examples that print figures: of the engine, the store, the secrets and the client of Modal.
 #[cfg(not(feature = "product"))]
-const EXAMPLES: [&str; 3] = ["measure", "transitions", "throughput"];
+const EXAMPLES: [&str; 4] = ["measure", "transitions", "throughput", "measure-modal"];
 
 /// Runs `cargo xtask gen …` in a development build.
 pub(crate) fn run_gen(

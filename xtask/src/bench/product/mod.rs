@@ -7,6 +7,7 @@
 mod cli;
 mod growth;
 mod idle;
+mod modal;
 mod parts;
 mod runs;
 mod state;
@@ -25,6 +26,7 @@ pub(super) fn probes() -> Vec<Probe> {
     probes.extend(parts::probes());
     probes.extend(growth::probes(&filled));
     probes.push(idle::probe(&filled));
+    probes.extend(modal::probes());
     probes
 }
 
