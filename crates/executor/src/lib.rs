@@ -11,6 +11,7 @@
 //! | to | use |
 //! |---|---|
 //! | run attempts on this machine, sandboxed | [`local::LocalExecutor`], [`local::LocalConfig`]; ship the supervisor: [`local::helper_main`] |
+//! | run them in Modal's sandboxes | feature `modal`: `modal::ModalExecutor`, `modal::ModalConfig` |
 //! | write an executor of one's own | [`Executor`], whose *Contract* says everything; [`prelude`] |
 //! | show that it keeps the contract | [`conformance::run`] |
 //! | bound, limit, trace, or break one on purpose | [`decorators`] |
@@ -50,6 +51,8 @@ pub mod decorators;
 pub mod egress;
 pub mod executor;
 pub mod local;
+#[cfg(feature = "modal")]
+pub mod modal;
 pub mod prelude;
 mod proc;
 mod sandbox;

@@ -14,7 +14,9 @@ pub(super) struct Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// No address, or no prefix length that it can have.
-    #[error("write an address and the length of its prefix, as in `203.0.113.0/24` or `2001:db8::/32`")]
+    #[error(
+        "write an address and the length of its prefix, as in `203.0.113.0/24` or `2001:db8::/32`"
+    )]
     Form,
     /// Bits are set behind the prefix, so it is not clear which block is meant.
     #[error("its address has bits behind the prefix; the block that holds it is `{0}/{1}`")]
@@ -22,6 +24,10 @@ pub enum BlockError {
 }
 
 impl Block {
+    pub(super) const fn parts(self) -> (IpAddr, u8) {
+        (self.network, self.length)
+    }
+
     pub(super) fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.network.is_ipv4() && masked(address, self.length) == self.network
@@ -81,13 +87,26 @@ mod tests {
             ("::/0", "2001:db8::1", true),
         ] {
             let parsed: Block = block.parse().unwrap();
-            assert_eq!(parsed.contains(address.parse().unwrap()), expected, "{block} {address}");
+            assert_eq!(
+                parsed.contains(address.parse().unwrap()),
+                expected,
+                "{block} {address}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_a_block_says_what_to_write() {
-        for text in ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "x/8", "::ffff:10.0.0.0/8", "::/129"] {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "x/8",
+            "::ffff:10.0.0.0/8",
+            "::/129",
+        ] {
             assert_eq!(text.parse::<Block>(), Err(BlockError::Form), "{text}");
         }
         let error = "10.0.0.1/8".parse::<Block>().unwrap_err();

@@ -13,6 +13,7 @@ use super::dial::{DialError, dial};
 use super::hello::{ACCESS_DENIED_ALERT, Inspector};
 use super::message::{Request, RequestError, read_request, read_response};
 use super::relay::{End, Fault, Filter, Flow, Side, relay};
+use super::rules::Permit;
 use super::slots::Slot;
 use super::target::{Target, shown};
 use super::wait::deadline;
@@ -131,8 +132,8 @@ fn read_head(shared: &Shared, client: &TcpStream) -> Result<Option<(Request, Vec
     }
 }
 
-/// Connects to a target, if the rules permit it. Also tells whether the entry names the port.
-fn open(shared: &Shared, slot: &Arc<Slot>, target: &Target) -> Result<(TcpStream, bool), Answer> {
+/// Connects to a target, if the rules permit it. Also tells what else they say.
+fn open(shared: &Shared, slot: &Arc<Slot>, target: &Target) -> Result<(TcpStream, Permit), Answer> {
     let Some(permit) = shared.rules.check(target) else {
         return Err(Answer::refused(
             target.to_string(),
@@ -150,7 +151,7 @@ fn open(shared: &Shared, slot: &Arc<Slot>, target: &Target) -> Result<(TcpStream
     ) {
         Ok(upstream) => {
             shared.counters.allowed.fetch_add(1, Ordering::Relaxed);
-            Ok((upstream, permit.explicit_port))
+            Ok((upstream, permit))
         }
         Err(error @ DialError::NotPublic(_)) => {
             Err(Answer::refused(target.to_string(), &error.to_string()))
@@ -174,19 +175,46 @@ fn tunnel(
     target: &Target,
     early: &[u8],
 ) -> Result<(), Answer> {
-    let (upstream, explicit_port) = open(shared, slot, target)?;
-    let idle = shared.options.idle_timeout;
+    let (upstream, permit) = open(shared, slot, target)?;
     let accepted = b"HTTP/1.1 200 Connection established\r\n\r\n";
-    if shared
-        .waiter
-        .write_all(client, accepted, deadline(idle))
-        .is_err()
-    {
-        return Ok(());
+    let at = deadline(shared.options.idle_timeout);
+    if shared.waiter.write_all(client, accepted, at).is_ok() {
+        pass(shared, client, &upstream, (target, permit), early);
     }
-    let mut inspector = Inspector::new(target, explicit_port);
+    Ok(())
+}
+
+/// Serves a client that did not ask for the proxy: its connection was turned over to it on the way to
+/// `destination`, as `host:port`. What is refused ends without a word, as no word was asked for.
+pub(super) fn serve_redirected(
+    shared: &Shared,
+    client: &TcpStream,
+    slot: &Arc<Slot>,
+    destination: &str,
+) {
+    let opened = Target::parse(destination, None)
+        .map_err(|reason| Answer::refused(destination.to_owned(), &reason.to_string()))
+        .and_then(|target| open(shared, slot, &target).map(|opened| (target, opened)));
+    match opened {
+        Ok((target, (upstream, permit))) => {
+            pass(shared, client, &upstream, (&target, permit), b"");
+        }
+        Err(answer) => record(shared, answer.denied),
+    }
+}
+
+/// Passes bytes both ways, as long as they may be what the target is for.
+fn pass(
+    shared: &Shared,
+    client: &TcpStream,
+    upstream: &TcpStream,
+    (target, permit): (&Target, Permit),
+    early: &[u8],
+) {
+    let idle = shared.options.idle_timeout;
+    let mut inspector = Inspector::new(target, permit.explicit_port);
     let mut unseen = PassAll;
-    let inspected = target.port == shared.options.tls_port;
+    let inspected = target.port == shared.options.tls_port && !permit.any_greeting;
     let up: &mut dyn Filter = if inspected {
         &mut inspector
     } else {
@@ -196,7 +224,7 @@ fn tunnel(
     let ways: (_, &mut dyn Filter) = (up, &mut PassAll);
     match relay(
         &shared.waiter,
-        (client, &upstream),
+        (client, upstream),
         ways,
         early,
         idle,
@@ -211,7 +239,6 @@ fn tunnel(
             close(shared, client, &ACCESS_DENIED_ALERT);
         }
     }
-    Ok(())
 }
 
 fn forward(
@@ -259,13 +286,18 @@ fn forward(
 
 fn reply(shared: &Shared, client: &TcpStream, answer: Answer) {
     let bytes = answer.to_bytes();
-    match answer.denied {
+    record(shared, answer.denied);
+    close(shared, client, &bytes);
+}
+
+/// Counts a request that led to nothing.
+fn record(shared: &Shared, denied: Option<String>) {
+    match denied {
         Some(destination) => shared.deny(destination),
         None => {
             shared.counters.failed.fetch_add(1, Ordering::Relaxed);
         }
     }
-    close(shared, client, &bytes);
 }
 
 /// Writes the last words and closes so that they arrive: unread input at the time of the close would

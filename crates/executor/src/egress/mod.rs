@@ -57,6 +57,7 @@ mod target;
 mod tests;
 mod wait;
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
@@ -71,7 +72,7 @@ pub use self::block::BlockError;
 pub use self::dial::{Resolver, SystemResolver};
 use self::relay::Traffic;
 pub use self::rules::{EgressRuleError, EgressRules, EntryError};
-use self::slots::Slots;
+use self::slots::{Slot, Slots};
 use self::wait::{Stopper, Waiter, deadline, is_retry};
 
 /// Destinations kept by [`Proxy::denied`].
@@ -152,7 +153,13 @@ pub struct ProxyStats {
 pub struct Proxy {
     shared: Arc<Shared>,
     stopper: Option<Stopper>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptors: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Knows where connections were meant to go that were turned over to the proxy on their way.
+pub trait Destinations: Debug + Send + Sync {
+    /// The destination of a client, as `host:port`; `None` when it is not known, or none.
+    fn of(&self, client: &TcpStream) -> Option<String>;
 }
 
 /// What the threads of one proxy have in common.
@@ -203,18 +210,52 @@ impl Proxy {
             denied: Mutex::default(),
             counters: Counters::default(),
         });
-        let acceptor = {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name("egress-accept".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || accept(&shared, &listener))?
-        };
-        Ok(Self {
+        let proxy = Self {
             shared,
             stopper: Some(stopper),
-            acceptor: Some(acceptor),
+            acceptors: Mutex::default(),
+        };
+        proxy.accept(listener, |shared, client, slot| {
+            connection::serve(shared, client, slot);
+        })?;
+        Ok(proxy)
+    }
+
+    /// Serves another listener by the same rules: one that connections of programs come to which do not know
+    /// of the proxy, redirected by the kernel. `destinations` tells where they were meant to go.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn redirect(
+        &self,
+        listener: TcpListener,
+        destinations: Arc<dyn Destinations>,
+    ) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.accept(listener, move |shared, client, slot| {
+            if let Some(destination) = destinations.of(client) {
+                connection::serve_redirected(shared, client, slot, &destination);
+            }
         })
+    }
+
+    fn accept(
+        &self,
+        listener: TcpListener,
+        serve: impl Fn(&Shared, &TcpStream, &Arc<Slot>) + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let serve = Arc::new(serve);
+        let acceptor = thread::Builder::new()
+            .name("egress-accept".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || accept(&shared, &listener, &serve))?;
+        let mut acceptors = self
+            .acceptors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        acceptors.push(acceptor);
+        Ok(())
     }
 
     /// The destinations that were refused, as `host:port`, each once, in the order of their first
@@ -251,7 +292,8 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.stopper.take());
-        if let Some(acceptor) = self.acceptor.take() {
+        let acceptors = self.acceptors.get_mut();
+        for acceptor in acceptors.unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked is over too.
             drop(acceptor.join());
         }
@@ -269,7 +311,10 @@ impl Shared {
 }
 
 /// Takes connections until the proxy stops, then waits for their threads.
-fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+fn accept<S>(shared: &Arc<Shared>, listener: &TcpListener, serve: &Arc<S>)
+where
+    S: Fn(&Shared, &TcpStream, &Arc<Slot>) + Send + Sync + 'static,
+{
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     while shared
         .waiter
@@ -278,7 +323,7 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     {
         threads.retain(|thread| !thread.is_finished());
         match listener.accept() {
-            Ok((client, _)) => match start_connection(shared, client) {
+            Ok((client, _)) => match start_connection(shared, client, serve) {
                 Some(thread) => threads.push(thread),
                 None => {
                     shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -294,14 +339,21 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     }
 }
 
-fn start_connection(shared: &Arc<Shared>, client: TcpStream) -> Option<JoinHandle<()>> {
+fn start_connection<S>(
+    shared: &Arc<Shared>,
+    client: TcpStream,
+    serve: &Arc<S>,
+) -> Option<JoinHandle<()>>
+where
+    S: Fn(&Shared, &TcpStream, &Arc<Slot>) + Send + Sync + 'static,
+{
     let slot = Arc::new(shared.slots.take()?);
     client.set_nonblocking(true).ok()?;
     client.set_nodelay(true).ok()?;
-    let shared = Arc::clone(shared);
+    let (shared, serve) = (Arc::clone(shared), Arc::clone(serve));
     thread::Builder::new()
         .name("egress".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(move || connection::serve(&shared, &client, &slot))
+        .spawn(move || serve(&shared, &client, &slot))
         .ok()
 }

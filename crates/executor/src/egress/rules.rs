@@ -1,6 +1,6 @@
 //! The allow-list of one attempt.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use moorline_core::spec::{HostRule, HostRuleError};
 
@@ -89,6 +89,8 @@ pub enum EntryError {
 pub(super) struct Permit {
     /// The port was written in the entry, so whoever wrote it knows what is spoken there.
     pub(super) explicit_port: bool,
+    /// The address itself was meant, by its block, whatever name is greeted there.
+    pub(super) any_greeting: bool,
 }
 
 impl EgressRules {
@@ -154,15 +156,40 @@ impl EgressRules {
         Target::parse(destination, None).is_ok_and(|target| self.check(&target).is_some())
     }
 
+    /// Whether an entry allows this name itself, on whatever port.
+    pub fn allows_name(&self, name: &str) -> bool {
+        let allows = |entry: &Entry| {
+            let port = entry.port.unwrap_or(WEB_PORTS[1]);
+            let target = Target::parse(&format!("{name}:{port}"), None);
+            !entry.is_block() && target.is_ok_and(|target| entry.allows(&target))
+        };
+        self.entries.iter().any(allows)
+    }
+
+    /// Every block of addresses that is allowed on some port, with the length of its prefix: what a network
+    /// must have routes to. Names and the addresses that they lead to are not among them.
+    pub fn blocks(&self) -> Vec<(IpAddr, u8)> {
+        let all = |entry: &Entry| match &entry.host {
+            EntryHost::Address(address) => {
+                vec![(*address, if address.is_ipv4() { 32 } else { 128 })]
+            }
+            EntryHost::Block(block) => vec![block.parts()],
+            EntryHost::Everything => vec![
+                (Ipv4Addr::UNSPECIFIED.into(), 0),
+                (Ipv6Addr::UNSPECIFIED.into(), 0),
+            ],
+            EntryHost::Names(_) => Vec::new(),
+        };
+        self.entries.iter().flat_map(all).collect()
+    }
+
     pub(super) fn check(&self, target: &Target) -> Option<Permit> {
-        let mut matching = self
-            .entries
-            .iter()
-            .filter(|entry| entry.allows(target))
-            .peekable();
-        matching.peek()?;
+        let matching = || self.entries.iter().filter(|entry| entry.allows(target));
+        matching().next()?;
+        let is_address = matches!(target.host, Host::Ip(_));
         Some(Permit {
-            explicit_port: matching.any(Entry::names_port),
+            explicit_port: matching().any(Entry::names_port),
+            any_greeting: is_address && matching().any(Entry::is_wide),
         })
     }
 
@@ -234,9 +261,14 @@ impl Entry {
         matches!(self.host, EntryHost::Block(_))
     }
 
+    /// Whether it means addresses and ports by the many.
+    fn is_wide(&self) -> bool {
+        matches!(self.host, EntryHost::Block(_) | EntryHost::Everything)
+    }
+
     /// Whether the author knew what is spoken on the port: he wrote it, or meant every port.
     fn names_port(&self) -> bool {
-        self.port.is_some() || matches!(self.host, EntryHost::Block(_) | EntryHost::Everything)
+        self.port.is_some() || self.is_wide()
     }
 
     /// Whether the entry names this very host, not a pattern that it falls under.
@@ -366,11 +398,38 @@ mod tests {
     }
 
     #[test]
+    fn names_and_blocks_are_told_apart() {
+        let rules = rules(&["a.example", "*.b.example:22", "192.0.2.7"])
+            .with_blocks(&["10.0.0.0/8".to_owned()])
+            .unwrap();
+        let named = [
+            "a.example",
+            "x.b.example",
+            "b.example",
+            "c.example",
+            "192.0.2.7",
+        ];
+        let allowed = named.map(|name| rules.allows_name(name));
+        assert_eq!(allowed, [true, true, false, false, true]);
+        let block = |address: &str, length| (address.parse::<IpAddr>().unwrap(), length);
+        assert_eq!(
+            rules.blocks(),
+            [block("192.0.2.7", 32), block("10.0.0.0", 8)]
+        );
+        let everything = EgressRules::everything();
+        assert!(everything.allows_name("a.example"));
+        assert_eq!(everything.blocks(), [block("0.0.0.0", 0), block("::", 0)]);
+    }
+
+    #[test]
     fn everything_is_everything() {
         let rules = EgressRules::everything();
         let target = Target::parse("a.example:25", None).unwrap();
         for address in ["1.1.1.1", "10.0.0.1", "127.0.0.1", "::1"] {
-            assert!(rules.may_dial(&target, address.parse().unwrap()), "{address}");
+            assert!(
+                rules.may_dial(&target, address.parse().unwrap()),
+                "{address}"
+            );
         }
         assert!(rules.allows("127.0.0.1:22"));
     }
@@ -383,13 +442,15 @@ mod tests {
         assert_eq!(
             check(&["a.example"]),
             Some(Permit {
-                explicit_port: false
+                explicit_port: false,
+                any_greeting: false,
             })
         );
         assert_eq!(
             check(&["*.example:443", "a.example"]),
             Some(Permit {
-                explicit_port: true
+                explicit_port: true,
+                any_greeting: false,
             })
         );
     }

@@ -57,13 +57,26 @@ impl FileSource {
         let Ok(text) = std::str::from_utf8(&bytes) else {
             return Err(SourceError::new(origin, SourceProblem::NotText));
         };
+        Self::parse(text, origin).map(Some)
+    }
+
+    /// Reads text of the same form that came from elsewhere, such as standard input.
+    ///
+    /// # Errors
+    /// A line is not as above.
+    pub fn parse(text: &str, origin: Origin) -> Result<Self, SourceError> {
         match dotenv::parse(text) {
-            Ok(values) => Ok(Some(Self { origin, values })),
+            Ok(values) => Ok(Self { origin, values }),
             Err(dotenv::LineError { line, problem }) => Err(SourceError::new(
                 origin,
                 SourceProblem::Line { line, problem },
             )),
         }
+    }
+
+    /// Its keys and values.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&EnvKey, &SecretValue)> {
+        self.values.iter()
     }
 }
 
