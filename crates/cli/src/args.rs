@@ -1,8 +1,15 @@
 //! Arguments. Every command has examples; a test runs them.
 
+mod modal;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use modal::{
+    AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand, SecretCommand,
+    VolumeCommand,
+};
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.
 #[derive(Debug, Parser)]
@@ -62,7 +69,7 @@ pub enum Command {
     Init,
     /// Run a job and wait for its end
     #[command(
-        after_help = "Examples:\n  moorline run examples/bank-statement\n  moorline run examples/bank-statement --input statement=may.ofx\n  moorline run examples/hello --json\n  moorline run examples/hello --param greeting='\"Ahoy\"'"
+        after_help = "Examples:\n  moorline run examples/bank-statement\n  moorline run examples/bank-statement --input statement=may.ofx\n  moorline run examples/hello --json\n  moorline run examples/hello --param greeting='\"Ahoy\"'\n  moorline run examples/bank-statement --executor modal --emulator"
     )]
     Run(RunArgs),
     /// See and steer runs
@@ -101,6 +108,14 @@ pub enum Command {
     /// Tell what this machine can guarantee, and what is missing
     #[command(after_help = "Examples:\n  moorline doctor\n  moorline doctor --json")]
     Doctor,
+    /// See and steer what is at Modal: apps, sandboxes, secrets, volumes, images, environments
+    Modal(ModalArgs),
+    /// Run Modal on this machine: official SDKs and Moorline work against it without an account
+    #[command(
+        after_help = "Examples:\n  moorline emulator\n  moorline emulator --port 9000 --state .emulator\n  eval \"$(moorline emulator --quiet &)\"\n  moorline emulator coverage --url http://127.0.0.1:9000\n  moorline emulator journal --what sandbox.create --json\n\nIt prints the variables that point a client at it, and runs until it is interrupted. With\n--state its world is kept in that directory, otherwise it is gone when it ends.",
+        args_conflicts_with_subcommands = true
+    )]
+    Emulator(EmulatorArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n  moorline completions bash > /etc/bash_completion.d/moorline\n  moorline completions zsh"
@@ -135,6 +150,9 @@ pub struct RunArgs {
     /// Executor for steps that name none
     #[arg(long, value_name = "NAME")]
     pub executor: Option<String>,
+    /// With `--executor modal`: start an emulator of Modal for this one run; needs no account
+    #[arg(long)]
+    pub emulator: bool,
     /// How missing protections are treated [default: the lane's rule]
     #[arg(long, value_enum, value_name = "NEED")]
     pub isolation: Option<Isolation>,
@@ -299,6 +317,78 @@ pub enum AppPolicy {
     AppSuffix,
     /// Both.
     Both,
+}
+
+/// Arguments of `emulator`.
+#[derive(Debug, Args)]
+pub struct EmulatorArgs {
+    /// What to ask of a running one; without it, one is started
+    #[command(subcommand)]
+    pub command: Option<EmulatorCommand>,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub port: u16,
+    /// The Python that runs functions, with the package `modal` in it [default: python3 of the PATH]
+    #[arg(long, value_name = "FILE")]
+    pub python: Option<PathBuf>,
+    /// Faults in force from the start: a JSON list
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// Print the variables and nothing else
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `emulator …`, of a running one.
+#[derive(Debug, Subcommand)]
+pub enum EmulatorCommand {
+    /// List the RPCs that it implements, and those that were called and are missing
+    #[command(
+        after_help = "Examples:\n  moorline emulator coverage\n  moorline emulator coverage --url http://127.0.0.1:9000 --json"
+    )]
+    Coverage {
+        /// Where it listens [default: `MODAL_SERVER_URL`].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// List what really happened in it, whatever its clients were told
+    #[command(
+        after_help = "Examples:\n  moorline emulator journal\n  moorline emulator journal --what sandbox.create --json"
+    )]
+    Journal {
+        /// Only effects of this kind.
+        #[arg(long, value_name = "NAME")]
+        what: Option<String>,
+        /// Where it listens [default: `MODAL_SERVER_URL`].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Make calls fail on purpose
+    #[command(subcommand)]
+    Faults(FaultsCommand),
+}
+
+/// `emulator faults …`
+#[derive(Debug, Subcommand)]
+pub enum FaultsCommand {
+    /// Put a fault plan in force, from the next call on
+    #[command(
+        after_help = "Examples:\n  moorline emulator faults set plan.json\n  echo '[{\"rpc\": \"AppList\", \"kind\": \"delay\", \"ms\": 500}]' | moorline emulator faults set -"
+    )]
+    Set {
+        /// The plan, a JSON list; `-` for standard input.
+        plan: PathBuf,
+        /// Where it listens [default: `MODAL_SERVER_URL`].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Let every call through again
+    #[command(after_help = "Examples:\n  moorline emulator faults clear")]
+    Clear {
+        /// Where it listens [default: `MODAL_SERVER_URL`].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
 }
 
 /// `secrets …`

@@ -1,5 +1,6 @@
 //! What every command gets: flags, environment, the way to the engine.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 
@@ -13,6 +14,17 @@ use crate::env::Env;
 
 /// Name of the state directory.
 const STATE: &str = ".moorline";
+
+/// The async runtime, for the commands that need one.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ApiError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            ApiError::new(ErrorCode::Internal, "can not start the runtime").because(error)
+        })
+}
 
 /// Flags and environment of one invocation.
 #[derive(Debug)]
@@ -137,31 +149,31 @@ impl<'a> Context<'a> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                ApiError::new(ErrorCode::Internal, "can not start the runtime").because(error)
-            })?;
-        let options = assemble::Options {
-            dirs,
-            vars: self.env.vars.clone(),
-            helper: self.helper()?,
-        };
-        runtime.block_on(async {
-            let engine = assemble::embedded(options).await?;
-            let left = engine.tidy().await?;
-            if left > 0 && !self.json() {
-                let verb = if left == 1 { "run was" } else { "runs were" };
-                crate::output::note(&format!(
-                    "{left} {verb} interrupted; `moorline runs wait --all` carries on"
-                ));
-            }
-            let done = work(engine.clone()).await;
-            engine.drain().await;
-            done
-        })
+        runtime()?.block_on(self.with_engine_on(dirs, self.env.vars.clone(), work))
+    }
+
+    /// Does a command's work on the engine of a state directory, set up by these variables.
+    pub(crate) async fn with_engine_on<F, T>(
+        &self,
+        dirs: StateDirs,
+        vars: BTreeMap<String, String>,
+        work: impl FnOnce(Engine) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let helper = self.helper()?;
+        let engine = assemble::embedded(assemble::Options { dirs, vars, helper }).await?;
+        let left = engine.tidy().await?;
+        if left > 0 && !self.json() {
+            let verb = if left == 1 { "run was" } else { "runs were" };
+            crate::output::note(&format!(
+                "{left} {verb} interrupted; `moorline runs wait --all` carries on"
+            ));
+        }
+        let done = work(engine.clone()).await;
+        engine.drain().await;
+        done
     }
 
     /// The program that supervises attempts: beside this one, or this one itself.

@@ -1,5 +1,8 @@
 //! The configured back ends: the only place that names them.
 
+#[cfg(feature = "modal")]
+mod modal;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,12 +24,12 @@ pub struct Options {
     pub dirs: StateDirs,
     /// The environment, read once by the program. Jobs never see it; declared secrets are looked up in it.
     pub vars: BTreeMap<String, String>,
-    /// The supervisor program of the local executor.
+    /// The supervisor program of the executors.
     pub helper: PathBuf,
 }
 
 /// An engine for one machine: state in a directory, or in PostgreSQL when `MOORLINE_STORE` names one;
-/// jobs run on this machine.
+/// jobs run on this machine, and with the feature `modal` in Modal's sandboxes where they ask for it.
 ///
 /// # Errors
 /// When the state directory or the store can not be opened.
@@ -45,6 +48,13 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .create()
         .map_err(io_error("create the state directory"))?;
     let store = open_store(&config.dirs, var("MOORLINE_STORE").as_deref()).await?;
+    #[cfg(feature = "modal")]
+    let modal = modal::executor(
+        var,
+        options.vars.clone(),
+        &config.dirs.root().join("modal"),
+        &options.helper,
+    )?;
     let mut local = LocalConfig::new(config.dirs.attempts(), options.helper);
     // Set and empty means: without bubblewrap, though it is installed.
     if let Some(bwrap) = options.vars.get("MOORLINE_BWRAP") {
@@ -53,15 +63,17 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     let local = LocalExecutor::new(local)
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
     let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);
-    Ok(Engine::builder(
+    let builder = Engine::builder(
         config,
         store,
         secrets,
         Arc::new(SystemClock),
         Arc::new(SystemIds),
     )
-    .executor("local", Arc::new(local))
-    .build())
+    .executor("local", Arc::new(local));
+    #[cfg(feature = "modal")]
+    let builder = builder.executor("modal", modal);
+    Ok(builder.build())
 }
 
 async fn open_store(dirs: &StateDirs, url: Option<&str>) -> Result<Arc<dyn Store>, ApiError> {

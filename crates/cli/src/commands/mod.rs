@@ -3,9 +3,11 @@
 mod app_name;
 mod audit;
 mod doctor;
+mod emulator;
 mod events;
 mod init;
 mod job;
+mod modal;
 mod pages;
 mod run;
 mod runs;
@@ -33,6 +35,8 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiErro
         Command::Sources(command) => sources::run(context, &command),
         Command::Audit(command) => audit::run(context, &command),
         Command::Doctor => doctor::run(context),
+        Command::Modal(args) => modal::run(context, args),
+        Command::Emulator(args) => emulator::run(context, args),
         Command::Completions { shell } => Ok(pages::completions(shell)),
         Command::Man { out } => pages::man(out.as_deref()),
     }

@@ -1,6 +1,7 @@
 //! `moorline run`
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use moorline_api::{
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::{ErrorCode, exit_code};
 use moorline_core::summary::RunSummary;
-use moorline_engine::Engine;
+use moorline_engine::{Engine, StateDirs};
 use serde_json::Value;
 
 use crate::args::{Isolation, RunArgs};
@@ -23,6 +24,10 @@ use crate::progress::Progress;
 const LAST_LINES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError> {
+    if args.emulator && args.executor.as_deref() != Some("modal") {
+        return Err(ApiError::new(ErrorCode::Usage, "--emulator is for runs at Modal")
+            .hint("write `--executor modal --emulator`"));
+    }
     let request = request(context, args)?;
     // Compiled beside the opening of the store, so that neither waits for the other.
     drop(std::thread::spawn(moorline_core::spec::warm_up));
@@ -34,11 +39,40 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError>
             dirs.root().display()
         ));
     }
-    let summary = context.with_engine_in(dirs, |engine| async move {
+    let work = |engine: Engine| async move {
         let row = engine.run_submit(request).await?;
         follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
-    })?;
+    };
+    let summary = if args.emulator {
+        with_emulator(context, dirs, work)?
+    } else {
+        context.with_engine_in(dirs, work)?
+    };
     Ok(finish(context, &summary))
+}
+
+/// Runs a command's work with Modal emulated in this process. Its world is gone when the work is done.
+fn with_emulator<F>(
+    context: &Context<'_>,
+    dirs: StateDirs,
+    work: impl FnOnce(Engine) -> F,
+) -> Result<RunSummary, ApiError>
+where
+    F: Future<Output = Result<RunSummary, ApiError>>,
+{
+    let options = super::emulator::options(context)?;
+    crate::context::runtime()?.block_on(async {
+        let emulator = super::emulator::start(options).await?;
+        let mut vars = context.env.vars.clone();
+        // Nothing of an account of one's own is to reach the emulator, or be reached.
+        vars.retain(|name, _| !name.starts_with("MODAL_"));
+        vars.insert("MODAL_CONFIG_PATH".to_owned(), "/dev/null".to_owned());
+        let environment = emulator.environment().into_iter();
+        vars.extend(environment.map(|(name, value)| (name.to_owned(), value)));
+        let done = context.with_engine_on(dirs, vars, work).await;
+        emulator.stop().await;
+        done
+    })
 }
 
 /// Shows a run until it is over. An interrupt cancels it; a second one does not wait for its grace.
