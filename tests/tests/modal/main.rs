@@ -10,6 +10,7 @@
 )]
 
 mod apps;
+mod client;
 mod coverage;
 mod secrets;
 mod support;
