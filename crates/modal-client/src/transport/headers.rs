@@ -130,7 +130,7 @@ pub(super) fn set_attempt(
     headers.insert(RETRY_ATTEMPT, tally.retries.into());
     headers.insert(THROTTLE_ATTEMPT, tally.throttled.into());
     if let Some(now) = seconds(clock::wall()) {
-        headers.insert(TIMESTAMP, now);
+        headers.insert(TIMESTAMP, unindexed(now));
     }
     if tally.retries > 0
         && let Some(delay) = seconds(elapsed)
@@ -144,6 +144,13 @@ pub(super) fn set_attempt(
     }
 }
 
+/// A value that is new in every call does not belong into HTTP/2's compression table, where it would drive
+/// out the ones that stay; "sensitive" is how to say so.
+fn unindexed(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
 /// Seconds with milliseconds, as text.
 fn seconds(time: Duration) -> Option<HeaderValue> {
     let mut text = String::with_capacity(16);
@@ -155,7 +162,7 @@ fn seconds(time: Duration) -> Option<HeaderValue> {
 pub(crate) fn new_key() -> HeaderValue {
     let mut buffer = uuid::Uuid::encode_buffer();
     let text = random_uuid().hyphenated().encode_lower(&mut buffer);
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    unindexed(HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("0")))
 }
 
 /// A random version 4 UUID.
