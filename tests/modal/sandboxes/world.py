@@ -5,6 +5,7 @@ import io
 import pathlib
 import socket
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 
@@ -64,13 +65,41 @@ with tempfile.TemporaryDirectory() as dir:
     assert sb.stdout.read() == "local\n"
 
 # Network: a server of this machine, reached, forbidden, and allowed by address.
-with socket.create_server(("127.0.0.1", 0)) as outside:
+with socket.create_server(("", 0)) as outside:
     port = outside.getsockname()[1]
     connect = ["python3", "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}), 3)"]
     sb = modal.Sandbox.create("sleep", "600", app=app, image=image, block_network=True)
     assert sb.exec(*connect).wait() != 0
     sb.terminate()
+    sb = modal.Sandbox.create("sleep", "600", app=app, image=image)
+    assert sb.exec(*connect).wait() == 0
+    sb.terminate()
+
+    # By the proxy, whatever is said of loopback addresses elsewhere.
+    def fetch(sb, host):
+        script = f"import urllib.request as r; r.urlopen('http://{host}:{port}', timeout=3)"
+        return sb.exec("python3", "-c", script, env={"no_proxy": "", "NO_PROXY": ""}).wait()
+
+    def answer():
+        while True:
+            try:
+                connection, _ = outside.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    sb = modal.Sandbox.create("sleep", "600", app=app, image=image, outbound_cidr_allowlist=["127.0.0.2/32"])
+    assert fetch(sb, "127.0.0.2") == 0
+    assert fetch(sb, "127.0.0.3") != 0
+    sb._experimental_set_outbound_network_policy(outbound_cidr_allowlist=["127.0.0.3/32"])
+    assert fetch(sb, "127.0.0.2") != 0
+    assert fetch(sb, "127.0.0.3") == 0
+    sb.terminate()
 raises(InvalidError, lambda: modal.Sandbox.create("true", app=app, image=image, outbound_cidr_allowlist=["not-an-ip/8"]))
+raises(InvalidError, lambda: modal.Sandbox.create("true", app=app, image=image, outbound_domain_allowlist=["*.*.com"]))
 
 # Tunnels and tokens.
 server = "import http.server as h\nclass H(h.BaseHTTPRequestHandler):\n def do_GET(s):\n  b=(s.path+' '+str(s.headers.get('X-Verified-User-Data'))).encode()\n  s.send_response(200); s.send_header('content-length', str(len(b))); s.end_headers(); s.wfile.write(b)\n def log_message(*a): pass\nh.HTTPServer(('', 8080), H).serve_forever()"
