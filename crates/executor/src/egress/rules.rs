@@ -156,6 +156,11 @@ impl EgressRules {
         Target::parse(destination, None).is_ok_and(|target| self.check(&target).is_some())
     }
 
+    /// Whether nothing is allowed.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether an entry allows this name itself, on whatever port.
     pub fn allows_name(&self, name: &str) -> bool {
         let allows = |entry: &Entry| {
