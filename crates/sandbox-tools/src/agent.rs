@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, unmount};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
-use rustix::process::{DumpableBehavior, WaitOptions, set_dumpable_behavior, wait};
+use rustix::process::{DumpableBehavior, Pid, WaitOptions, set_dumpable_behavior, wait};
 
 use crate::channel::{Channel, null};
 use crate::keeper::{Stage, Step, channel_from_stdout, read_only};
@@ -118,7 +118,7 @@ fn children() -> io::Result<SignalFd> {
 }
 
 fn serve(emulator: &mut Channel, children: &SignalFd) -> io::Result<()> {
-    let mut frozen = Vec::new();
+    let mut state = State::default();
     loop {
         let mut fds = [
             PollFd::new(&*emulator, PollFlags::IN),
@@ -143,7 +143,7 @@ fn serve(emulator: &mut Channel, children: &SignalFd) -> io::Result<()> {
                 // Whoever holds the other end sees it closed when this failed.
                 drop(start_runner(socket));
             } else {
-                answer(&request, &mut frozen, socket)?;
+                answer(&request, &mut state, socket)?;
             }
         }
     }
@@ -175,24 +175,28 @@ fn start_runner(socket: OwnedFd) -> io::Result<()> {
     command.spawn().map(drop)
 }
 
-fn answer(
-    request: &AgentRequest,
-    frozen: &mut Vec<rustix::process::Pid>,
-    socket: OwnedFd,
-) -> io::Result<()> {
+/// What requests changed, for later ones.
+#[derive(Default)]
+struct State {
+    /// Processes that were stopped.
+    frozen: Vec<Pid>,
+    routes: net::Routes,
+}
+
+fn answer(request: &AgentRequest, state: &mut State, socket: OwnedFd) -> io::Result<()> {
     let done = match request {
         AgentRequest::Run => return Ok(()),
         AgentRequest::Connect { port } => loopback(*port).map(|stream| vec![stream]),
         AgentRequest::Freeze => freeze::freeze().map(|stopped| {
-            frozen.extend(stopped);
+            state.frozen.extend(stopped);
             Vec::new()
         }),
         AgentRequest::Thaw => {
-            freeze::thaw(frozen.drain(..));
+            freeze::thaw(state.frozen.drain(..));
             Ok(Vec::new())
         }
         AgentRequest::Isolate => net::isolate(),
-        AgentRequest::Route { blocks } => net::route(blocks).map(|()| Vec::new()),
+        AgentRequest::Route { blocks } => state.routes.set(blocks).map(|()| Vec::new()),
     };
     let mut channel = Channel::new(socket);
     let sent = match done {

@@ -209,12 +209,13 @@ impl Layer<'_> {
     /// Files of `/etc` that are the containers' own.
     fn etc(&self, hostname: &str) -> io::Result<()> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let shadow: String = read("/etc/passwd")
-            .lines()
-            .filter_map(|line| line.split(':').next())
-            .filter(|name| !name.is_empty())
-            .map(|name| format!("{name}:*:19000:0:99999:7:::\n"))
-            .collect();
+        let mut shadow = String::new();
+        for line in read("/etc/passwd").lines() {
+            if let Some(name) = line.split(':').next().filter(|name| !name.is_empty()) {
+                shadow.push_str(name);
+                shadow.push_str(":*:19000:0:99999:7:::\n");
+            }
+        }
         let hosts = format!("127.0.0.1\tlocalhost {hostname}\n{}", read("/etc/hosts"));
         let files = [
             ("/etc/shadow", shadow, 0o640),

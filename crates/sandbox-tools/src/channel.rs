@@ -69,7 +69,7 @@ impl Channel {
     /// The next frame; `None` when the other end is closed.
     pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         loop {
-            if let Some(value) = self.decoder.next()? {
+            if let Some(value) = self.decoder.take()? {
                 return Ok(Some(value));
             }
             if !self.read()? {

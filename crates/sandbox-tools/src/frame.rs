@@ -31,9 +31,9 @@ pub fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
 /// let mut decoder = Decoder::default();
 /// let bytes = encode(&"hello")?;
 /// decoder.push(&bytes[..3]);
-/// assert_eq!(decoder.next::<String>()?, None);
+/// assert_eq!(decoder.take::<String>()?, None);
 /// decoder.push(&bytes[3..]);
-/// assert_eq!(decoder.next::<String>()?.as_deref(), Some("hello"));
+/// assert_eq!(decoder.take::<String>()?.as_deref(), Some("hello"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When it is not a frame, or not a `T`.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some((head, rest)) = self.received.split_first_chunk::<4>() else {
             return Ok(None);
         };

@@ -1,4 +1,5 @@
 //! The file-system tool as the clients call it: one JSON argument, streams, exit code.
+#![cfg(test)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -46,7 +47,7 @@ fn failure_with(operation: &Value, input: &[u8]) -> ErrorKind {
     );
     let error: Error = serde_json::from_slice(&output.stderr).unwrap();
     assert!(error.version == 1 && !error.message.is_empty());
-    error.error_kind
+    error.kind
 }
 
 fn failure(operation: &Value) -> ErrorKind {

@@ -23,6 +23,8 @@ use super::{ContainerEnd, ContainerError, ContainerSpec};
 
 /// How long building may take: longer than any mount of a machine in need does.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The file in the container's directory that is its resolv.conf.
+pub(super) const RESOLVER: &str = "resolv.conf";
 /// What of a keeper's last words is kept.
 const WORDS: usize = 2000;
 
@@ -43,6 +45,9 @@ pub(super) async fn bear(place: &Place, spec: &ContainerSpec) -> Result<Born, Co
         source,
     };
     fs::create_dir(dir).map_err(io)?;
+    // A file of its own, so that what is written there for this network is in no snapshot.
+    let resolver = fs::read("/etc/resolv.conf").unwrap_or_default();
+    fs::write(dir.join(RESOLVER), resolver).map_err(io)?;
     let (mut keeper, keeper_end) = Link::pair().map_err(io)?;
     let (agent, agent_end) = Link::pair().map_err(io)?;
     let mut child = start(&place.helper, keeper_end, &dir.join("keeper.log")).map_err(io)?;
@@ -87,11 +92,17 @@ pub(super) async fn bear(place: &Place, spec: &ContainerSpec) -> Result<Born, Co
 }
 
 fn plan(place: &Place, spec: &ContainerSpec) -> Plan {
+    let resolver = PlanMount {
+        source: place.dir.join(RESOLVER),
+        target: "/etc/resolv.conf".to_owned(),
+        read_only: false,
+    };
     let mounts = spec.mounts.iter().map(|mount| PlanMount {
         source: mount.source.clone(),
         target: mount.target.clone(),
         read_only: mount.read_only,
     });
+    let mounts = std::iter::once(resolver).chain(mounts);
     Plan {
         hostname: HOSTNAME.to_owned(),
         dir: place.dir.clone(),

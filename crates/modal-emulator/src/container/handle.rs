@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError, Weak};
 use std::time::Duration;
 
+use moorline_executor::egress::EgressRules;
 use moorline_sandbox_tools::wire::{AgentReply, AgentRequest, KeeperReply, KeeperRequest};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 
-use super::birth::{self, Born};
+use super::birth::{self, Born, RESOLVER};
 use super::link::Link;
 use super::network::Net;
 use super::runtime::Place;
@@ -65,7 +66,7 @@ impl Container {
             processes: SyncMutex::default(),
             count: AtomicU64::new(0),
         });
-        container.apply(spec.network, rules).await?;
+        container.apply(rules).await?;
         Ok(container)
     }
 
@@ -199,7 +200,7 @@ impl Container {
     /// nothing can move a process to another network.
     pub(crate) async fn set_network(&self, network: Network) -> Result<(), ContainerError> {
         let rules = Net::check(&network)?;
-        self.apply(network, rules).await
+        self.apply(rules).await
     }
 
     /// Ends everything in it: SIGTERM to what was started by `exec`, and SIGKILL to everything after
@@ -258,20 +259,21 @@ impl Container {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn apply(
-        &self,
-        network: Network,
-        rules: Option<moorline_executor::egress::EgressRules>,
-    ) -> Result<(), ContainerError> {
+    /// `None` is the machine's network, or as near to it as one of the container's own comes.
+    async fn apply(&self, rules: Option<EgressRules>) -> Result<(), ContainerError> {
         let mut net = self.net.lock().await;
-        if network == Network::Open && !net.is_isolated() {
-            return Ok(());
-        }
         if !net.is_isolated() {
+            if rules.is_none() {
+                return Ok(());
+            }
             let mut link = self.ask(&AgentRequest::Isolate).await?;
-            net.isolated(done(&mut link).await?)?;
+            net.isolated(done(&mut link).await?, &self.dir.join(RESOLVER))?;
         }
-        net.serve(rules).await
+        let rules = rules.unwrap_or_else(EgressRules::everything);
+        let blocks = net.routes(&rules);
+        net.serve(rules).await?;
+        let mut link = self.ask(&AgentRequest::Route { blocks }).await?;
+        done(&mut link).await.map(drop)
     }
 
     /// Sends a request to the agent; the answer comes over the returned link.

@@ -85,7 +85,7 @@ impl Link {
     /// The next frame; `None` when the other end is closed. Cancel-safe.
     pub(super) async fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         loop {
-            if let Some(value) = self.decoder.next()? {
+            if let Some(value) = self.decoder.take()? {
                 return Ok(Some(value));
             }
             let mut chunk = [0; 4096];

@@ -9,6 +9,7 @@ mod birth;
 mod error;
 mod link;
 mod log;
+mod names;
 mod network;
 mod process;
 mod runtime;

@@ -11,7 +11,8 @@ pub struct Error {
     /// Of this object: 1.
     pub version: u32,
     /// What the client makes an exception of.
-    pub error_kind: ErrorKind,
+    #[serde(rename = "error_kind")]
+    pub kind: ErrorKind,
     /// One sentence, without the path.
     pub message: String,
     /// The kernel's words, if there are any.
@@ -48,10 +49,10 @@ pub enum ErrorKind {
 
 impl Error {
     /// Of a kind.
-    pub(super) fn new(error_kind: ErrorKind, message: &str) -> Self {
+    pub(super) fn new(kind: ErrorKind, message: &str) -> Self {
         Self {
             version: 1,
-            error_kind,
+            kind,
             message: message.to_owned(),
             detail: None,
         }

@@ -137,6 +137,64 @@ fn fetch_via_proxy(host: &str, port: u16) -> String {
     )
 }
 
+/// An address of this machine that is not its loopback.
+fn machine() -> String {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent: the kernel is asked for a route.
+    socket
+        .connect("192.0.2.1:9")
+        .expect("this test needs a machine with a route");
+    socket.local_addr().unwrap().ip().to_string()
+}
+
+#[tokio::test]
+async fn programs_that_know_of_no_proxy_reach_what_is_allowed_and_nothing_else() {
+    let bench = Bench::new();
+    let (machine, port) = (machine(), server());
+    let container = bench
+        .start(with(allow(&[], &[&format!("{machine}/32")])))
+        .await;
+    assert_eq!(
+        output(&container, "env | grep -ci proxy || true").await,
+        "0\n"
+    );
+    assert_eq!(
+        output(&container, &fetch_from(&machine, port)).await,
+        "world\n"
+    );
+    let other = "python3 -c \"import socket; socket.create_connection(('198.51.100.1', 80), 5)\"";
+    let (_, stderr, _) = run(&container, other).await;
+    assert!(stderr.contains("Network is unreachable"), "{stderr}");
+    container.set_network(Network::Blocked).await.unwrap();
+    let (_, stderr, _) = run(&container, &fetch_from(&machine, port)).await;
+    assert!(stderr.contains("Network is unreachable"), "{stderr}");
+    container.set_network(Network::Open).await.unwrap();
+    assert_eq!(
+        output(&container, &fetch_from(&machine, port)).await,
+        "world\n"
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_reached_by_its_rule_alone() {
+    let bench = Bench::new();
+    let port = server();
+    // A name of this machine's that the container does not know from a file: by the name server alone.
+    let listed = allow(&[&format!("localhost:{port}")], &[]);
+    let container = bench.start(with(listed)).await;
+    output(&container, "echo > /etc/hosts").await;
+    let names = "getent ahostsv4 localhost | head -1; getent hosts other.example";
+    let (seen, _, _) = run(&container, names).await;
+    let words: Vec<_> = seen.split_ascii_whitespace().collect();
+    assert_eq!(words, ["198.18.0.1", "STREAM", "localhost"]);
+    let script = fetch_from("localhost", port);
+    assert_eq!(output(&container, &script).await, "world\n");
+    // The port is part of the rule.
+    let other = "python3 -c \"import socket; s = socket.create_connection(('localhost', 1), 5); \
+        print(s.recv(1))\"";
+    assert_ne!(run(&container, other).await.0, "b'w'\n");
+}
+
 #[tokio::test]
 async fn a_change_takes_effect_at_once() {
     let bench = Bench::new();
