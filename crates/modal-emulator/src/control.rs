@@ -173,7 +173,7 @@ mod tests {
         for text in [
             r#"[{"rpc": "AppList", "kind": "fail_before", "code": 14, "typo": 1}]"#,
             r#"[{"rpc": "AppList", "kind": "explode"}]"#,
-            r#"{"faults": []}"#,
+            r#"{"fault": []}"#,
         ] {
             assert!(plan(text).is_err(), "{text}");
         }
