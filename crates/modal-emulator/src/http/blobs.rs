@@ -17,8 +17,8 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use md5::{Digest as _, Md5};
 
-use super::status;
-use super::transfer::{ReceiveError, receive, send};
+use super::refusal::Refusal;
+use super::transfer::{receive, send};
 use crate::services::blobs::Upload;
 use crate::services::content::{hash_file, hex};
 use crate::world::World;
@@ -35,42 +35,23 @@ pub(super) async fn serve(world: Arc<World>, rest: &str, request: Request<Body>)
         (Method::PUT, [id, "parts", number]) => put_part(&world, id, number, request).await,
         (Method::POST, [id, "complete"]) => complete(&world, id, request).await,
         (Method::GET | Method::HEAD, [id]) => get(&world, id, &request),
-        _ => Err(refuse(
+        _ => Err(Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "blobs are PUT, POSTed and GOT",
         )),
     };
-    served.unwrap_or_else(|refusal| refusal)
+    served.unwrap_or_else(Response::from)
 }
 
-type Served = Result<Response<Body>, Response<Body>>;
+type Served = Result<Response<Body>, Refusal>;
 
-fn refuse(code: StatusCode, text: impl std::fmt::Display) -> Response<Body> {
-    status(code, format!("{text}\n"))
-}
-
-fn failed(error: std::io::Error) -> Response<Body> {
-    refuse(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        format_args!("the blob's file can not be used: {error}"),
-    )
-}
-
-fn received(error: &ReceiveError) -> Response<Body> {
-    let code = match error {
-        ReceiveError::Broken { .. } | ReceiveError::TooLong { .. } => StatusCode::BAD_REQUEST,
-        ReceiveError::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    refuse(code, error)
-}
-
-fn upload(world: &World, id: &str) -> Result<Upload, Response<Body>> {
-    let unknown = || refuse(StatusCode::NOT_FOUND, "no such upload");
+fn upload(world: &World, id: &str) -> Result<Upload, Refusal> {
+    let unknown = || Refusal::not_found("no such upload");
     world.storage.blobs.upload(id).ok_or_else(unknown)
 }
 
 /// Compares `Content-MD5`, when there is one.
-fn check_md5(headers: &HeaderMap, md5: [u8; 16]) -> Result<(), Response<Body>> {
+fn check_md5(headers: &HeaderMap, md5: [u8; 16]) -> Result<(), Refusal> {
     let Some(wanted) = headers.get("content-md5") else {
         return Ok(());
     };
@@ -79,7 +60,7 @@ fn check_md5(headers: &HeaderMap, md5: [u8; 16]) -> Result<(), Response<Body>> {
     }
     // The words that object stores use, and that clients look for.
     let text = "The Content-MD5 you specified did not match what we received.";
-    Err(refuse(StatusCode::BAD_REQUEST, text))
+    Err(Refusal::bad(text))
 }
 
 fn with_etag(md5: [u8; 16]) -> Response<Body> {
@@ -98,38 +79,32 @@ async fn put(world: &World, id: &str, request: Request<Body>) -> Served {
         Err(refusal) => return Err(refusal),
     };
     if upload.part_length.is_some() {
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "this blob is uploaded in parts",
-        ));
+        return Err(Refusal::bad("this blob is uploaded in parts"));
     }
-    let (path, file) = world.storage.blobs.part_file(id, false).map_err(failed)?;
-    let path = tempfile::TempPath::try_from_path(path).map_err(failed)?;
+    let (path, file) = world.storage.blobs.part_file(id, false)?;
+    let path = tempfile::TempPath::try_from_path(path)?;
     let (head, body) = request.into_parts();
     let arrived = receive(body, Arc::new(file), 0, upload.length, true).await;
-    let arrived = arrived.map_err(|error| received(&error))?;
+    let arrived = arrived?;
     let md5 = arrived.md5.unwrap_or_default();
     check_md5(&head.headers, md5)?;
     if arrived.length != upload.length {
         let text = format!("{} bytes arrived of {}", arrived.length, upload.length);
-        return Err(refuse(StatusCode::BAD_REQUEST, text));
+        return Err(Refusal::bad(text));
     }
     if upload.sha256.is_some_and(|sha256| sha256 != arrived.sha256) {
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "the SHA-256 is not the announced one",
-        ));
+        return Err(Refusal::bad("the SHA-256 is not the announced one"));
     }
-    world.storage.blobs.finish(id, &path).map_err(failed)?;
+    world.storage.blobs.finish(id, &path)?;
     Ok(with_etag(md5))
 }
 
 /// Reads the body again and answers with its MD5; the blob stays as it is.
 async fn again(world: &World, id: &str, request: Request<Body>) -> Served {
-    let (path, file) = world.storage.blobs.part_file(id, false).map_err(failed)?;
-    let _path = tempfile::TempPath::try_from_path(path).map_err(failed)?;
+    let (path, file) = world.storage.blobs.part_file(id, false)?;
+    let _path = tempfile::TempPath::try_from_path(path)?;
     let arrived = receive(request.into_body(), Arc::new(file), 0, u64::MAX, true).await;
-    let arrived = arrived.map_err(|error| received(&error))?;
+    let arrived = arrived?;
     Ok(with_etag(arrived.md5.unwrap_or_default()))
 }
 
@@ -137,12 +112,12 @@ async fn put_part(world: &World, id: &str, number: &str, request: Request<Body>)
     let upload = upload(world, id)?;
     let number: u64 = number.parse().unwrap_or(0);
     let Some((start, length)) = upload.part(number) else {
-        return Err(refuse(StatusCode::BAD_REQUEST, "there is no such part"));
+        return Err(Refusal::bad("there is no such part"));
     };
-    let (_, file) = world.storage.blobs.part_file(id, true).map_err(failed)?;
+    let (_, file) = world.storage.blobs.part_file(id, true)?;
     let (head, body) = request.into_parts();
     let arrived = receive(body, Arc::new(file), start, length, true).await;
-    let arrived = arrived.map_err(|error| received(&error))?;
+    let arrived = arrived?;
     let md5 = arrived.md5.unwrap_or_default();
     check_md5(&head.headers, md5)?;
     if arrived.length != length {
@@ -150,7 +125,7 @@ async fn put_part(world: &World, id: &str, number: &str, request: Request<Body>)
             "{} bytes arrived of part {number}, not {length}",
             arrived.length
         );
-        return Err(refuse(StatusCode::BAD_REQUEST, text));
+        return Err(Refusal::bad(text));
     }
     world.storage.blobs.part_arrived(id, number, md5);
     Ok(with_etag(md5))
@@ -159,29 +134,23 @@ async fn put_part(world: &World, id: &str, number: &str, request: Request<Body>)
 async fn complete(world: &World, id: &str, request: Request<Body>) -> Served {
     let upload = upload(world, id)?;
     let document = axum::body::to_bytes(request.into_body(), COMPLETION_BYTES).await;
-    let document = document.map_err(|error| refuse(StatusCode::BAD_REQUEST, error))?;
+    let document = document.map_err(Refusal::bad)?;
     let listed = etags(&String::from_utf8_lossy(&document));
     let arrived: Vec<String> = upload.parts.values().map(|md5| hex(md5)).collect();
     if upload.parts.len() as u64 != upload.part_count() || listed != arrived {
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "the listed parts are not those that arrived",
-        ));
+        return Err(Refusal::bad("the listed parts are not those that arrived"));
     }
-    let (path, file) = world.storage.blobs.part_file(id, true).map_err(failed)?;
+    let (path, file) = world.storage.blobs.part_file(id, true)?;
     drop(file);
     if let Some(announced) = upload.sha256 {
         let hashing = path.clone();
         let hashed = tokio::task::spawn_blocking(move || hash_file(&hashing)).await;
         let hashed = hashed.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
-        if hashed.map_err(failed)? != announced {
-            return Err(refuse(
-                StatusCode::BAD_REQUEST,
-                "the SHA-256 is not the announced one",
-            ));
+        if hashed? != announced {
+            return Err(Refusal::bad("the SHA-256 is not the announced one"));
         }
     }
-    world.storage.blobs.finish(id, &path).map_err(failed)?;
+    world.storage.blobs.finish(id, &path)?;
     let all: Vec<u8> = upload.parts.values().flatten().copied().collect();
     let etag = format!("{}-{}", hex(&Md5::digest(all)), upload.parts.len());
     let text = format!(
@@ -203,9 +172,9 @@ fn etags(document: &str) -> Vec<String> {
 }
 
 fn get(world: &World, id: &str, request: &Request<Body>) -> Served {
-    let unknown = || refuse(StatusCode::NOT_FOUND, "no such blob");
+    let unknown = || Refusal::not_found("no such blob");
     let path = world.storage.blobs.file(id).ok_or_else(unknown)?;
-    file(&path, request).map_err(failed)
+    Ok(file(&path, request)?)
 }
 
 /// A file, whole or the one range that is asked for.
@@ -220,7 +189,8 @@ pub(super) fn file(path: &Path, request: &Request<Body>) -> std::io::Result<Resp
         None | Some(Wanted::Whole) => (StatusCode::OK, 0, size),
         Some(Wanted::Part { start, length }) => (StatusCode::PARTIAL_CONTENT, start, length),
         Some(Wanted::Outside) => {
-            let mut response = refuse(StatusCode::RANGE_NOT_SATISFIABLE, "the range is outside");
+            let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range is outside");
+            let mut response = Response::from(refusal);
             if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
                 response.headers_mut().insert(CONTENT_RANGE, value);
             }

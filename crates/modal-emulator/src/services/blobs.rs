@@ -85,9 +85,10 @@ impl Blobs {
     /// A file of the blob directory for an upload that has to be [`finish`](Self::finish)ed: a new one, or the
     /// one that all parts share.
     pub(crate) fn part_file(&self, id: &str, shared: bool) -> io::Result<(PathBuf, File)> {
-        let name = match shared {
-            true => format!("{id}.parts"),
-            false => format!("{}.part", ids::new(id)),
+        let name = if shared {
+            format!("{id}.parts")
+        } else {
+            format!("{}.part", ids::new(id))
         };
         let path = self.dir.join(name);
         let mut options = OpenOptions::new();
@@ -130,16 +131,6 @@ pub(crate) async fn read(world: &World, id: &str) -> Result<Vec<u8>, Status> {
     tokio::fs::read(path)
         .await
         .map_err(|error| unreadable(id, &error))
-}
-
-/// Makes a blob of bytes that come from the emulator itself.
-pub(crate) async fn put(world: &World, bytes: &[u8]) -> Result<String, Status> {
-    let id = ids::new("bl");
-    let path = world.storage.blobs.dir.join(&id);
-    tokio::fs::write(path, bytes)
-        .await
-        .map_err(|error| unreadable(&id, &error))?;
-    Ok(id)
 }
 
 pub(super) fn not_found(id: &str) -> Status {

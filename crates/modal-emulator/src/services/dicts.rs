@@ -243,7 +243,7 @@ async fn list(world: Arc<World>, call: Call<DictListRequest>) -> Result<DictList
         .collect();
     Ok(DictListResponse {
         dicts,
-        environment_name: environment.clone(),
+        environment_name: environment,
     })
 }
 

@@ -113,8 +113,8 @@ pub(super) fn is_modals(world: &World, mount_id: &str) -> Result<bool, Status> {
 }
 
 /// The time of an answer about what exists.
-fn checked_at() -> Option<prost_types::Timestamp> {
-    Some(clock::message(clock::seconds()))
+fn checked_at() -> prost_types::Timestamp {
+    clock::message(clock::seconds())
 }
 
 async fn check_existence(
@@ -125,7 +125,7 @@ async fn check_existence(
     missing.retain(|sha256| !world.storage.content.has(sha256));
     Ok(MountBatchedCheckExistenceResponse {
         missing_sha256_hex_hashes: missing,
-        checked_at: checked_at(),
+        checked_at: Some(checked_at()),
     })
 }
 
@@ -143,7 +143,7 @@ async fn put_file(
         let exists = world.storage.content.has(&sha256);
         return Ok(MountPutFileResponse {
             exists,
-            checked_at: checked_at(),
+            checked_at: Some(checked_at()),
         });
     };
     let storing = (Arc::clone(&world), sha256.clone());
@@ -152,7 +152,7 @@ async fn put_file(
     call.meta.effect("mount.put", &sha256);
     Ok(MountPutFileResponse {
         exists: true,
-        checked_at: checked_at(),
+        checked_at: Some(checked_at()),
     })
 }
 
@@ -185,9 +185,10 @@ async fn get_or_create(
 ) -> Result<MountGetOrCreateResponse, Status> {
     let request = call.message;
     let global = request.namespace() == DeploymentNamespace::Global;
-    let environment = match global {
-        true => GLOBAL.to_owned(),
-        false => environments::resolve(&world, &request.environment_name)?,
+    let environment = if global {
+        GLOBAL.to_owned()
+    } else {
+        environments::resolve(&world, &request.environment_name)?
     };
     // Modal's own mounts exist under any name: the client asks for that of its own version.
     let creation = match request.object_creation_type() {

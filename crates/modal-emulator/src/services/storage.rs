@@ -17,7 +17,7 @@ use crate::routes::Rpcs;
 use crate::world::World;
 
 /// How often abandoned objects are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
     blobs::register(rpcs);

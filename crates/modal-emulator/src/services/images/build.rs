@@ -13,19 +13,17 @@ use moorline_modal_proto::client::{FileDescriptor, ImageContextFile};
 use tonic::Status;
 
 use super::config::{Config, Reference};
-use super::copy::{self, CONTEXT};
-use super::dockerfile::{Command, Instruction, Step, expand};
+use super::copy::CONTEXT;
+use super::dockerfile::{Instruction, Step};
 use super::log::BuildLog;
-use super::recipe::{self, CLIENT_REQUIREMENTS, Run, UV, UV_IMAGE};
-use crate::container::{Container, ContainerSpec, Exec, Exit, Log, Mount, Network};
+use super::words::expand;
+use crate::container::{Container, ContainerSpec, Mount, Network};
 use crate::ids;
 use crate::services::apps::{self, Line};
 use crate::world::World;
 
-/// The longest that one RUN may take.
-const RUN_LIMIT: Duration = Duration::from_secs(3600);
 /// Where stages hand files to each other.
-const EXCHANGE: &str = "/__modal/build/exchange";
+pub(super) const EXCHANGE: &str = "/__modal/build/exchange";
 
 /// What is to be built.
 #[derive(Debug)]
@@ -81,22 +79,23 @@ impl From<Status> for Failure {
 /// Carries an order out.
 #[derive(Debug)]
 pub(super) struct Builder {
-    world: Arc<World>,
-    order: Order,
+    pub(super) world: Arc<World>,
+    pub(super) order: Order,
     log: Arc<BuildLog>,
     /// Holds the context files and what stages exchange.
-    scratch: tempfile::TempDir,
-    stages: Vec<Stage>,
+    pub(super) scratch: tempfile::TempDir,
+    pub(super) stages: Vec<Stage>,
     /// ARGs before the first FROM.
     global: BTreeMap<String, String>,
     /// An `apt-get update` that no line needed so far.
-    update_is_due: bool,
+    pub(super) update_is_due: bool,
 }
 
+/// What a FROM begins.
 #[derive(Debug)]
-struct Stage {
-    name: Option<String>,
-    base: Base,
+pub(super) struct Stage {
+    pub(super) name: Option<String>,
+    pub(super) base: Base,
     args: BTreeMap<String, String>,
     container: Option<Arc<Container>>,
 }
@@ -150,11 +149,11 @@ impl Builder {
         built
     }
 
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.write(text, FileDescriptor::Stdout);
     }
 
-    fn write(&self, text: &str, descriptor: FileDescriptor) {
+    pub(super) fn write(&self, text: &str, descriptor: FileDescriptor) {
         self.log.write(text, descriptor);
         if !self.order.app_id.is_empty() {
             let line = Line {
@@ -198,7 +197,7 @@ impl Builder {
         Ok(())
     }
 
-    fn stage(&mut self) -> Result<&mut Stage, Failure> {
+    pub(super) fn stage(&mut self) -> Result<&mut Stage, Failure> {
         let missing = || Failure::Step("the Dockerfile must begin with FROM".to_owned());
         self.stages.last_mut().ok_or_else(missing)
     }
@@ -214,7 +213,7 @@ impl Builder {
                 sources,
                 target,
             } => {
-                self.copy(from.as_deref(), chmod.as_deref(), sources, target)
+                self.copy_step(from.as_deref(), chmod.as_deref(), sources, target)
                     .await?;
             }
             Instruction::Env(pairs) => {
@@ -295,26 +294,23 @@ impl Builder {
 
     fn arg(&mut self, name: &str, default: Option<&str>) {
         let given = self.order.args.get(name).cloned();
-        match self.stages.last_mut() {
-            Some(stage) => {
-                let known = stage.variables();
-                let value = given
-                    .or_else(|| default.map(|default| expand(default, &known)))
-                    .or_else(|| self.global.get(name).cloned());
-                if let Some(value) = value {
-                    stage.args.insert(name.to_owned(), value);
-                }
-            }
-            None => {
-                let value = given.or_else(|| default.map(|default| expand(default, &self.global)));
-                self.global
-                    .extend(value.map(|value| (name.to_owned(), value)));
-            }
+        if let Some(stage) = self.stages.last_mut() {
+            let known = stage.variables();
+            let value = given
+                .or_else(|| default.map(|default| expand(default, &known)))
+                .or_else(|| self.global.get(name).cloned());
+            stage
+                .args
+                .extend(value.map(|value| (name.to_owned(), value)));
+        } else {
+            let value = given.or_else(|| default.map(|default| expand(default, &self.global)));
+            self.global
+                .extend(value.map(|value| (name.to_owned(), value)));
         }
     }
 
     /// The container of the current stage.
-    async fn container(&mut self) -> Result<Arc<Container>, Failure> {
+    pub(super) async fn container(&mut self) -> Result<Arc<Container>, Failure> {
         if let Some(container) = &self.stage()?.container {
             return Ok(Arc::clone(container));
         }
@@ -356,256 +352,13 @@ impl Builder {
         self.stage()?.container = Some(Arc::clone(&container));
         Ok(container)
     }
-
-    async fn run_step(&mut self, command: &Command, text: &str) -> Result<(), Failure> {
-        self.stage()?;
-        let installs_client = self.order.adds_python
-            || self
-                .order
-                .context_files
-                .iter()
-                .any(|file| file.filename == CLIENT_REQUIREMENTS);
-        match recipe::run(command, self.order.is_modals, installs_client) {
-            Run::Satisfied(why) => {
-                self.say(&format!("not run: {why}\n"));
-                return Ok(());
-            }
-            Run::PutOff => {
-                self.say("put off until a package has to be fetched\n");
-                self.update_is_due = true;
-                return Ok(());
-            }
-            Run::AptInstall(packages) => {
-                let mut query: Vec<String> = ["dpkg-query", "-W"].map(str::to_owned).into();
-                query.extend(packages);
-                if self.execute(query).await? == Exit::Code(0) {
-                    self.say("not run: this machine has these packages\n");
-                    return Ok(());
-                }
-                self.update().await?;
-            }
-            Run::AsWritten => {
-                let needs_packages = text.contains("apt");
-                if needs_packages {
-                    self.update().await?;
-                }
-            }
-        }
-        let argv = self.stage()?.base.config.argv(command);
-        match self.execute(argv).await? {
-            Exit::Code(0) => Ok(()),
-            exit => Err(Failure::Step(format!("`{text}` failed: {}", ended(exit)))),
-        }
-    }
-
-    /// Runs an `apt-get update` that was put off. When it fails, what needs it will.
-    async fn update(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.update_is_due) {
-            let argv = ["apt-get", "update"].map(str::to_owned).into();
-            self.execute(argv).await?;
-        }
-        Ok(())
-    }
-
-    /// Runs a program in the current stage, with its output in the log.
-    async fn execute(&mut self, argv: Vec<String>) -> Result<Exit, Failure> {
-        let secrets = self.order.env.clone();
-        let stage = self.stage()?;
-        let mut env = stage.variables();
-        env.extend(secrets);
-        let cwd = stage
-            .base
-            .config
-            .workdir
-            .clone()
-            .unwrap_or_else(|| "/".to_owned());
-        let timeout = Some(RUN_LIMIT);
-        let exec = Exec {
-            argv,
-            env,
-            cwd: Some(cwd),
-            pty: None,
-            timeout,
-        };
-        self.start(exec).await
-    }
-
-    async fn start(&mut self, exec: Exec) -> Result<Exit, Failure> {
-        let container = self.container().await?;
-        let process = match container.exec(exec).await {
-            Ok(process) => process,
-            Err(error) => {
-                self.write(&format!("{error}\n"), FileDescriptor::Stderr);
-                return Ok(Exit::Code(127));
-            }
-        };
-        let reading = (
-            self.tell(process.stdout(), FileDescriptor::Stdout),
-            self.tell(process.stderr(), FileDescriptor::Stderr),
-        );
-        let (exit, (), ()) = tokio::join!(process.wait(), reading.0, reading.1);
-        Ok(exit)
-    }
-
-    /// Writes what a process writes, to its end.
-    async fn tell(&self, log: &Log, descriptor: FileDescriptor) {
-        let mut reader = log.reader(0);
-        let mut rest = Vec::new();
-        while let Ok(Some(bytes)) = reader.next().await {
-            rest.extend_from_slice(&bytes);
-            // A character may go on in the next piece.
-            let whole = match std::str::from_utf8(&rest) {
-                Err(error) if error.error_len().is_none() => error.valid_up_to(),
-                _ => rest.len(),
-            };
-            let told: Vec<u8> = rest.drain(..whole).collect();
-            if !told.is_empty() {
-                self.write(&String::from_utf8_lossy(&told), descriptor);
-            }
-        }
-        if !rest.is_empty() {
-            self.write(&String::from_utf8_lossy(&rest), descriptor);
-        }
-    }
-
-    async fn copy(
-        &mut self,
-        from: Option<&str>,
-        chmod: Option<&str>,
-        sources: &[String],
-        target: &str,
-    ) -> Result<(), Failure> {
-        let stage = self.stage()?;
-        let known = stage.variables();
-        let workdir = stage
-            .base
-            .config
-            .workdir
-            .clone()
-            .unwrap_or_else(|| "/".to_owned());
-        let sources: Vec<String> = sources
-            .iter()
-            .map(|source| expand(source, &known))
-            .collect();
-        let target = expand(target, &known);
-        let inside = match from {
-            Some(from) if from.starts_with(UV_IMAGE) => self.uv()?,
-            Some(from) => self.from_stage(from, &sources).await?,
-            None if self.order.adds_python => {
-                self.say("not copied: this machine's Python stands in for it\n");
-                return Ok(());
-            }
-            None if self.order.is_modals => return Ok(()),
-            None => self.from_context(&sources)?,
-        };
-        let exec = copy::exec(inside, &target, &workdir, chmod);
-        match self.start(exec).await? {
-            Exit::Code(0) => Ok(()),
-            exit => Err(Failure::Step(format!(
-                "COPY to {target} failed: {}",
-                ended(exit)
-            ))),
-        }
-    }
-
-    /// A program that stands in for `uv`, as a path inside.
-    fn uv(&self) -> Result<Vec<String>, Failure> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.scratch.path().join("exchange/uv");
-        let written = std::fs::write(&path, UV)
-            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)));
-        written.map_err(|error| Failure::Step(format!("no program stands in for uv: {error}")))?;
-        Ok(vec![format!("{EXCHANGE}/uv")])
-    }
-
-    /// Takes files out of an earlier stage; the paths where they are now.
-    async fn from_stage(&mut self, from: &str, sources: &[String]) -> Result<Vec<String>, Failure> {
-        let by_name = self
-            .stages
-            .iter()
-            .position(|stage| stage.name.as_deref() == Some(from));
-        let found = by_name.or_else(|| from.parse().ok());
-        let Some(at) = found.filter(|at| at + 1 < self.stages.len()) else {
-            let text = format!(
-                "COPY --from={from}: no earlier stage has that name, and files of other images can not be copied here"
-            );
-            return Err(Failure::Step(text));
-        };
-        // The stage becomes the current one for a moment.
-        let current: Vec<Stage> = self.stages.drain(at + 1..).collect();
-        let place = format!("{EXCHANGE}/{}", ids::new("stage"));
-        let mut inside = Vec::new();
-        let mut told = Ok(());
-        for (number, source) in sources.iter().enumerate() {
-            let source = format!("/{}", source.trim_start_matches('/').trim_end_matches('/'));
-            let name = source.rsplit('/').next().unwrap_or_default();
-            let copied = format!("{place}/{number}/{name}");
-            let exec = copy::exec(vec![source.clone()], &copied, "/", None);
-            match self.start(exec).await {
-                Ok(Exit::Code(0)) => inside.push(copied.trim_end_matches('/').to_owned()),
-                Ok(_) => {
-                    told = Err(Failure::Step(format!(
-                        "COPY --from={from}: no `{source}` there"
-                    )));
-                    break;
-                }
-                Err(failure) => {
-                    told = Err(failure);
-                    break;
-                }
-            }
-        }
-        self.stages.extend(current);
-        told.map(|()| inside)
-    }
-
-    fn from_context(&self, sources: &[String]) -> Result<Vec<String>, Failure> {
-        let io = |error| Failure::Step(format!("the build context can not be read: {error}"));
-        let mut inside = Vec::new();
-        for source in sources {
-            let files = self.scratch.path().join("files");
-            let mut found: Vec<String> = Vec::new();
-            let is_all = matches!(source.trim_matches('/'), "" | ".");
-            if !is_all {
-                let small = copy::matches(&files, source).map_err(io)?;
-                found.extend(
-                    small
-                        .iter()
-                        .map(|path| format!("{CONTEXT}-files/{}", path.display())),
-                );
-            }
-            if let Some(context) = &self.order.context {
-                let large = copy::matches(context, source).map_err(io)?;
-                found.extend(
-                    large
-                        .iter()
-                        .map(|path| format!("{CONTEXT}/{}", path.display())),
-                );
-            }
-            if found.is_empty() {
-                let text = format!("COPY: no file `{source}` in the build context");
-                return Err(Failure::Step(text));
-            }
-            inside.extend(found);
-        }
-        Ok(inside)
-    }
 }
 
 impl Stage {
     /// What a `$name` may mean: variables of the image before arguments.
-    fn variables(&self) -> BTreeMap<String, String> {
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
         let mut all = self.args.clone();
         all.extend(self.base.config.env.clone());
         all
-    }
-}
-
-fn ended(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit status {code}"),
-        Exit::Signal(signal) => format!("killed by signal {signal}"),
-        Exit::TimedOut => "it took more than an hour".to_owned(),
-        Exit::ContainerGone => "its container ended".to_owned(),
     }
 }

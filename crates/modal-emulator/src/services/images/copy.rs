@@ -104,15 +104,12 @@ fn is_in_class(class: &str, char: char) -> bool {
     let mut at = 0;
     let mut found = false;
     while let Some(low) = members.get(at) {
-        match (members.get(at + 1), members.get(at + 2)) {
-            (Some('-'), Some(high)) => {
-                found |= (*low..=*high).contains(&char);
-                at += 3;
-            }
-            _ => {
-                found |= *low == char;
-                at += 1;
-            }
+        if let (Some('-'), Some(high)) = (members.get(at + 1), members.get(at + 2)) {
+            found |= (*low..=*high).contains(&char);
+            at += 3;
+        } else {
+            found |= *low == char;
+            at += 1;
         }
     }
     found != negated
@@ -121,9 +118,10 @@ fn is_in_class(class: &str, char: char) -> bool {
 /// The process that copies `sources`, absolute inside, to `target`.
 pub(super) fn exec(sources: Vec<String>, target: &str, workdir: &str, chmod: Option<&str>) -> Exec {
     let is_directory = sources.len() > 1 || target.ends_with('/') || matches!(target, "." | "..");
-    let target = match target.starts_with('/') {
-        true => target.to_owned(),
-        false => format!("{}/{target}", workdir.trim_end_matches('/')),
+    let target = if target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("{}/{target}", workdir.trim_end_matches('/'))
     };
     let into = if is_directory { "yes" } else { "no" };
     let mut argv: Vec<String> = ["/bin/sh", "-ec", SCRIPT, "copy"].map(str::to_owned).into();

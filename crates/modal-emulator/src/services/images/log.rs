@@ -58,11 +58,6 @@ impl BuildLog {
         self.changed.notify_waiters();
     }
 
-    /// How it ended, if it has.
-    pub(super) fn result(&self) -> Option<GenericResult> {
-        self.state().result.clone()
-    }
-
     /// What came after the first `seen` entries, waiting for it; `None` when nothing did in that time.
     pub(super) async fn after(&self, seen: usize, hold: Duration) -> Option<News> {
         let waiting = async {

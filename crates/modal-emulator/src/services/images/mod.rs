@@ -9,12 +9,15 @@
 mod build;
 mod config;
 mod copy;
+mod copying;
 mod dockerfile;
 mod log;
 mod names;
 mod order;
 mod recipe;
 mod rpc;
+mod run;
+mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -194,7 +197,7 @@ fn built(world: &World, id: &str) -> Result<Image, Status> {
 /// What a container of the image starts from.
 ///
 /// # Errors
-/// NOT_FOUND for an unknown id; FAILED_PRECONDITION for an image that is not built.
+/// `NOT_FOUND` for an unknown id; `FAILED_PRECONDITION` for an image that is not built.
 pub(crate) fn root(world: &World, image_id: &str) -> Result<ImageRoot, Status> {
     let image = built(world, image_id)?;
     let dir = &world.storage.images.dir;
@@ -230,7 +233,7 @@ fn ground(world: &World) -> Config {
 /// `snapshot` or `into_layer` made. Without a base (an empty id) it lies over the machine's root alone.
 ///
 /// # Errors
-/// Those of [`root`] for the base; FAILED_PRECONDITION when the directory can not be moved.
+/// Those of [`root`] for the base; `FAILED_PRECONDITION` when the directory can not be moved.
 pub(crate) fn adopt_layer(world: &World, layer: &Path, base: &str) -> Result<String, Status> {
     let images = &world.storage.images;
     let name = ids::new("layer");

@@ -47,9 +47,10 @@ fn place(world: &World, tag: &str, environment: &str) -> Result<(String, String)
         let text = format!("'{tag}' is no name of an image: write [environment/]name[:tag]");
         return Err(Status::invalid_argument(text));
     }
-    let tag = match tag.contains(':') {
-        true => tag.to_owned(),
-        false => format!("{tag}:latest"),
+    let tag = if tag.contains(':') {
+        tag.to_owned()
+    } else {
+        format!("{tag}:latest")
     };
     Ok((environments::resolve(world, environment)?, tag))
 }
@@ -80,17 +81,16 @@ pub(super) async fn publish(
     };
     let mut state = world.storage.images.state.write();
     let is_it = |name: &&mut Name| name.environment == environment && name.tag == tag;
-    match state.names.iter_mut().find(is_it) {
-        Some(name) => name.revisions.push(revision),
-        None => {
-            let revisions = vec![revision];
-            state.names.push(Name {
-                environment,
-                tag: tag.clone(),
-                created_at: now(),
-                revisions,
-            });
-        }
+    if let Some(name) = state.names.iter_mut().find(is_it) {
+        name.revisions.push(revision);
+    } else {
+        let (tag, revisions) = (tag.clone(), vec![revision]);
+        state.names.push(Name {
+            environment,
+            tag,
+            created_at: now(),
+            revisions,
+        });
     }
     call.meta.effect("image.publish", tag);
     Ok(ImagePublishResponse {
@@ -168,7 +168,7 @@ pub(super) async fn list_tags(
     Ok(ImageListTagsResponse {
         items,
         next_page_token,
-        environment_name: environment.clone(),
+        environment_name: environment,
     })
 }
 

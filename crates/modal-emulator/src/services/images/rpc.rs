@@ -69,9 +69,10 @@ pub(super) async fn get_or_create(
     let asked = order::read(&world, &request)?;
     let images = &world.storage.images;
     let is_new = request.force_build || request.ignore_cache;
-    let known = match is_new {
-        true => None,
-        false => images.state.read().cache.get(&asked.key).cloned(),
+    let known = if is_new {
+        None
+    } else {
+        images.state.read().cache.get(&asked.key).cloned()
     };
     if let Some(id) = known
         && let Some(image) = images.state.read().images.get(&id)
@@ -210,31 +211,13 @@ pub(super) async fn join(
     };
     let secs = request.timeout.clamp(0.0, HOLD_SECS);
     let hold = Duration::try_from_secs_f32(secs).unwrap_or_default();
-    let deadline = tokio::time::sleep(hold);
     let id = request.image_id;
-    let answers = async_answers(world, log, id, seen, Box::pin(deadline));
-    Ok(answers)
-}
-
-/// What a build says from entry `seen` on, until it ends or the time is over.
-fn async_answers(
-    world: Arc<World>,
-    log: Arc<BuildLog>,
-    id: String,
-    seen: usize,
-    deadline: std::pin::Pin<Box<tokio::time::Sleep>>,
-) -> Answers<ImageJoinStreamingResponse> {
-    let start = Some((seen, deadline));
-    futures::stream::unfold(start, move |state| {
+    let answers = futures::stream::unfold(Some(seen), move |seen| {
         let (world, log, id) = (Arc::clone(&world), Arc::clone(&log), id.clone());
         async move {
-            let (seen, deadline) = state?;
-            let left = deadline
-                .deadline()
-                .duration_since(tokio::time::Instant::now());
-            let news = log.after(seen, left).await?;
-            let state = world.storage.images.state.read();
+            let news = log.after(seen?, hold).await?;
             let is_end = news.result.is_some();
+            let state = world.storage.images.state.read();
             let answer = ImageJoinStreamingResponse {
                 task_logs: news.entries,
                 entry_id: format!("{}-0", news.seen),
@@ -242,12 +225,12 @@ fn async_answers(
                 metadata: state.images.get(&id).filter(|_| is_end).map(metadata),
                 result: news.result,
             };
-            let next = (!is_end).then_some((news.seen, deadline));
-            drop(state);
-            Some((Ok(answer), next))
+            Some((Ok(answer), (!is_end).then_some(news.seen)))
         }
-    })
-    .boxed()
+    });
+    // The whole stream is held that long, whatever it says meanwhile: then the caller comes again.
+    let over = tokio::time::sleep(hold);
+    Ok(answers.take_until(over).boxed())
 }
 
 pub(super) async fn from_id(

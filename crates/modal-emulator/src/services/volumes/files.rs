@@ -48,7 +48,7 @@ pub(super) fn version(stamp: &Stamp) -> String {
     )
 }
 
-/// VolumeGetFile2, for both versions.
+/// `VolumeGetFile2`, for both versions.
 pub(super) async fn get_file2(
     world: Arc<World>,
     call: Call<VolumeGetFile2Request>,
@@ -127,7 +127,7 @@ async fn listed(
     .await
 }
 
-/// VolumeListFiles.
+/// `VolumeListFiles`.
 pub(super) async fn list_files(
     world: Arc<World>,
     call: Call<VolumeListFilesRequest>,
@@ -150,7 +150,7 @@ pub(super) async fn list_files(
     Ok(futures::stream::iter(answers).boxed())
 }
 
-/// VolumeListFiles2.
+/// `VolumeListFiles2`.
 pub(super) async fn list_files2(
     world: Arc<World>,
     call: Call<VolumeListFiles2Request>,
@@ -193,7 +193,7 @@ async fn remove(
     .await
 }
 
-/// VolumeRemoveFile.
+/// `VolumeRemoveFile`.
 pub(super) async fn remove_file(
     world: Arc<World>,
     call: Call<VolumeRemoveFileRequest>,
@@ -203,7 +203,7 @@ pub(super) async fn remove_file(
     remove(world, call.meta, VolumeFsVersion::V1, asked).await
 }
 
-/// VolumeRemoveFile2.
+/// `VolumeRemoveFile2`.
 pub(super) async fn remove_file2(
     world: Arc<World>,
     call: Call<VolumeRemoveFile2Request>,
@@ -249,7 +249,7 @@ async fn copy(
     .await
 }
 
-/// VolumeCopyFiles.
+/// `VolumeCopyFiles`.
 pub(super) async fn copy_files(
     world: Arc<World>,
     call: Call<VolumeCopyFilesRequest>,
@@ -269,7 +269,7 @@ pub(super) async fn copy_files(
     copy(world, call.meta, VolumeFsVersion::V1, asked).await
 }
 
-/// VolumeCopyFiles2.
+/// `VolumeCopyFiles2`.
 pub(super) async fn copy_files2(
     world: Arc<World>,
     call: Call<VolumeCopyFiles2Request>,

@@ -1,7 +1,7 @@
 //! `/volumes/…`: the bytes of files, over plain HTTP.
 //!
 //! * `PUT /volumes/blocks/<upload>/<number>` takes a missing block, without the zero bytes at its end, and
-//!   answers the text that VolumePutFiles2 wants to see.
+//!   answers the text that `VolumePutFiles2` wants to see.
 //! * `GET /volumes/files/<volume>/<version>/<padded|plain>/<start>+<length>/<path>` gives bytes of a file
 //!   in that very state, straight from the disk. `padded`: the zero bytes at the end of a known block are
 //!   left out, since the reader puts them back; then `Repr-Digest` tells the hash of the body.
@@ -18,15 +18,11 @@ use percent_encoding::percent_decode_str;
 use super::blocks::{BLOCK, Place, token};
 use super::tree::{Tree, normal_name};
 use super::{directory, files};
-use crate::http::status;
-use crate::http::transfer::{ReceiveError, receive, send};
+use crate::http::refusal::Refusal;
+use crate::http::transfer::{receive, send};
 use crate::world::World;
 
-type Served = Result<Response<Body>, Response<Body>>;
-
-fn refuse(code: StatusCode, text: impl std::fmt::Display) -> Response<Body> {
-    status(code, format!("{text}\n"))
-}
+type Served = Result<Response<Body>, Refusal>;
 
 /// Serves a request whose path is `/volumes/` and `rest`.
 pub(crate) async fn serve(world: Arc<World>, rest: &str, request: Request<Body>) -> Response<Body> {
@@ -37,15 +33,17 @@ pub(crate) async fn serve(world: Arc<World>, rest: &str, request: Request<Body>)
         (Method::PUT, Some("blocks")) => put_block(&world, &rest, request).await,
         (Method::GET, Some("files")) => {
             let read = tokio::task::spawn_blocking(move || get_file(&world, &rest)).await;
-            read.unwrap_or_else(|panicked| Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, panicked)))
+            read.unwrap_or_else(|panicked| {
+                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, panicked))
+            })
         }
-        _ => Err(refuse(StatusCode::NOT_FOUND, "no such file of a volume")),
+        _ => Err(Refusal::not_found("no such file of a volume")),
     };
-    served.unwrap_or_else(|refusal| refusal)
+    served.unwrap_or_else(Response::from)
 }
 
 async fn put_block(world: &World, rest: &str, request: Request<Body>) -> Served {
-    let unknown = || refuse(StatusCode::NOT_FOUND, "no such upload, or it has ended");
+    let unknown = || Refusal::not_found("no such upload, or it has ended");
     let (id, number) = rest.split_once('/').ok_or_else(unknown)?;
     let number: u64 = number.parse().map_err(|_| unknown())?;
     let upload = world.storage.volumes.upload(id).ok_or_else(unknown)?;
@@ -56,20 +54,17 @@ async fn put_block(world: &World, rest: &str, request: Request<Body>) -> Served 
         return Ok(answer());
     }
     let received = receive(request.into_body(), upload.file(), start, limit, false).await;
-    let received = received.map_err(|error| match error {
-        ReceiveError::Write(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
-        _ => refuse(StatusCode::BAD_REQUEST, error),
-    })?;
+    let received = received?;
     if received.sha256 != sha256 {
         let text = "the block does not have the announced SHA-256";
-        return Err(refuse(StatusCode::BAD_REQUEST, text));
+        return Err(Refusal::bad(text));
     }
     upload.land(number, received.length);
     Ok(answer())
 }
 
 fn get_file(world: &World, rest: &str) -> Served {
-    let unknown = || refuse(StatusCode::NOT_FOUND, "no such file of a volume");
+    let unknown = || Refusal::not_found("no such file of a volume");
     let mut parts = rest.splitn(5, '/');
     let (Some(volume), Some(version), Some(pads), Some(range), Some(path)) = (
         parts.next(),
@@ -88,12 +83,12 @@ fn get_file(world: &World, rest: &str) -> Served {
         .decode_utf8()
         .map_err(|_| unknown())?;
     let path = normal_name(&path).map_err(|_| unknown())?;
-    let tree = Tree::open(&dir).map_err(|error| refuse(StatusCode::GONE, error))?;
+    let tree = Tree::open(&dir).map_err(|error| Refusal::new(StatusCode::GONE, error))?;
     let (file, stamp) = tree
         .file(&path)
-        .map_err(|error| refuse(StatusCode::NOT_FOUND, error))?;
+        .map_err(Refusal::not_found)?;
     if files::version(&stamp) != version {
-        return Err(refuse(
+        return Err(Refusal::new(
             StatusCode::GONE,
             "the file has changed since: ask for it again",
         ));

@@ -10,6 +10,7 @@ mod files;
 mod get;
 mod put;
 mod tree;
+mod walk;
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,7 +38,10 @@ use crate::kept::Kept;
 use crate::routes::Rpcs;
 use crate::world::World;
 
-const KIND: Kind = Kind { noun: "Volume", prefix: "vo" };
+const KIND: Kind = Kind {
+    noun: "Volume",
+    prefix: "vo",
+};
 
 /// A staged upload that was not finished in this time is dropped, in seconds.
 const UPLOAD_SECS: f64 = 3600.0;
@@ -141,7 +145,14 @@ pub(crate) fn directory(world: &World, volume_id: &str) -> Result<PathBuf, Statu
 
 /// [`directory`], if the volume is of the version that the RPC is for.
 fn of_version(world: &World, id: &str, wanted: VolumeFsVersion) -> Result<PathBuf, Status> {
-    let has = world.storage.volumes.state.read().get(KIND, id)?.value.version;
+    let has = world
+        .storage
+        .volumes
+        .state
+        .read()
+        .get(KIND, id)?
+        .value
+        .version;
     if has != i32::from(wanted) {
         let text = format!("Volume '{id}' has version {has}: use the calls for that version");
         return Err(Status::failed_precondition(text));
@@ -154,7 +165,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
     let done = spawn_blocking(work).await;
-    done.unwrap_or_else(|panicked| Err(Status::internal(format!("the emulator failed: {panicked}"))))
+    done.unwrap_or_else(|panicked| {
+        Err(Status::internal(format!("the emulator failed: {panicked}")))
+    })
 }
 
 /// Removes ephemeral volumes whose heartbeats stopped, and uploads that nobody finished.
@@ -167,7 +180,9 @@ pub(super) fn sweep(world: &World) {
             world.journal.record("volume.expire", &id, None);
         }
     }
-    volumes.uploads().retain(|_, upload| now() - upload.begun_at < UPLOAD_SECS);
+    volumes
+        .uploads()
+        .retain(|_, upload| now() - upload.begun_at < UPLOAD_SECS);
 }
 
 fn metadata(volume: &Object<Volume>) -> VolumeMetadata {
@@ -196,11 +211,15 @@ async fn get_or_create(
     let volumes = &world.storage.volumes;
     let (id, metadata, new) = {
         let mut state = volumes.state.write();
-        let made = || Volume { version: version.into() };
+        let made = || Volume {
+            version: version.into(),
+        };
         let (id, new) = state.get_or_create(KIND, &wanted, made)?;
         if new && let Err(error) = fs::create_dir(volumes.dir.join(&id)) {
             state.remove(KIND, &id)?;
-            return Err(Status::failed_precondition(format!("no directory for it: {error}")));
+            return Err(Status::failed_precondition(format!(
+                "no directory for it: {error}"
+            )));
         }
         let metadata = metadata(state.get(KIND, &id)?);
         (id, metadata, new)
@@ -221,7 +240,10 @@ async fn get_by_id(
 ) -> Result<VolumeGetByIdResponse, Status> {
     let state = world.storage.volumes.state.read();
     let volume = state.get(KIND, &call.message.volume_id)?;
-    Ok(VolumeGetByIdResponse { volume_id: volume.id.clone(), metadata: Some(metadata(volume)) })
+    Ok(VolumeGetByIdResponse {
+        volume_id: volume.id.clone(),
+        metadata: Some(metadata(volume)),
+    })
 }
 
 async fn list(
@@ -240,7 +262,10 @@ async fn list(
             metadata: Some(metadata(volume)),
         })
         .collect();
-    Ok(VolumeListResponse { items, environment_name: environment.clone() })
+    Ok(VolumeListResponse {
+        items,
+        environment_name: environment,
+    })
 }
 
 async fn delete(world: Arc<World>, call: Call<VolumeDeleteRequest>) -> Result<(), Status> {
@@ -259,25 +284,45 @@ async fn rename(world: Arc<World>, call: Call<VolumeRenameRequest>) -> Result<()
     if name.is_empty() {
         return Err(Status::invalid_argument("a Volume needs a name"));
     }
-    world.storage.volumes.state.write().rename(KIND, &volume_id, &name)?;
+    world
+        .storage
+        .volumes
+        .state
+        .write()
+        .rename(KIND, &volume_id, &name)?;
     call.meta.effect("volume.rename", volume_id);
     Ok(())
 }
 
 async fn heartbeat(world: Arc<World>, call: Call<VolumeHeartbeatRequest>) -> Result<(), Status> {
-    world.storage.volumes.state.write().heartbeat(KIND, &call.message.volume_id)
+    world
+        .storage
+        .volumes
+        .state
+        .write()
+        .heartbeat(KIND, &call.message.volume_id)
 }
 
 async fn commit(
     world: Arc<World>,
     call: Call<VolumeCommitRequest>,
 ) -> Result<VolumeCommitResponse, Status> {
-    world.storage.volumes.state.read().get(KIND, &call.message.volume_id)?;
+    world
+        .storage
+        .volumes
+        .state
+        .read()
+        .get(KIND, &call.message.volume_id)?;
     call.meta.effect("volume.commit", call.message.volume_id);
     Ok(VolumeCommitResponse { skip_reload: true })
 }
 
 async fn reload(world: Arc<World>, call: Call<VolumeReloadRequest>) -> Result<(), Status> {
-    world.storage.volumes.state.read().get(KIND, &call.message.volume_id)?;
+    world
+        .storage
+        .volumes
+        .state
+        .read()
+        .get(KIND, &call.message.volume_id)?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Writing files: VolumePutFiles (version 1: by the hash of the whole file) and VolumePutFiles2 (version 2:
-//! by blocks, in at most two rounds).
+//! Writing files: `VolumePutFiles` (version 1: by the hash of the whole file) and `VolumePutFiles2` (version
+//! 2: by blocks, in at most two rounds).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -57,7 +57,7 @@ fn targets<'r>(
     Ok(targets)
 }
 
-/// VolumePutFiles.
+/// `VolumePutFiles`.
 pub(super) async fn put_files(
     world: Arc<World>,
     call: Call<VolumePutFilesRequest>,
@@ -93,7 +93,7 @@ pub(super) async fn put_files(
     .await
 }
 
-/// VolumePutFiles2.
+/// `VolumePutFiles2`.
 pub(super) async fn put_files2(
     world: Arc<World>,
     call: Call<VolumePutFiles2Request>,
@@ -265,7 +265,7 @@ impl Put<'_> {
         }
         let blocks: Vec<Vec<Block>> = sources.iter().map(|sources| blocks(sources)).collect();
         drop(sources);
-        let mut place = |at: usize, path: &std::path::Path| -> Result<(), Status> {
+        let place = |at: usize, path: &std::path::Path| -> Result<(), Status> {
             let (Some(file), Some(target)) = (files.get(at), targets.get(at)) else {
                 return Ok(());
             };

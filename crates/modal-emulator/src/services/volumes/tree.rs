@@ -4,24 +4,23 @@
 //! and a symbolic link that a container planted leads nowhere outside. The emulator may be root; this is
 //! what keeps `volume get` from reading the machine's files.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use moorline_modal_proto::client::FileEntry;
-use moorline_modal_proto::client::file_entry::FileType as EntryType;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, ResolveFlags, Stat, fchmod, mkdirat,
-    openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawMode, ResolveFlags, Stat, fchmod, mkdirat, openat2,
+    readlinkat, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use tonic::Status;
 
+use super::walk::{entries, entry, kind, remove_directory, walk};
+
 /// Directories deeper than this are refused: they are a loop or an attack.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// Why an operation on a path of a volume was not done.
 #[derive(Debug, thiserror::Error)]
@@ -128,16 +127,24 @@ pub(super) struct Stamp {
 
 impl Stamp {
     #[allow(
-        clippy::unnecessary_cast,
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
         clippy::allow_attributes,
         reason = "the types of the fields differ between architectures"
     )]
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
+        let time = |secs, nanos| (secs, i64::try_from(nanos).unwrap_or_default());
         Self {
-            inode: stat.st_ino as u64,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            inode: u64::try_from(stat.st_ino).unwrap_or_default(),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            modified: time(
+                i64::try_from(stat.st_mtime).unwrap_or_default(),
+                stat.st_mtime_nsec,
+            ),
+            changed: time(
+                i64::try_from(stat.st_ctime).unwrap_or_default(),
+                stat.st_ctime_nsec,
+            ),
         }
     }
 }
@@ -149,11 +156,11 @@ pub(super) struct Tree {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
+    path.parent().unwrap_or_else(|| Path::new(""))
 }
 
 fn name(path: &Path) -> &Path {
-    path.file_name().map_or(Path::new(""), Path::new)
+    path.file_name().map_or_else(|| Path::new(""), Path::new)
 }
 
 impl Tree {
@@ -165,9 +172,10 @@ impl Tree {
     }
 
     fn at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let inside = match path.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => path,
+        let inside = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
         };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         loop {
@@ -342,9 +350,10 @@ impl Tree {
                 path: from.display().to_string(),
             });
         };
-        let to = match self.is_directory(to)? {
-            true => to.join(name(from)),
-            false => to.to_owned(),
+        let to = if self.is_directory(to)? {
+            to.join(name(from))
+        } else {
+            to.to_owned()
         };
         if kind(stat.st_mode) == FileType::Directory {
             let shown = from.display().to_string();
@@ -415,99 +424,6 @@ impl Tree {
             _ => Ok(()),
         }
     }
-}
-
-fn kind(mode: RawMode) -> FileType {
-    FileType::from_raw_mode(mode)
-}
-
-fn entry(path: &Path, stat: &Stat) -> FileEntry {
-    let kind = match kind(stat.st_mode) {
-        FileType::RegularFile => EntryType::File,
-        FileType::Directory => EntryType::Directory,
-        FileType::Symlink => EntryType::Symlink,
-        FileType::Fifo => EntryType::Fifo,
-        FileType::Socket => EntryType::Socket,
-        _ => EntryType::Unspecified,
-    };
-    let size = match kind {
-        EntryType::Directory => 0,
-        _ => u64::try_from(stat.st_size).unwrap_or(0),
-    };
-    FileEntry {
-        path: path.to_string_lossy().into_owned(),
-        r#type: kind.into(),
-        mtime: u64::try_from(Stamp::of(stat).modified.0).unwrap_or(0),
-        size,
-    }
-}
-
-/// Names and states of what is in a directory; what goes away meanwhile is left out.
-fn entries(dir: BorrowedFd<'_>) -> Result<Vec<(OsString, Stat)>, Errno> {
-    let mut found = Vec::new();
-    for item in Dir::read_from(dir)? {
-        let item = item?;
-        let name = item.file_name().to_bytes();
-        if matches!(name, b"." | b"..") {
-            continue;
-        }
-        match statat(dir, item.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => found.push((OsString::from_vec(name.to_vec()), stat)),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(found)
-}
-
-fn subdirectory(dir: BorrowedFd<'_>, name: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::empty())
-}
-
-fn walk(
-    dir: BorrowedFd<'_>,
-    path: &Path,
-    recursive: bool,
-    depth: usize,
-    found: &mut Vec<FileEntry>,
-) -> Result<(), Errno> {
-    if depth >= MAX_DEPTH {
-        return Err(Errno::LOOP);
-    }
-    for (name, stat) in entries(dir)? {
-        let path = path.join(&name);
-        found.push(entry(&path, &stat));
-        if recursive && kind(stat.st_mode) == FileType::Directory {
-            match subdirectory(dir, Path::new(&name)) {
-                Ok(below) => walk(below.as_fd(), &path, true, depth + 1, found)?,
-                // It went away, or became a link, meanwhile.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn remove_directory(dir: BorrowedFd<'_>, name: &Path, depth: usize) -> Result<(), Errno> {
-    if depth >= MAX_DEPTH {
-        return Err(Errno::LOOP);
-    }
-    let below = subdirectory(dir, name)?;
-    for (inner, stat) in entries(below.as_fd())? {
-        debug_assert!(!inner.as_bytes().is_empty());
-        let inner = Path::new(&inner);
-        if kind(stat.st_mode) == FileType::Directory {
-            remove_directory(below.as_fd(), inner, depth + 1)?;
-        } else {
-            match unlinkat(&below, inner, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-    unlinkat(dir, name, AtFlags::REMOVEDIR)
 }
 
 #[cfg(test)]
