@@ -4,6 +4,7 @@
 mod blobs;
 mod control;
 pub(crate) mod gateway;
+pub(crate) mod refusal;
 pub(crate) mod transfer;
 
 use std::convert::Infallible;
