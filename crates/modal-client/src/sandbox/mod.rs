@@ -9,25 +9,26 @@
 //!
 //! ```no_run
 //! use futures::TryStreamExt as _;
+//! use moorline_modal_client::images::{BuildOptions, ImageDefinition};
 //! use moorline_modal_client::sandbox::SandboxSpec;
 //! use moorline_modal_client::{Client, Config, Existence, Result};
 //!
-//! # #[tokio::main]
-//! # async fn main() -> Result<()> {
-//! let client = Client::new(Config::from_process_env()?)?;
-//! let app = client.apps().lookup("example", None, Existence::CreateIfMissing).await?;
-//! let image = client.images().get_or_build(&app.id, &"python:3.12-slim".parse()?).await?;
-//! let command = ["python", "-c", "for i in range(3): print('line', i)"];
-//! let spec = SandboxSpec::new(&app.id, &image.id).command(command);
-//! let sandbox = client.sandboxes().create(&spec).await?;
-//! let mut lines = std::pin::pin!(sandbox.stdout().await?.lines());
-//! while let Some(line) = lines.try_next().await? {
-//!     println!("{line}");
+//! #[tokio::main]
+//! async fn main() -> Result<()> {
+//!     let client = Client::new(Config::from_process_env()?)?;
+//!     let app = client.apps().lookup("example", None, Existence::CreateIfMissing).await?;
+//!     let python = ImageDefinition::from_registry("python:3.12-slim")?;
+//!     let image = client.images().build(&app.id, &python, &BuildOptions::default()).await?;
+//!     let command = ["python", "-uc", "for i in range(3): print('line', i)"];
+//!     let spec = SandboxSpec::new(&app.id, &image.id).command(command);
+//!     let sandbox = client.sandboxes().create(&spec).await?;
+//!     let mut lines = std::pin::pin!(sandbox.stdout().await?.lines());
+//!     while let Some(line) = lines.try_next().await? {
+//!         println!("{line}");
+//!     }
+//!     println!("the sandbox {}", sandbox.wait().await?);
+//!     sandbox.terminate().await
 //! }
-//! println!("it {}", sandbox.wait().await?);
-//! sandbox.terminate().await?;
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! Deliberately absent: sidecar containers, persistent sandboxes, cloud bucket mounts, network file systems,

@@ -1,310 +1,233 @@
-//! Under every fault of a plan: no call is lost, none is applied twice.
+//! Nothing is lost, repeated, or applied twice under any fault of the emulator's plan.
 
-use std::time::Duration;
+use futures::{StreamExt as _, TryStreamExt as _};
+use moorline_modal_client::sandbox::{ExecExit, ExecSpec};
+use moorline_modal_client::transfer::{Files, Source};
+use moorline_modal_client::volume::{PutOptions, Version};
+use moorline_modal_client::{CallOptions, ErrorKind, Existence};
 
-use moorline_modal_client::queues::PutOptions;
-use moorline_modal_client::{CallOptions, Client, Config, ErrorKind, Existence, RetryPolicy};
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
-use serde_json::{Value, json};
+use crate::support::{Emu, content};
 
-use crate::Harness;
+/// Faults of a unary call that a client survives.
+const UNARY: [&str; 6] = [
+    r#""kind":"fail_before","code":14"#,
+    r#""kind":"fail_after","code":14"#,
+    r#""kind":"fail_after","code":13"#,
+    r#""kind":"delay","ms":50"#,
+    r#""kind":"reset""#,
+    r#""kind":"throttle","retry_after_secs":0.1"#,
+];
 
-#[tokio::test]
-async fn a_call_that_fails_after_its_effect_is_repeated_and_applied_once() {
-    let harness = Harness::start().await;
-    let queue = harness.client.queues().ephemeral(None).await.unwrap();
-    for (kind, code) in [
-        ("fail_before", 14),
-        ("fail_after", 14),
-        ("fail_after", 13),
-        ("fail_after", 1),
-    ] {
-        let before = harness.count("queue.put");
-        harness.faults(json!([{"rpc": "QueuePut", "kind": kind, "code": code}]));
-        queue.put(&1, PutOptions::default()).await.unwrap();
-        assert_eq!(harness.count("queue.put") - before, 1, "{kind} {code}");
+/// Faults of a stream that a client survives.
+const STREAM: [&str; 5] = [
+    r#""kind":"fail_before","code":14"#,
+    r#""kind":"reset","after":0"#,
+    r#""kind":"reset","after":2"#,
+    r#""kind":"stall","after":1"#,
+    r#""kind":"fail_before","code":16"#,
+];
+
+fn plan(faults: &[(&str, &str)]) -> String {
+    let faults: Vec<_> =
+        faults.iter().map(|(rpc, fault)| format!(r#"{{"rpc":"{rpc}",{fault}}}"#)).collect();
+    format!("[{}]", faults.join(","))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_made_once_whatever_happens_to_the_call() {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["true"]).await;
+    for (number, fault) in UNARY.iter().enumerate() {
+        emu.faults(&plan(&[("SandboxCreateV2", fault)]));
+        let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+        assert!(sandbox.wait().await.unwrap().is_success(), "{fault}");
+        assert_eq!(emu.counts("sandbox.create"), (number + 1, number + 1), "{fault}");
     }
-    assert_eq!(queue.len().await.unwrap(), 4);
 }
 
-#[tokio::test]
-async fn a_reset_stream_is_repeated() {
-    let harness = Harness::start().await;
-    let queue = harness.client.queues().ephemeral(None).await.unwrap();
-    harness.faults(json!([{"rpc": "QueuePut", "kind": "reset"}]));
-    queue.put(&1, PutOptions::default()).await.unwrap();
-    assert_eq!(
-        (harness.count("queue.put"), queue.len().await.unwrap()),
-        (1, 1)
-    );
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_is_repeated_with_its_key_is_the_same_sandbox() {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["sleep", "1000"]).await;
+    let options = CallOptions::new().idempotency_key("attempt-1");
+    let first = emu.client.sandboxes().create_with(&spec, &options).await.unwrap();
+    // As another process would after a crash.
+    let client = crate::support::client(&emu.url());
+    let second = client.sandboxes().create_with(&spec, &options).await.unwrap();
+    assert_eq!(first.id(), second.id());
+    assert_eq!(emu.counts("sandbox.create"), (1, 1));
 }
 
-#[tokio::test]
-async fn a_value_whose_answer_is_lost_is_not_lost() {
-    let harness = Harness::start().await;
-    let queue = harness.client.queues().ephemeral(None).await.unwrap();
-    queue.put(&"only one", PutOptions::default()).await.unwrap();
-    harness.faults(json!([{"rpc": "QueueGet", "kind": "fail_after", "code": 14}]));
-    let value: Option<String> = queue.get(Some(Duration::ZERO)).await.unwrap();
-    assert_eq!(value.as_deref(), Some("only one"));
-    assert_eq!(harness.count("queue.get"), 1);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_started_once_whatever_happens_to_the_call() {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["sleep", "1000"]).await;
+    let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+    for (number, fault) in UNARY.iter().enumerate() {
+        emu.faults(&plan(&[("TaskExecStart", fault), ("TaskExecWait", fault)]));
+        let command = ["sh", "-c", "echo x >> /tmp/started"];
+        let process = sandbox.exec(&ExecSpec::new(command)).await.unwrap();
+        assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0), "{fault}");
+        assert_eq!(emu.counts("exec.start").0, number + 1, "{fault}");
+    }
+    emu.faults("[]");
+    let started = sandbox.fs().read("/tmp/started", 99).await.unwrap();
+    assert_eq!(started.len(), 2 * UNARY.len(), "one line a command");
 }
 
-#[tokio::test]
-async fn throttling_is_waited_for_beyond_the_number_of_retries() {
-    let mut policy = RetryPolicy::default();
-    policy.max_retries = 0;
-    let harness = Harness::with(policy).await;
-    harness.faults(
-        json!([{"rpc": "AppList", "kind": "throttle", "retry_after_secs": 0.1, "times": 3}]),
-    );
-    harness.client.apps().list(None).await.unwrap();
+/// Lines that come slowly enough for a stream to break between them.
+const LINES: &str = "i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); sleep 0.01; done";
+
+fn lines() -> Vec<String> {
+    (0..40).map(|number| format!("line {number}")).collect()
 }
 
-#[tokio::test]
-async fn throttling_that_takes_too_long_is_an_error() {
-    let mut policy = RetryPolicy::default();
-    policy.max_throttle_wait = Some(Duration::from_millis(250));
-    let harness = Harness::with(policy).await;
-    harness.faults(
-        json!([{"rpc": "AppList", "kind": "throttle", "retry_after_secs": 0.1, "times": 9}]),
-    );
-    let error = harness.client.apps().list(None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-    assert!(!error.may_have_happened());
+#[tokio::test(flavor = "multi_thread")]
+async fn output_has_no_gap_and_no_repeat_whatever_happens_to_the_stream() {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["sh", "-c", LINES]).await;
+    let command = ExecSpec::new(["sh", "-c", LINES]);
+    for fault in STREAM {
+        emu.faults(&plan(&[("SandboxStdioReadV2", fault), ("TaskExecStdioRead", fault)]));
+        let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+        let read: Vec<_> = sandbox.stdout().await.unwrap().lines().try_collect().await.unwrap();
+        assert_eq!(read, lines(), "{fault}");
+        let spec = emu.spec(&["sleep", "1000"]).await;
+        let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+        let process = sandbox.exec(&command).await.unwrap();
+        let read: Vec<_> = process.stdout().lines().try_collect().await.unwrap();
+        assert_eq!(read, lines(), "{fault}");
+    }
 }
 
-#[tokio::test]
-async fn retries_end_with_the_error_and_whether_it_may_have_happened() {
-    let harness = Harness::start().await;
-    let queue = harness.client.queues().ephemeral(None).await.unwrap();
-    harness.faults(json!([{"rpc": "QueuePut", "kind": "fail_before", "code": 14, "times": 4}]));
-    let error = queue.put(&1, PutOptions::default()).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.rpc()),
-        (ErrorKind::Unavailable, Some("QueuePut"))
-    );
-    assert!(error.may_have_happened());
-    assert_eq!(harness.count("queue.put"), 0);
-}
-
-#[tokio::test]
-async fn a_verdict_is_not_repeated() {
-    let harness = Harness::start().await;
-    harness.faults(json!([{"rpc": "AppList", "kind": "fail_before", "code": 7}]));
-    let error = harness.client.apps().list(None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-    assert!(!error.may_have_happened());
-    harness.client.apps().list(None).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_slow_attempt_is_given_up_and_the_next_one_counts() {
-    let mut policy = RetryPolicy::default();
-    policy.attempt_timeout = Duration::from_millis(300);
-    let harness = Harness::with(policy).await;
-    let dict = harness.client.dicts().ephemeral(None).await.unwrap();
-    harness.faults(json!([{"rpc": "DictUpdate", "kind": "delay", "ms": 2000}]));
-    dict.put("key", &1).await.unwrap();
-    assert_eq!(harness.count("dict.update"), 1);
-}
-
-#[tokio::test]
-async fn the_whole_call_ends_with_its_budget_of_time() {
-    let harness = Harness::start().await;
-    harness.client.apps().list(None).await.unwrap();
-    harness.faults(json!([{"rpc": "AppList", "kind": "delay", "ms": 60_000, "times": 99}]));
-    let rpc = moorline_modal_client::Rpc::<
-        moorline_modal_client::proto::AppListRequest,
-        moorline_modal_client::proto::AppListResponse,
-    >::new(
-        "/modal.client.ModalClient/AppList",
-        moorline_modal_client::Effect::Read,
-    );
-    let options = CallOptions::new().total_timeout(Duration::from_millis(400));
-    let began = std::time::Instant::now();
-    let error = harness
-        .client
-        .call(rpc, Default::default(), &options)
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        began.elapsed()
-    );
-}
-
-#[tokio::test]
-async fn the_first_fetch_of_the_token_is_repeated_as_well() {
-    let harness = Harness::start().await;
-    harness.faults(json!([{"rpc": "AuthTokenGet", "kind": "fail_before", "code": 14, "times": 2}]));
-    harness.client.apps().list(None).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_token_that_the_server_refuses_is_fetched_anew_once() {
-    let harness = Harness::start().await;
-    harness.client.apps().list(None).await.unwrap();
-    harness.faults(json!([{"rpc": "AppList", "kind": "fail_before", "code": 16}]));
-    harness.client.apps().list(None).await.unwrap();
-    harness.faults(json!([{"rpc": "AppList", "kind": "fail_before", "code": 16, "times": 2}]));
-    let error = harness.client.apps().list(None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-}
-
-#[tokio::test]
-async fn a_fallback_server_is_used_when_the_first_does_not_listen() {
-    let harness = Harness::start().await;
-    // A port of an emulator that is gone.
-    let closed = Harness::start().await;
-    let url = closed.emulator.url();
-    closed.emulator.stop().await;
-    let servers = format!("{url},{}", harness.emulator.url());
-    let client = Client::new(Config::new(&servers, "ak-emulator", "as-emulator").unwrap()).unwrap();
-    client.apps().list(None).await.unwrap();
-}
-
-#[tokio::test]
-async fn an_unreachable_server_is_an_error_that_had_no_effect() {
-    let closed = Harness::start().await;
-    let url = closed.emulator.url();
-    closed.emulator.stop().await;
-    let mut policy = RetryPolicy::default();
-    policy.max_connect_wait = Duration::from_millis(300);
-    let config = Config::new(&url, "ak", "as").unwrap().retry(policy);
-    let error = Client::new(config)
-        .unwrap()
-        .dicts()
-        .ephemeral(None)
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(!error.may_have_happened(), "{error}");
-}
-
-/// One thing that a caller does.
-#[derive(Clone, Debug)]
-enum Op {
-    Put(i64),
-    Get,
-    Set(u8, i64),
-    Pop(u8),
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        any::<i64>().prop_map(Op::Put),
-        Just(Op::Get),
-        (0..4u8, any::<i64>()).prop_map(|(key, value)| Op::Set(key, value)),
-        (0..4u8).prop_map(Op::Pop),
-    ];
-    prop::collection::vec(op, 1..16)
-}
-
-fn plan() -> impl Strategy<Value = Value> {
-    let transient = prop::sample::select(vec![14, 13, 2, 1, 4]);
-    let kind = prop_oneof![
-        transient
-            .clone()
-            .prop_map(|code| json!({"kind": "fail_before", "code": code})),
-        transient.prop_map(|code| json!({"kind": "fail_after", "code": code})),
-        Just(json!({"kind": "reset"})),
-        Just(json!({"kind": "delay", "ms": 5})),
-        Just(json!({"kind": "throttle", "retry_after_secs": 0.1})),
-    ];
-    let rpcs = vec!["QueuePut", "QueueGet", "DictUpdate", "DictPop", "*"];
-    let fault = (prop::sample::select(rpcs), 1..12u64, 1..3u64, kind).prop_map(
-        |(rpc, nth, times, mut fault)| {
-            fault["rpc"] = rpc.into();
-            fault["nth"] = nth.into();
-            fault["times"] = times.into();
-            fault
-        },
-    );
-    prop::collection::vec(fault, 0..6).prop_map(Value::from)
-}
-
-#[test]
-fn whatever_fails_the_world_is_as_if_every_call_had_happened_once() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let harness = runtime.block_on(Harness::impatient());
-    let config = ProptestConfig {
-        cases: 24,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    TestRunner::new(config)
-        .run(&(ops(), plan()), |(ops, plan)| {
-            runtime.block_on(check(&harness, ops, plan))
-        })
-        .unwrap();
-}
-
-/// Runs the operations under the plan, beside a model of a queue and a dict.
-async fn check(harness: &Harness, ops: Vec<Op>, plan: Value) -> Result<(), TestCaseError> {
-    harness.faults(json!([]));
-    let queue = harness.client.queues().ephemeral(None).await.unwrap();
-    let dict = harness.client.dicts().ephemeral(None).await.unwrap();
-    let begin = harness.emulator.journal().effects(None).len();
-    harness.faults(plan);
-    let mut values = std::collections::VecDeque::new();
-    let mut entries = std::collections::BTreeMap::new();
-    let mut effects = 0;
-    for op in ops {
-        match op {
-            Op::Put(value) => {
-                queue.put(&value, PutOptions::default()).await.unwrap();
-                values.push_back(value);
-                effects += 1;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_read_can_be_dropped_and_taken_up_again() {
+    let emu = Emu::start().await;
+    let sandbox = emu.client.sandboxes().create(&emu.spec(&["sh", "-c", LINES]).await).await.unwrap();
+    let mut output = sandbox.stdout().await.unwrap();
+    let mut read = Vec::new();
+    loop {
+        let next = tokio::time::timeout(std::time::Duration::from_millis(3), output.next()).await;
+        match next {
+            Err(_) => {}
+            Ok(Some(chunk)) => {
+                let chunk = chunk.unwrap();
+                assert_eq!(chunk.offset, read.len() as u64);
+                read.extend_from_slice(&chunk.data);
             }
-            Op::Get => {
-                let expected = values.pop_front();
-                effects += usize::from(expected.is_some());
-                prop_assert_eq!(
-                    queue.get::<i64>(Some(Duration::ZERO)).await.unwrap(),
-                    expected
-                );
-            }
-            Op::Set(key, value) => {
-                dict.put(&key, &value).await.unwrap();
-                entries.insert(key, value);
-                effects += 1;
-            }
-            Op::Pop(key) => {
-                let expected = entries.remove(&key);
-                effects += usize::from(expected.is_some());
-                prop_assert_eq!(dict.pop::<i64>(&key).await.unwrap(), expected);
-            }
+            Ok(None) => break,
         }
     }
-    harness.faults(json!([]));
-    prop_assert_eq!(queue.len().await.unwrap(), values.len() as u64);
-    prop_assert_eq!(dict.len().await.unwrap(), entries.len() as u64);
-    let journal = harness.emulator.journal().effects(None);
-    let done = journal[begin..].iter().filter(|effect| {
-        ["queue.put", "queue.get", "dict.update", "dict.pop"].contains(&effect.what.as_str())
-    });
-    prop_assert_eq!(done.count(), effects);
-    Ok(())
+    let expected: String = lines().iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(String::from_utf8(read).unwrap(), expected);
 }
 
-#[tokio::test]
-async fn a_lookup_that_creates_creates_once_under_faults() {
-    let harness = Harness::start().await;
-    harness
-        .faults(json!([{"rpc": "QueueGetOrCreate", "kind": "fail_after", "code": 14, "times": 2}]));
-    harness
-        .client
-        .queues()
-        .lookup("q", None, Existence::CreateNew)
-        .await
-        .unwrap();
-    assert_eq!(harness.count("queue.create"), 1);
+#[tokio::test(flavor = "multi_thread")]
+async fn input_arrives_once_whatever_happens_to_the_calls() {
+    let emu = Emu::start().await;
+    let sandbox =
+        emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
+    for fault in UNARY {
+        emu.faults(&plan(&[("TaskExecStdinWrite", fault)]));
+        let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
+        let mut stdin = process.stdin();
+        for piece in ["one ", "two ", "three"] {
+            stdin.write(piece).await.unwrap();
+        }
+        stdin.close().await.unwrap();
+        let read = process.stdout().read_to_end(99).await.unwrap();
+        assert_eq!(read, "one two three", "{fault}");
+    }
+    let large = content(3 << 20);
+    let source = Source::bytes(large.clone());
+    for fault in [r#""kind":"fail_after","code":14"#, r#""kind":"reset""#, r#""kind":"fail_before","code":14"#] {
+        emu.faults(&plan(&[("TaskExecStdinWriteStream", fault)]));
+        let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
+        let (sent, read) =
+            tokio::join!(process.stdin().write_all(&source), process.stdout().read_to_end(4 << 20));
+        sent.unwrap();
+        assert!(read.unwrap() == large, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_write_is_made_up_for_by_the_next() {
+    let emu = Emu::start().await;
+    let sandbox =
+        emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
+    let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
+    emu.faults(&plan(&[("TaskExecStdinWrite", r#""kind":"delay","ms":300"#)]));
+    let mut stdin = process.stdin();
+    let patience = std::time::Duration::from_millis(30);
+    assert!(tokio::time::timeout(patience, stdin.write("one ")).await.is_err());
+    stdin.write("two").await.unwrap();
+    stdin.close().await.unwrap();
+    assert_eq!(process.stdout().read_to_end(99).await.unwrap(), "one two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_put_and_got_whatever_happens_on_the_way() {
+    let emu = Emu::start().await;
+    let content = content(20 << 20);
+    let local = tempfile::tempdir().unwrap();
+    let target = local.path().join("x");
+    let unavailable = r#""kind":"fail_before","code":14"#;
+    let lost = r#""kind":"fail_after","code":14"#;
+    let faults = [
+        ("VolumePutFiles", lost),
+        ("VolumePutFiles2", lost),
+        ("VolumeGetFile2", unavailable),
+        ("MountPutFile", lost),
+        ("BlobCreate", unavailable),
+        ("PUT /blobs", unavailable),
+        ("PUT /blobs", r#""kind":"reset""#),
+        ("GET /blobs", unavailable),
+        ("GET /blobs", r#""kind":"reset","after":1"#),
+    ];
+    for version in [Version::V1, Version::V2] {
+        for (rpc, fault) in faults {
+            let name = format!("v-{version}-{}", emu.effects("volume.create").len());
+            let existence = Existence::CreateNew;
+            let volume =
+                emu.client.volumes().lookup(&name, None, existence, Some(version)).await.unwrap();
+            emu.faults(&plan(&[(rpc, fault)]));
+            let before = emu.effects("volume.put").len();
+            let files = Files::new().bytes(content.clone(), "x");
+            volume.put(&files, PutOptions::new()).await.unwrap();
+            assert_eq!(emu.effects("volume.put").len(), before + 1, "{version} {rpc} {fault}");
+            volume.get("x", &target).await.unwrap();
+            assert!(std::fs::read(&target).unwrap() == content, "{version} {rpc} {fault}");
+            volume.delete().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_breaks_off_is_complete_all_the_same() {
+    let emu = Emu::start().await;
+    let volume = emu.client.volumes().ephemeral(None, Some(Version::V2)).await.unwrap();
+    let files = (0..300).fold(Files::new(), |files, number| {
+        files.bytes(number.to_string(), format!("d/{number}"))
+    });
+    volume.put(&files, PutOptions::new()).await.unwrap();
+    for fault in [r#""kind":"reset","after":1"#, r#""kind":"fail_before","code":14"#] {
+        emu.faults(&plan(&[("VolumeListFiles2", fault)]));
+        let mut names: Vec<_> =
+            volume.list("d", true).map_ok(|entry| entry.path).try_collect().await.unwrap();
+        assert_eq!(names.len(), 300, "{fault}");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 300, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_succeed_is_not_tried_again() {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["true"]).await;
+    emu.faults(&plan(&[("SandboxCreateV2", r#""kind":"fail_before","code":3"#)]));
+    let error = emu.client.sandboxes().create(&spec).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(!error.may_have_happened());
+    assert_eq!(emu.counts("sandbox.create"), (0, 0));
 }
