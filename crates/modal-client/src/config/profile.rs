@@ -45,7 +45,7 @@ pub(super) fn select(text: &str, path: &Path, wanted: Option<&str>) -> Result<(S
         ));
     }
     let name = wanted
-        .or(active.first().copied())
+        .or_else(|| active.first().copied())
         .unwrap_or("default")
         .to_owned();
     let table = profiles

@@ -129,20 +129,6 @@ impl Client {
         server_stream(&ControlPlane(&self.inner), rpc, request, options).await
     }
 
-    /// The short-lived token that other servers of Modal accept from this client (`None` if this server
-    /// gives none).
-    ///
-    /// # Errors
-    /// When it can not be fetched.
-    pub(crate) async fn auth_token(&self) -> Result<Option<HeaderValue>> {
-        self.inner.auth_token().await
-    }
-
-    /// Forgets that token because a server refused it.
-    pub(crate) fn forget_auth_token(&self) {
-        self.inner.tokens.forget();
-    }
-
     /// The client of plain HTTP transfers (blobs, blocks, web endpoints). Honours the proxies of the
     /// system unless the settings disable that.
     ///
