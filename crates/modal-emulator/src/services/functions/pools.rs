@@ -47,6 +47,8 @@ pub(crate) struct Slot {
     pub(crate) start_deadline: Instant,
     /// Inputs in it by id.
     pub(crate) running: BTreeMap<String, Attempt>,
+    /// The input after which nothing ran in it any more.
+    pub(crate) last: Option<String>,
     /// It takes no more inputs.
     pub(crate) leaving: bool,
     /// Inputs that it has taken.
@@ -89,7 +91,9 @@ impl Pool {
 
     /// Containers that take inputs, or will.
     fn live(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.values().filter(|slot| !slot.leaving && slot.generation == self.generation)
+        self.slots
+            .values()
+            .filter(|slot| !slot.leaving && slot.generation == self.generation)
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -161,7 +165,9 @@ impl Pool {
             && ask.key.as_ref() == Some(key)
             && inputs.iter().any(|input| slot.running.contains_key(input))
         {
-            let again = inputs.iter().filter(|input| slot.running.contains_key(*input));
+            let again = inputs
+                .iter()
+                .filter(|input| slot.running.contains_key(*input));
             return Turn::Take(again.cloned().collect());
         }
         let used_up = bounds.single_use && slot.served > 0;
@@ -187,7 +193,10 @@ impl Pool {
             return Turn::Wait(Some(now + bounds.scaledown));
         };
         if ask.batch_max == 0 {
-            return self.ready.pop_front().map_or(Turn::Wait(None), |(id, _)| Turn::Take(vec![id]));
+            return self
+                .ready
+                .pop_front()
+                .map_or(Turn::Wait(None), |(id, _)| Turn::Take(vec![id]));
         }
         let full = self.ready.len() >= ask.batch_max;
         let over = *since + ask.linger;
@@ -227,6 +236,7 @@ impl Slot {
             ready: false,
             start_deadline,
             running: BTreeMap::new(),
+            last: None,
             leaving: false,
             served: 0,
             idle_since: start_deadline,
@@ -258,12 +268,14 @@ mod tests {
         let now = Instant::now();
         let bounds = Bounds::of(function, &AutoscalerSettings::default());
         let mut pool = Pool::new("ap-1".to_owned(), bounds, 1);
-        pool.slots.insert("ta-1".to_owned(), Slot::new(1, Leave::default(), now));
+        pool.slots
+            .insert("ta-1".to_owned(), Slot::new(1, Leave::default(), now));
         (pool, now)
     }
 
     fn wait(pool: &mut Pool, ids: &[&str], now: Instant) {
-        pool.ready.extend(ids.iter().map(|id| ((*id).to_owned(), now)));
+        pool.ready
+            .extend(ids.iter().map(|id| ((*id).to_owned(), now)));
     }
 
     fn ids(ids: &[&str]) -> Turn {
@@ -272,29 +284,45 @@ mod tests {
 
     #[test]
     fn a_container_leaves_after_it_was_idle_for_the_window() {
-        let function = Function { task_idle_timeout_secs: 5, ..Function::default() };
+        let function = Function {
+            task_idle_timeout_secs: 5,
+            ..Function::default()
+        };
         let (mut pool, now) = pool(&function);
         let window = Duration::from_secs(5);
-        assert_eq!(pool.ask("ta-1", &Ask::default(), now), Turn::Wait(Some(now + window)));
+        assert_eq!(
+            pool.ask("ta-1", &Ask::default(), now),
+            Turn::Wait(Some(now + window))
+        );
         assert_eq!(pool.ask("ta-1", &Ask::default(), now + window), Turn::Leave);
         assert_eq!(pool.load().containers, 0);
     }
 
     #[test]
     fn a_warm_container_stays() {
-        let function =
-            Function { task_idle_timeout_secs: 5, warm_pool_size: 1, ..Function::default() };
+        let function = Function {
+            task_idle_timeout_secs: 5,
+            warm_pool_size: 1,
+            ..Function::default()
+        };
         let (mut pool, now) = pool(&function);
         let later = now + Duration::from_secs(60);
         pool.ask("ta-1", &Ask::default(), now);
-        assert!(matches!(pool.ask("ta-1", &Ask::default(), later), Turn::Wait(Some(_))));
+        assert!(matches!(
+            pool.ask("ta-1", &Ask::default(), later),
+            Turn::Wait(Some(_))
+        ));
     }
 
     #[test]
     fn a_batch_waits_until_it_is_full_or_has_lingered() {
         let (mut pool, now) = pool(&Function::default());
         let linger = Duration::from_millis(100);
-        let ask = Ask { key: None, batch_max: 2, linger };
+        let ask = Ask {
+            key: None,
+            batch_max: 2,
+            linger,
+        };
         wait(&mut pool, &["a"], now);
         assert_eq!(pool.ask("ta-1", &ask, now), Turn::Wait(Some(now + linger)));
         assert_eq!(pool.ask("ta-1", &ask, now + linger), ids(&["a"]));
@@ -313,7 +341,10 @@ mod tests {
 
     #[test]
     fn a_single_use_container_takes_one_input() {
-        let function = Function { single_use_containers: true, ..Function::default() };
+        let function = Function {
+            single_use_containers: true,
+            ..Function::default()
+        };
         let (mut pool, now) = pool(&function);
         wait(&mut pool, &["a", "b"], now);
         assert_eq!(pool.load().free, 1);
