@@ -16,6 +16,7 @@
 //! | show that it keeps the contract | [`conformance::run`] |
 //! | bound, limit, trace, or break one on purpose | [`decorators`] |
 //! | let a job reach listed hosts only | [`egress`] |
+//! | limit a tree of processes of one's own | [`cgroup`] |
 //!
 //! # Example
 //!
@@ -46,6 +47,7 @@
 //!
 //! Deliberately absent: what an outcome means for a run, retries, and storage: those are the engine's.
 
+pub mod cgroup;
 pub mod conformance;
 pub mod decorators;
 pub mod egress;

@@ -66,6 +66,12 @@ impl Groups {
         self.groups.iter().map(open).collect()
     }
 
+    /// Moves another process into them; what it starts from then on is in them too.
+    pub(crate) fn add(&self, pid: u32) -> io::Result<()> {
+        let join = |group: &Group| fs::write(group.dir.join("cgroup.procs"), pid.to_string());
+        self.groups.iter().try_for_each(join)
+    }
+
     /// Lets no new process or thread begin, so that killing comes to an end.
     pub(crate) fn close(&self) -> io::Result<()> {
         for group in self.having(Controller::Pids) {

@@ -50,13 +50,15 @@ pub(crate) enum Version {
     V2,
 }
 
-/// Limits for a tree.
+/// Limits for a tree of processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct TreeLimits {
-    pub(crate) memory_bytes: Option<u64>,
-    pub(crate) tasks: Option<u64>,
+pub struct TreeLimits {
+    /// Of all its processes together.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
     /// Cores.
-    pub(crate) cpu: Option<f64>,
+    pub cpu: Option<f64>,
 }
 
 /// One group to be made, with what is to be written into it.
