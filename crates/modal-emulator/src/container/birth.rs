@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use moorline_executor::cgroup::{LimitedTree, TreeLimits};
 use moorline_sandbox_tools::KEEPER;
 use moorline_sandbox_tools::wire::{KeeperReply, KeeperRequest, Plan, PlanMount};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,9 +18,10 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::link::Link;
+use super::log::nonblocking;
 use super::process::spawn;
 use super::runtime::{HOSTNAME, Place};
-use super::{ContainerEnd, ContainerError, ContainerSpec};
+use super::{ContainerEnd, ContainerError, ContainerSpec, Limits};
 
 /// How long building may take: longer than any mount of a machine in need does.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,6 +53,7 @@ pub(super) async fn bear(place: &Place, spec: &ContainerSpec) -> Result<Born, Co
     let (mut keeper, keeper_end) = Link::pair().map_err(io)?;
     let (agent, agent_end) = Link::pair().map_err(io)?;
     let mut child = start(&place.helper, keeper_end, &dir.join("keeper.log")).map_err(io)?;
+    let limited = limit(&child, spec).await;
     let plan = plan(place, spec);
     // When the keeper has ended already, its log tells why.
     drop(
@@ -76,11 +79,13 @@ pub(super) async fn bear(place: &Place, spec: &ContainerSpec) -> Result<Born, Co
     let (sender, end) = watch::channel(None);
     let sockets = Sockets {
         keeper: keeper.twin().map_err(io)?,
-        agent: watched(agent.twin().map_err(io)?).map_err(io)?,
+        agent: nonblocking(agent.twin().map_err(io)?).map_err(io)?,
     };
     let dir = dir.clone();
     spawn(async move {
         let ended = see_out(child, &sockets, cut, &dir).await;
+        // Removing waits for the kernel. A task of ours does not panic.
+        drop(tokio::task::spawn_blocking(move || drop(limited)).await);
         sender.send_replace(Some(ended));
     });
     Ok(Born {
@@ -89,6 +94,37 @@ pub(super) async fn bear(place: &Place, spec: &ContainerSpec) -> Result<Born, Co
         lifeline,
         end,
     })
+}
+
+/// Limits the keeper, before it starts anything. What this machine can not limit is not limited: a job that
+/// would run in its limits runs as well without them.
+async fn limit(keeper: &Child, spec: &ContainerSpec) -> Option<LimitedTree> {
+    if spec.limits == Limits::default() {
+        return None;
+    }
+    let limits = TreeLimits {
+        memory_bytes: spec.limits.memory_bytes,
+        tasks: spec.limits.pids,
+        cpu: spec.limits.cpu,
+    };
+    let (name, pid) = (format!("moorline-{}", spec.id), keeper.id()?);
+    let limited = tokio::task::spawn_blocking(move || {
+        let tree = LimitedTree::new(&name, limits)?;
+        tree.add(pid)?;
+        Ok::<_, String>(tree)
+    });
+    match limited.await {
+        Ok(Ok(tree)) => Some(tree),
+        Ok(Err(reason)) => {
+            tracing::warn!(
+                container = spec.id,
+                reason,
+                "a container runs without limits"
+            );
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 fn plan(place: &Place, spec: &ContainerSpec) -> Plan {
@@ -174,10 +210,6 @@ async fn closed(socket: &AsyncFd<OwnedFd>) {
     }
 }
 
-fn watched(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(socket)
-}
-
 fn last_words(dir: &Path) -> String {
     let words = fs::read(dir.join("keeper.log")).unwrap_or_default();
     let start = words.len().saturating_sub(WORDS);
@@ -194,15 +226,15 @@ fn last_words(dir: &Path) -> String {
 /// Removes a container's directory. The kernel leaves directories in `work` that even their owner may not
 /// read, unless he is root.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    for work in ["work", "mounts"] {
-        let entries = fs::read_dir(dir.join(work)).into_iter().flatten();
+    for (parent, work) in [("work", "work"), ("mounts", "work/work")] {
+        let entries = fs::read_dir(dir.join(parent)).into_iter().flatten();
         for entry in entries.filter_map(Result::ok) {
-            for inner in [entry.path().join("work"), entry.path().join("work/work")] {
-                // Most are not there.
-                drop(fs::set_permissions(
-                    inner,
-                    fs::Permissions::from_mode(0o700),
-                ));
+            let mut inner = entry.path().join(work);
+            for below in ["incompat", "volatile", ""] {
+                // Not all are there.
+                let open = fs::Permissions::from_mode(0o700);
+                drop(fs::set_permissions(&inner, open));
+                inner.push(below);
             }
         }
     }

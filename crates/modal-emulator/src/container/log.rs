@@ -228,6 +228,10 @@ impl Writer {
 /// For tokio to wait on.
 pub(super) fn nonblocking(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     fcntl_setfl(descriptor.as_fd(), OFlags::NONBLOCK)?;
+    #[expect(
+        deprecated,
+        reason = "an owned descriptor stays open and the same for as long as it is watched"
+    )]
     AsyncFd::new(descriptor)
 }
 

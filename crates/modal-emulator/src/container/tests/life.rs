@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{ContainerEnd, ContainerError};
+use super::super::{ContainerEnd, ContainerError, Limits};
 use super::*;
 
 #[tokio::test]
@@ -70,6 +70,28 @@ async fn a_container_whose_keeper_is_killed_is_lost() {
     rustix::process::kill_process(keeper, rustix::process::Signal::KILL).unwrap();
     assert!(matches!(container.wait().await, ContainerEnd::Lost(_)));
     assert_eq!(process.wait().await, Exit::ContainerGone);
+}
+
+#[tokio::test]
+async fn limits_hold_for_all_processes_together() {
+    let bench = Bench::new();
+    let mut limited = spec(&format!("limited-{}", std::process::id()));
+    limited.limits = Limits {
+        memory_bytes: Some(64 << 20),
+        cpu: Some(0.5),
+        pids: Some(20),
+    };
+    let container = bench.start(limited).await;
+    if !rustix::process::geteuid().is_root() {
+        // Who may not make groups runs without limits.
+        assert_eq!(output(&container, "echo ran").await, "ran\n");
+        return;
+    }
+    let take = "python3 -c 'x = b\"1\" * (200 << 20)'";
+    assert_eq!(run(&container, take).await.2, Exit::Code(137));
+    let fork = "i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all";
+    assert_ne!(run(&container, fork).await.0, "all\n");
+    container.stop(Duration::ZERO).await;
 }
 
 #[tokio::test]
