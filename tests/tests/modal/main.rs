@@ -10,7 +10,14 @@
 )]
 
 mod apps;
+mod cli;
 mod client;
 mod coverage;
+mod functions;
+mod images;
+mod javascript;
+mod executor;
+mod sandboxes;
 mod secrets;
+mod storage;
 mod support;
