@@ -43,7 +43,7 @@ impl Schedules {
 /// Refuses a schedule that would never fire, or could not be understood.
 ///
 /// # Errors
-/// INVALID_ARGUMENT.
+/// `INVALID_ARGUMENT`.
 pub(crate) fn check(schedule: &Schedule) -> Result<(), Status> {
     let now = clock::seconds();
     match next(schedule, now, now) {
@@ -67,7 +67,10 @@ fn timestamp(seconds: f64) -> Timestamp {
 }
 
 fn parse(expression: &str) -> Result<Cron, String> {
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build();
     parser.parse(expression).map_err(|error| {
         format!("`{expression}` has not the five fields of cron, as in `5 4 * * *`: {error}")
     })
@@ -103,16 +106,24 @@ fn length(period: &Period) -> (f64, f64) {
 
 /// The end of the `n`th period since `since`: calendar units in UTC first, then seconds.
 fn nth(period: &Period, since: f64, n: f64) -> Option<f64> {
-    #[expect(clippy::cast_possible_truncation, reason = "checked by jiff, which refuses far times")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked by jiff, which refuses far times"
+    )]
     let unit = |value: i32| (f64::from(value) * n) as i64;
     let span = Span::new().try_years(unit(period.years)).ok()?;
     let span = span.try_months(unit(period.months)).ok()?;
-    let days = unit(period.weeks).checked_mul(7)?.checked_add(unit(period.days))?;
+    let days = unit(period.weeks)
+        .checked_mul(7)?
+        .checked_add(unit(period.days))?;
     let span = span.try_days(days).ok()?;
     let fixed = f64::from(period.hours) * 3600.0
         + f64::from(period.minutes) * 60.0
         + f64::from(period.seconds);
-    let end = timestamp(since).to_zoned(TimeZone::UTC).checked_add(span).ok()?;
+    let end = timestamp(since)
+        .to_zoned(TimeZone::UTC)
+        .checked_add(span)
+        .ok()?;
     Some(end.timestamp().as_duration().as_secs_f64() + fixed * n)
 }
 
@@ -138,13 +149,20 @@ fn upcoming(world: &World, after: f64) -> Vec<(String, f64)> {
         let catalog = world.functions.catalog.read();
         let of = |(id, entry): (&str, &functions::Entry)| {
             let schedule = catalog.schedule(id)?;
-            Some((id.to_owned(), entry.app_id.clone(), schedule, entry.in_force_since))
+            Some((
+                id.to_owned(),
+                entry.app_id.clone(),
+                schedule,
+                entry.in_force_since,
+            ))
         };
         catalog.ids().filter_map(of).collect()
     };
     let mut upcoming = Vec::new();
     for (id, app_id, schedule, since) in scheduled {
-        let Ok(app) = apps::get(world, &app_id) else { continue };
+        let Ok(app) = apps::get(world, &app_id) else {
+            continue;
+        };
         let deployed = app.state() == AppState::Deployed;
         if !deployed || !app.layout.function_ids.values().any(|of| *of == id) {
             continue;
@@ -203,16 +221,26 @@ mod tests {
     use super::*;
 
     fn cron(expression: &str, zone: &str) -> Schedule {
-        let cron = CronMessage { cron_string: expression.into(), timezone: zone.into() };
-        Schedule { schedule_oneof: Some(ScheduleOneof::Cron(cron)) }
+        let cron = CronMessage {
+            cron_string: expression.into(),
+            timezone: zone.into(),
+        };
+        Schedule {
+            schedule_oneof: Some(ScheduleOneof::Cron(cron)),
+        }
     }
 
     fn period(period: Period) -> Schedule {
-        Schedule { schedule_oneof: Some(ScheduleOneof::Period(period)) }
+        Schedule {
+            schedule_oneof: Some(ScheduleOneof::Period(period)),
+        }
     }
 
     fn at(text: &str) -> f64 {
-        text.parse::<Timestamp>().unwrap().as_duration().as_secs_f64()
+        text.parse::<Timestamp>()
+            .unwrap()
+            .as_duration()
+            .as_secs_f64()
     }
 
     #[test]
@@ -221,7 +249,9 @@ mod tests {
         let next_at = |zone| next(&cron("0 6 * * *", zone), 0.0, after).unwrap().unwrap();
         assert_eq!(next_at("UTC"), at("2026-01-06T06:00:00Z"));
         assert_eq!(next_at("America/New_York"), at("2026-01-06T11:00:00Z"));
-        let again = next(&cron("0 6 * * *", "UTC"), 0.0, next_at("UTC")).unwrap().unwrap();
+        let again = next(&cron("0 6 * * *", "UTC"), 0.0, next_at("UTC"))
+            .unwrap()
+            .unwrap();
         assert_eq!(again, at("2026-01-07T06:00:00Z"));
     }
 
@@ -238,11 +268,23 @@ mod tests {
     #[test]
     fn a_month_ends_on_the_same_day_and_seconds_may_be_a_fraction() {
         let since = at("2026-01-15T08:00:00Z");
-        let month = period(Period { months: 1, ..Period::default() });
-        assert_eq!(next(&month, since, since).unwrap(), Some(at("2026-02-15T08:00:00Z")));
+        let month = period(Period {
+            months: 1,
+            ..Period::default()
+        });
+        assert_eq!(
+            next(&month, since, since).unwrap(),
+            Some(at("2026-02-15T08:00:00Z"))
+        );
         let later = at("2026-03-01T00:00:00Z");
-        assert_eq!(next(&month, since, later).unwrap(), Some(at("2026-03-15T08:00:00Z")));
-        let half = period(Period { seconds: 0.5, ..Period::default() });
+        assert_eq!(
+            next(&month, since, later).unwrap(),
+            Some(at("2026-03-15T08:00:00Z"))
+        );
+        let half = period(Period {
+            seconds: 0.5,
+            ..Period::default()
+        });
         assert_eq!(next(&half, 100.0, 100.6).unwrap(), Some(101.0));
     }
 

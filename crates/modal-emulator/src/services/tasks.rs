@@ -66,7 +66,7 @@ pub(crate) struct Span {
 
 #[derive(Debug)]
 struct Task {
-    task: NewTask,
+    of: NewTask,
     /// Seconds since 1970.
     enqueued_at: f64,
     /// 0 is "not yet".
@@ -82,8 +82,8 @@ struct Task {
 impl Task {
     fn span(&self) -> Span {
         Span {
-            app_id: self.task.app_id.clone(),
-            gpu: self.task.gpu.clone(),
+            app_id: self.of.app_id.clone(),
+            gpu: self.of.gpu.clone(),
             started_at: self.started_at,
             finished_at: self.finished_at,
         }
@@ -113,10 +113,10 @@ impl Tasks {
             result: None,
             leave: leave.clone(),
             billed: false,
-            task,
+            of: task,
         };
         let mut tasks = self.lock();
-        tasks.insert(entry.task.id.clone(), entry);
+        tasks.insert(entry.of.id.clone(), entry);
         forget_oldest(&mut tasks);
         leave
     }
@@ -149,9 +149,12 @@ impl Tasks {
     /// Tasks that run, as (id, kind, app id), oldest first.
     pub(crate) fn running(&self) -> Vec<(String, TaskKind, String)> {
         let tasks = self.lock();
-        let mut running: Vec<&Task> = tasks.values().filter(|task| task.result.is_none()).collect();
+        let mut running: Vec<&Task> = tasks
+            .values()
+            .filter(|task| task.result.is_none())
+            .collect();
         running.sort_by(|a, b| a.enqueued_at.total_cmp(&b.enqueued_at));
-        let told = |t: &Task| (t.task.id.clone(), t.task.kind.clone(), t.task.app_id.clone());
+        let told = |t: &Task| (t.of.id.clone(), t.of.kind.clone(), t.of.app_id.clone());
         running.into_iter().map(told).collect()
     }
 
@@ -165,7 +168,9 @@ impl Tasks {
     /// The times of containers that have ended, each once.
     pub(crate) fn take_ended(&self) -> Vec<Span> {
         let mut tasks = self.lock();
-        let ended = tasks.values_mut().filter(|task| task.result.is_some() && !task.billed);
+        let ended = tasks
+            .values_mut()
+            .filter(|task| task.result.is_some() && !task.billed);
         let ended = ended.map(|task| {
             task.billed = true;
             task.span()
@@ -181,7 +186,7 @@ fn forget_oldest(tasks: &mut BTreeMap<String, Task>) {
     let mut finished: Vec<(f64, String)> = tasks
         .values()
         .filter(|task| task.result.is_some())
-        .map(|task| (task.finished_at, task.task.id.clone()))
+        .map(|task| (task.finished_at, task.of.id.clone()))
         .collect();
     finished.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (_, id) in finished.into_iter().skip(REMEMBERED) {
@@ -199,10 +204,13 @@ async fn task_list(
     world: Arc<World>,
     call: Call<TaskListRequest>,
 ) -> Result<TaskListResponse, Status> {
-    let TaskListRequest { app_id, environment_name } = call.message;
+    let TaskListRequest {
+        app_id,
+        environment_name,
+    } = call.message;
     let stats = |task: &Task| TaskStats {
-        task_id: task.task.id.clone(),
-        app_id: task.task.app_id.clone(),
+        task_id: task.of.id.clone(),
+        app_id: task.of.app_id.clone(),
         app_description: String::new(),
         started_at: task.started_at,
         enqueued_at: task.enqueued_at,
@@ -212,7 +220,7 @@ async fn task_list(
         .lock()
         .values()
         .filter(|task| task.result.is_none())
-        .filter(|task| app_id.is_empty() || task.task.app_id == app_id)
+        .filter(|task| app_id.is_empty() || task.of.app_id == app_id)
         .map(stats)
         .collect();
     running.retain_mut(|task| {
@@ -235,22 +243,30 @@ async fn task_get_info(
     let Some(task) = tasks.get(id) else {
         return Err(no_task(id));
     };
-    let sandbox_id = match &task.task.kind {
+    let sandbox_id = match &task.of.kind {
         TaskKind::Sandbox(id) => id.clone(),
         TaskKind::Function(_) => String::new(),
     };
     let info = TaskInfo {
-        id: task.task.id.clone(),
+        id: task.of.id.clone(),
         started_at: task.started_at,
         finished_at: task.finished_at,
         result: task.result.clone(),
         enqueued_at: task.enqueued_at,
-        gpu_type: task.task.gpu.as_ref().map(|gpu| gpu.gpu_type.clone()).unwrap_or_default(),
-        gpu_config: task.task.gpu.clone(),
+        gpu_type: task
+            .of
+            .gpu
+            .as_ref()
+            .map(|gpu| gpu.gpu_type.clone())
+            .unwrap_or_default(),
+        gpu_config: task.of.gpu.clone(),
         sandbox_id,
         ..TaskInfo::default()
     };
-    Ok(TaskGetInfoResponse { app_id: task.task.app_id.clone(), info: Some(info) })
+    Ok(TaskGetInfoResponse {
+        app_id: task.of.app_id.clone(),
+        info: Some(info),
+    })
 }
 
 /// Of a task that has ended, too: it is as the caller wants it.
@@ -263,7 +279,11 @@ async fn container_stop(
         return Err(no_task(task_id));
     }
     if let Some(leave) = world.running.leave(task_id) {
-        if *graceful { leave.gracefully.cancel() } else { leave.now.cancel() }
+        if *graceful {
+            leave.gracefully.cancel();
+        } else {
+            leave.now.cancel();
+        }
         call.meta.effect("container.stop", task_id);
     }
     Ok(ContainerStopResponse::default())

@@ -7,16 +7,16 @@ pub(super) struct Cbor(pub(super) Vec<u8>);
 impl Cbor {
     /// Major type and argument, in the shortest form.
     fn head(&mut self, major: u8, argument: u64) {
-        let major = major << 5;
+        let form = |low: u8| (major << 5) | low;
         let bytes = argument.to_be_bytes();
         let [.., e, f, g, h] = bytes;
         match argument {
-            0..=23 => self.0.push(major | h),
-            24..=0xff => self.0.extend([major | 24, h]),
-            0x100..=0xffff => self.0.extend([major | 25, g, h]),
-            0x1_0000..=0xffff_ffff => self.0.extend([major | 26, e, f, g, h]),
+            0..=23 => self.0.push(form(h)),
+            24..=0xff => self.0.extend([form(24), h]),
+            0x100..=0xffff => self.0.extend([form(25), g, h]),
+            0x1_0000..=0xffff_ffff => self.0.extend([form(26), e, f, g, h]),
             _ => {
-                self.0.push(major | 27);
+                self.0.push(form(27));
                 self.0.extend(bytes);
             }
         }
@@ -61,7 +61,12 @@ mod tests {
 
     #[test]
     fn items_are_as_in_the_examples_of_the_rfc() {
-        let hex = |cbor: &Cbor| cbor.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |cbor: &Cbor| {
+            cbor.0
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
         let number = |value| hex(Cbor::default().number(value));
         assert_eq!(number(0), "00");
         assert_eq!(number(23), "17");
@@ -71,6 +76,14 @@ mod tests {
         assert_eq!(number(1_000_000_000_000), "1b000000e8d4a51000");
         assert_eq!(hex(Cbor::default().bytes(&[1, 2, 3, 4])), "4401020304");
         assert_eq!(hex(Cbor::default().text("IETF")), "6449455446");
-        assert_eq!(hex(Cbor::default().array(2).number(1).map(1).text("a").number(2)), "8201a1616102");
+        assert_eq!(
+            hex(Cbor::default()
+                .array(2)
+                .number(1)
+                .map(1)
+                .text("a")
+                .number(2)),
+            "8201a1616102"
+        );
     }
 }

@@ -15,7 +15,7 @@ use moorline_modal_proto::client::asgi::{
 use moorline_modal_proto::client::data_chunk::DataOneof;
 use moorline_modal_proto::client::generic_result::GenericStatus;
 use moorline_modal_proto::client::{
-    Asgi, DataChunk, DataFormat, FunctionCallInvocationType, FunctionGetOutputsItem,
+    Asgi, DataChunk, DataFormat, FunctionCallInvocationType, FunctionGetOutputsItem, GenericResult,
 };
 use prost::Message as _;
 
@@ -27,8 +27,13 @@ use crate::services::functions::{self, Asked, DataStream};
 use crate::world::World;
 
 /// Headers that belong to one connection, not to the answer.
-const HOP_BY_HOP: [&str; 5] =
-    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+const HOP_BY_HOP: [&str; 5] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Answers a request by a call of the function.
 pub(super) async fn serve(
@@ -44,11 +49,13 @@ pub(super) async fn serve(
         Ok(asked) => asked,
         Err(error) => return refused(&error),
     };
-    world.tasks.spawn(send(Arc::clone(world), body, Arc::clone(&asked.data_in)));
+    world
+        .tasks
+        .spawn(send(Arc::clone(world), body, Arc::clone(&asked.data_in)));
     let mut reader = Reader::new(world, asked);
     loop {
         match reader.next().await {
-            Ok(Some(Event::HttpResponseStart(start))) => return respond(start, reader),
+            Ok(Some(Event::HttpResponseStart(start))) => return respond(&start, reader),
             // Nothing else is allowed before it.
             Ok(Some(_)) => {}
             Ok(None) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, "no answer"),
@@ -59,7 +66,9 @@ pub(super) async fn serve(
 
 /// An event for the function.
 pub(super) fn tell(data_in: &DataStream, event: Event) {
-    let asgi = Asgi { r#type: Some(event) };
+    let asgi = Asgi {
+        r#type: Some(event),
+    };
     data_in.push(DataChunk {
         data_format: DataFormat::Asgi.into(),
         index: 0,
@@ -104,7 +113,10 @@ pub(super) struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         if !self.done {
-            tell(&self.asked.data_in, Event::HttpDisconnect(HttpDisconnect {}));
+            tell(
+                &self.asked.data_in,
+                Event::HttpDisconnect(HttpDisconnect {}),
+            );
             functions::cancel(&self.world, &self.asked.call_id);
         }
     }
@@ -112,7 +124,12 @@ impl Drop for Reader {
 
 impl Reader {
     pub(super) fn new(world: &Arc<World>, asked: Asked) -> Self {
-        Self { world: Arc::clone(world), asked, read: 0, done: false }
+        Self {
+            world: Arc::clone(world),
+            asked,
+            read: 0,
+            done: false,
+        }
     }
 
     /// What the function reads.
@@ -144,9 +161,10 @@ impl Reader {
         data_out.forget(self.read);
         let data = match chunk.data_oneof {
             Some(DataOneof::Data(data)) => data,
-            Some(DataOneof::DataBlobId(id)) => {
-                blobs::read(&self.world, &id).await.map(Bytes::from).unwrap_or_default()
-            }
+            Some(DataOneof::DataBlobId(id)) => blobs::read(&self.world, &id)
+                .await
+                .map(Bytes::from)
+                .unwrap_or_default(),
             None => Bytes::new(),
         };
         Ok(Asgi::decode(data).ok().and_then(|asgi| asgi.r#type))
@@ -159,11 +177,16 @@ impl Reader {
 }
 
 fn succeeded(output: &FunctionGetOutputsItem) -> bool {
-    output.result.as_ref().is_some_and(|result| result.status() == GenericStatus::Success)
+    output
+        .result
+        .as_ref()
+        .is_some_and(|result| result.status() == GenericStatus::Success)
 }
 
-fn respond(start: HttpResponseStart, reader: Reader) -> Response<Body> {
-    let code = u16::try_from(start.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
+fn respond(start: &HttpResponseStart, reader: Reader) -> Response<Body> {
+    let code = u16::try_from(start.status)
+        .ok()
+        .and_then(|code| StatusCode::from_u16(code).ok());
     let Some(code) = code else {
         return refusal(StatusCode::BAD_GATEWAY, "the status is no HTTP status");
     };
@@ -171,7 +194,10 @@ fn respond(start: HttpResponseStart, reader: Reader) -> Response<Body> {
     *response.status_mut() = code;
     for pair in start.headers.chunks_exact(2) {
         let [name, value] = pair else { continue };
-        let parsed = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value.clone()));
+        let parsed = (
+            HeaderName::from_bytes(name),
+            HeaderValue::from_maybe_shared(value.clone()),
+        );
         if let (Ok(name), Ok(value)) = parsed
             && !HOP_BY_HOP.contains(&name.as_str())
         {
@@ -213,10 +239,15 @@ fn refusal(code: StatusCode, text: &str) -> Response<Body> {
 /// The answer for a call that failed before it answered.
 pub(super) fn failure(output: &FunctionGetOutputsItem) -> Response<Body> {
     let result = output.result.as_ref();
-    let text = result.map(|result| result.exception.clone()).unwrap_or_default();
-    match result.map(|result| result.status()) {
+    let text = result
+        .map(|result| result.exception.clone())
+        .unwrap_or_default();
+    match result.map(GenericResult::status) {
         Some(GenericStatus::Timeout) => refusal(StatusCode::REQUEST_TIMEOUT, &text),
         Some(GenericStatus::Terminated) => refusal(StatusCode::SERVICE_UNAVAILABLE, &text),
-        _ => refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("internal error: {text}")),
+        _ => refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("internal error: {text}"),
+        ),
     }
 }

@@ -78,7 +78,7 @@ impl Gateways {
 /// more. Ports stay the same for as long as the function is a web function.
 ///
 /// # Errors
-/// NOT_FOUND, and UNAVAILABLE when no port can be had.
+/// `NOT_FOUND`, and `UNAVAILABLE` when no port can be had.
 pub(crate) async fn open(
     world: &Arc<World>,
     function_id: &str,
@@ -92,11 +92,16 @@ pub(crate) async fn open(
     for (method, config) in webhooks {
         let known = {
             let open = world.gateways.lock();
-            let door = open.get(function_id).and_then(|open| open.doors.get(method));
+            let door = open
+                .get(function_id)
+                .and_then(|open| open.doors.get(method));
             door.map(|door| Arc::clone(&door.config))
         };
         if let Some(known) = known {
-            known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+            known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(config);
             continue;
         }
         let listener = listen(before.get(method)).await?;
@@ -109,8 +114,14 @@ pub(crate) async fn open(
             address,
         };
         let stop = world.stop.child_token();
-        world.tasks.spawn(accept(Arc::clone(world), listener, target, stop.clone()));
-        let door = Door { url: format!("http://{address}"), config, stop };
+        world
+            .tasks
+            .spawn(accept(Arc::clone(world), listener, target, stop.clone()));
+        let door = Door {
+            url: format!("http://{address}"),
+            config,
+            stop,
+        };
         let mut open = world.gateways.lock();
         let entry = open.entry(function_id.to_owned()).or_insert_with(|| Open {
             app_id: app_id.clone(),
@@ -120,9 +131,17 @@ pub(crate) async fn open(
     }
     let urls = {
         let mut open = world.gateways.lock();
-        let Some(entry) = open.get_mut(function_id) else { return Ok(()) };
-        entry.doors.retain(|method, _| webhooks.contains_key(method));
-        entry.doors.iter().map(|(method, door)| (method.clone(), door.url.clone())).collect()
+        let Some(entry) = open.get_mut(function_id) else {
+            return Ok(());
+        };
+        entry
+            .doors
+            .retain(|method, _| webhooks.contains_key(method));
+        entry
+            .doors
+            .iter()
+            .map(|(method, door)| (method.clone(), door.url.clone()))
+            .collect()
     };
     functions::set_urls(world, function_id, urls);
     Ok(())
@@ -136,7 +155,9 @@ async fn listen(before: Option<&String>) -> Result<TcpListener, Status> {
     {
         return Ok(listener);
     }
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| no_port(&error))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(|error| no_port(&error))
 }
 
 fn no_port(error: &std::io::Error) -> Status {
@@ -145,7 +166,10 @@ fn no_port(error: &std::io::Error) -> Status {
 
 /// Closes the ports of an app.
 pub(crate) fn close_app(world: &World, app_id: &str) {
-    world.gateways.lock().retain(|_, open| open.app_id != app_id);
+    world
+        .gateways
+        .lock()
+        .retain(|_, open| open.app_id != app_id);
 }
 
 /// Opens the ports of the apps that are there from an earlier run.
@@ -190,7 +214,11 @@ async fn answer(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let config = target.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let config = target
+        .config
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     if config.requires_proxy_auth && !may_pass(&world, &target, &request) {
         let text = "modal-http: missing credentials for proxy authorization\n";
         return status(StatusCode::UNAUTHORIZED, text);
@@ -203,7 +231,12 @@ async fn answer(
 
 /// Whether a request carries a proxy token of the workspace, or a token of `modal curl`.
 fn may_pass<B>(world: &World, target: &Target, request: &Request<B>) -> bool {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     if let Some(bearer) = header("modal-authorization").and_then(|h| h.strip_prefix("Bearer ")) {
         return workspace::bearer_ok(world, bearer);
     }

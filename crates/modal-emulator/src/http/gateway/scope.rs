@@ -51,13 +51,20 @@ fn scope(cbor: &mut Cbor, kind: Kind, parts: &Parts, peer: SocketAddr, server: S
     };
     let path = parts.uri.path();
     let shown = percent_decode_str(path).decode_utf8_lossy();
+    // From 2.4 on, frameworks do not read the body away while they look out for a disconnect.
     cbor.map(12).text("type").text(name);
-    cbor.text("asgi").map(2).text("version").text("3.0").text("spec_version").text("2.3");
+    cbor.text("asgi")
+        .map(2)
+        .text("version")
+        .text("3.0")
+        .text("spec_version")
+        .text("2.4");
     cbor.text("http_version").text(version);
     cbor.text("scheme").text(scheme);
     cbor.text("path").text(&shown);
     cbor.text("raw_path").bytes(path.as_bytes());
-    cbor.text("query_string").bytes(parts.uri.query().unwrap_or_default().as_bytes());
+    cbor.text("query_string")
+        .bytes(parts.uri.query().unwrap_or_default().as_bytes());
     cbor.text("root_path").text("");
     cbor.text("headers");
     headers(cbor, parts);
@@ -82,26 +89,37 @@ fn scope(cbor: &mut Cbor, kind: Kind, parts: &Parts, peer: SocketAddr, server: S
 /// The subprotocols that a WebSocket's caller offers.
 pub(super) fn subprotocols(headers: &HeaderMap) -> Vec<String> {
     let offers = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let names = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(','));
-    names.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    let names = offers
+        .filter_map(|offer| offer.to_str().ok())
+        .flat_map(|offer| offer.split(','));
+    names
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 fn address(cbor: &mut Cbor, address: SocketAddr) {
-    cbor.array(2).text(&address.ip().to_string()).number(u64::from(address.port()));
+    cbor.array(2)
+        .text(&address.ip().to_string())
+        .number(u64::from(address.port()));
 }
 
 /// Names are lower case already. A request by HTTP/2 names its host in the URI only.
 fn headers(cbor: &mut Cbor, parts: &Parts) {
-    let host = match parts.headers.contains_key(http::header::HOST) {
-        true => None,
-        false => parts.uri.authority().map(ToString::to_string),
-    };
+    let named = parts.headers.contains_key(http::header::HOST);
+    let host = parts
+        .uri
+        .authority()
+        .filter(|_| !named)
+        .map(ToString::to_string);
     cbor.array(parts.headers.len() + usize::from(host.is_some()));
     if let Some(host) = host {
         cbor.array(2).bytes(b"host").bytes(host.as_bytes());
     }
     for (name, value) in &parts.headers {
-        cbor.array(2).bytes(name.as_str().as_bytes()).bytes(value.as_bytes());
+        cbor.array(2)
+            .bytes(name.as_str().as_bytes())
+            .bytes(value.as_bytes());
     }
 }
 
@@ -113,11 +131,16 @@ mod tests {
 
     #[test]
     fn a_scope_has_the_decoded_and_the_raw_path() {
-        let request = Request::get("/a%20b?x=1").header("x-y", "z").body(()).unwrap();
+        let request = Request::get("/a%20b?x=1")
+            .header("x-y", "z")
+            .body(())
+            .unwrap();
         let (parts, ()) = request.into_parts();
         let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
         let input = input(Kind::Http, &parts, peer, peer, "");
-        let Some(ArgsOneof::Args(args)) = input.args_oneof else { panic!("{input:?}") };
+        let Some(ArgsOneof::Args(args)) = input.args_oneof else {
+            panic!("{input:?}")
+        };
         let has = |part: &[u8]| args.windows(part.len()).any(|window| window == part);
         assert!(has(b"dpathd/a b"), "{args:?}");
         assert!(has(b"hraw_pathF/a%20b"));

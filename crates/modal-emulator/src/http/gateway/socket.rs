@@ -35,7 +35,10 @@ const ABNORMAL: u32 = 1006;
 
 /// Whether a request asks for a WebSocket.
 pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
-    let upgrade = request.headers().get(UPGRADE).and_then(|value| value.to_str().ok());
+    let upgrade = request
+        .headers()
+        .get(UPGRADE)
+        .and_then(|value| value.to_str().ok());
     let named = upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
     named && request.headers().contains_key(SEC_WEBSOCKET_KEY)
 }
@@ -49,9 +52,19 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
-    let key = parts.headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let key = parts
+        .headers
+        .get(SEC_WEBSOCKET_KEY)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
     let accept = derive_accept_key(key);
-    let input = scope::input(Kind::WebSocket, &parts, peer, target.address, &target.method);
+    let input = scope::input(
+        Kind::WebSocket,
+        &parts,
+        peer,
+        target.address,
+        &target.method,
+    );
     let invocation = FunctionCallInvocationType::SyncLegacy;
     let asked = match functions::begin_call(world, &target.function_id, input, invocation) {
         Ok(asked) => asked,
@@ -68,7 +81,10 @@ pub(super) async fn serve(
             }
             Ok(Some(Event::WebsocketClose(_)) | None) => {
                 reader.finish();
-                return status(StatusCode::FORBIDDEN, "modal-http: the function refused it\n");
+                return status(
+                    StatusCode::FORBIDDEN,
+                    "modal-http: the function refused it\n",
+                );
             }
             Ok(Some(_)) => {}
             Err(output) => return exchange::failure(&output),
@@ -91,7 +107,10 @@ fn switch(accept: &str, accepted: &WebsocketAccept) -> Response<Body> {
     }
     for pair in accepted.headers.chunks_exact(2) {
         let [name, value] = pair else { continue };
-        let parsed = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value.clone()));
+        let parsed = (
+            HeaderName::from_bytes(name),
+            HeaderValue::from_maybe_shared(value.clone()),
+        );
         if let (Ok(name), Ok(value)) = parsed {
             headers.append(name, value);
         }
@@ -166,10 +185,18 @@ async fn carry(world: Arc<World>, upgrade: OnUpgrade, mut reader: Reader) {
 }
 
 fn received(content: websocket_receive::Content) -> Event {
-    Event::WebsocketReceive(WebsocketReceive { content: Some(content) })
+    Event::WebsocketReceive(WebsocketReceive {
+        content: Some(content),
+    })
 }
 
 fn frame(close: &WebsocketClose) -> CloseFrame {
-    let code = close.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(1000);
-    CloseFrame { code: code.into(), reason: close.reason.clone().into() }
+    let code = close
+        .code
+        .and_then(|code| u16::try_from(code).ok())
+        .unwrap_or(1000);
+    CloseFrame {
+        code: code.into(),
+        reason: close.reason.clone().into(),
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 /// Calls a function with one input.
 ///
 /// # Errors
-/// NOT_FOUND, and FAILED_PRECONDITION when its app has stopped.
+/// `NOT_FOUND`, and `FAILED_PRECONDITION` when its app has stopped.
 pub(crate) fn begin_call(
     world: &Arc<World>,
     function_id: &str,
@@ -37,15 +37,22 @@ pub(crate) fn begin_call(
         Some((Arc::clone(&call.data_in), Arc::clone(&call.data_out)))
     });
     let (data_in, data_out) = streams.ok_or_else(|| no_call(&call_id))?;
-    let item = FunctionPutInputsItem { input: Some(input), ..FunctionPutInputsItem::default() };
+    let item = FunctionPutInputsItem {
+        input: Some(input),
+        ..FunctionPutInputsItem::default()
+    };
     invoke::add(world, &call_id, vec![item], None)?;
-    Ok(Asked { call_id, data_in, data_out })
+    Ok(Asked {
+        call_id,
+        data_in,
+        data_out,
+    })
 }
 
 /// Waits for the output of such a call. Cancel-safe.
 ///
 /// # Errors
-/// NOT_FOUND when the call has expired.
+/// `NOT_FOUND` when the call has expired.
 pub(crate) async fn output(
     world: &Arc<World>,
     call_id: &str,
@@ -53,7 +60,10 @@ pub(crate) async fn output(
     loop {
         let (output, changed) = act(world, |board| {
             let call = board.calls.get(call_id).ok_or_else(|| no_call(call_id))?;
-            Ok::<_, Status>((call.output(0).cloned(), Arc::clone(&call.changed).notified_owned()))
+            Ok::<_, Status>((
+                call.output(0).cloned(),
+                Arc::clone(&call.changed).notified_owned(),
+            ))
         })?;
         match output {
             Some(output) => return Ok(output),

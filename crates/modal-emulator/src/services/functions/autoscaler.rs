@@ -35,13 +35,18 @@ fn defaults() -> AutoscalerSettings {
 fn configuration(world: &World, id: &str) -> Result<AutoscalerConfiguration, Status> {
     let catalog = world.functions.catalog.read();
     let effective = catalog.effective(id).ok_or_else(|| no_function(id))?;
-    let overrides = catalog.function(id).map(|entry| entry.overrides.0).unwrap_or_default();
+    let overrides = catalog
+        .function(id)
+        .map(|entry| entry.overrides.0)
+        .unwrap_or_default();
     Ok(AutoscalerConfiguration {
-        settings: Some(over_settings(&defaults(), &merged(&effective.function, &overrides))),
+        settings: Some(over_settings(
+            &defaults(),
+            &merged(&effective.function, &overrides),
+        )),
         default_settings: Some(defaults()),
         static_settings: Some(stated(&effective.function)),
         override_settings: Some(overrides),
-        ..AutoscalerConfiguration::default()
     })
 }
 
@@ -49,10 +54,16 @@ async fn update(
     world: Arc<World>,
     call: Call<FunctionUpdateSchedulingParamsRequest>,
 ) -> Result<FunctionUpdateSchedulingParamsResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     let id = request.function_id;
     let settings = request.settings.unwrap_or_default();
-    let (min, max) = (settings.min_containers, settings.max_containers.filter(|max| *max > 0));
+    let (min, max) = (
+        settings.min_containers,
+        settings.max_containers.filter(|max| *max > 0),
+    );
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
@@ -75,7 +86,9 @@ async fn get(
     call: Call<FunctionGetSchedulingParamsRequest>,
 ) -> Result<FunctionGetSchedulingParamsResponse, Status> {
     let configuration = configuration(&world, &call.message.function_id)?;
-    Ok(FunctionGetSchedulingParamsResponse { autoscaler_configuration: Some(configuration) })
+    Ok(FunctionGetSchedulingParamsResponse {
+        autoscaler_configuration: Some(configuration),
+    })
 }
 
 async fn stats(
@@ -88,7 +101,9 @@ async fn stats(
     }
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(act(&world, |board| {
-        let Some(pool) = board.pools.get(&id) else { return FunctionStats::default() };
+        let Some(pool) = board.pools.get(&id) else {
+            return FunctionStats::default();
+        };
         let load = pool.load();
         FunctionStats {
             backlog: count(load.waiting),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use moorline_modal_proto::client::generic_result::GenericStatus;
 use moorline_modal_proto::client::{
     DataChunk, FunctionCallInfo, FunctionGetOutputsItem, FunctionGetOutputsRequest,
-    FunctionGetOutputsResponse, FunctionInput, FunctionRetryPolicy, InputCategoryInfo, InputInfo,
+    FunctionGetOutputsResponse, FunctionInput, FunctionRetryPolicy, GenericResult,
+    InputCategoryInfo, InputInfo,
 };
 use prost::Message as _;
 use tokio::sync::Notify;
@@ -99,11 +100,15 @@ impl Call {
 
     /// Keeps an output as the input's last word.
     pub(crate) fn finish(&mut self, idx: i32, output: FunctionGetOutputsItem) {
-        let Some(input) = self.inputs.get_mut(&idx) else { return };
+        let Some(input) = self.inputs.get_mut(&idx) else {
+            return;
+        };
         if matches!(input.state, InputState::Done { .. }) {
             return;
         }
-        input.state = InputState::Done { entry: self.log.len() };
+        input.state = InputState::Done {
+            entry: self.log.len(),
+        };
         input.message = FunctionInput::default();
         self.log.push(Some(output));
         self.unfinished -= 1;
@@ -112,8 +117,12 @@ impl Call {
 
     /// Takes an output back, because the input is tried again. False when there was none.
     pub(crate) fn reopen(&mut self, idx: i32) -> bool {
-        let Some(input) = self.inputs.get_mut(&idx) else { return false };
-        let InputState::Done { entry } = input.state else { return false };
+        let Some(input) = self.inputs.get_mut(&idx) else {
+            return false;
+        };
+        let InputState::Done { entry } = input.state else {
+            return false;
+        };
         if let Some(output) = self.log.get_mut(entry) {
             *output = None;
         }
@@ -124,16 +133,28 @@ impl Call {
 
     /// The output of an input, if there is one.
     pub(crate) fn output(&self, idx: i32) -> Option<&FunctionGetOutputsItem> {
-        let InputState::Done { entry } = self.inputs.get(&idx)?.state else { return None };
+        let InputState::Done { entry } = self.inputs.get(&idx)?.state else {
+            return None;
+        };
         self.log.get(entry)?.as_ref()
     }
 
     /// Outputs that a request asks for, as far as there are any.
     pub(crate) fn outputs(&self, ask: &FunctionGetOutputsRequest) -> FunctionGetOutputsResponse {
-        let after: usize =
-            ask.last_entry_id.split('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        let most = usize::try_from(ask.max_values).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
-        let (first, last) = (ask.start_idx.unwrap_or(i32::MIN), ask.end_idx.unwrap_or(i32::MAX));
+        let after: usize = ask
+            .last_entry_id
+            .split('-')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
+        let most = usize::try_from(ask.max_values)
+            .ok()
+            .filter(|n| *n > 0)
+            .unwrap_or(usize::MAX);
+        let (first, last) = (
+            ask.start_idx.unwrap_or(i32::MIN),
+            ask.end_idx.unwrap_or(i32::MAX),
+        );
         let mut answer = FunctionGetOutputsResponse {
             last_entry_id: format!("{after}-0"),
             num_unfinished_inputs: i32::try_from(self.unfinished).unwrap_or(i32::MAX),
@@ -146,7 +167,8 @@ impl Call {
                 continue;
             }
             bytes += output.encoded_len();
-            if answer.outputs.len() == most || (bytes > ANSWER_BYTES && !answer.outputs.is_empty()) {
+            if answer.outputs.len() == most || (bytes > ANSWER_BYTES && !answer.outputs.is_empty())
+            {
                 break;
             }
             answer.idxs.push(output.idx);
@@ -167,7 +189,9 @@ impl Call {
         };
         for input in self.inputs.values() {
             let output = self.output(input.idx);
-            let status = output.and_then(|o| o.result.as_ref()).map(|result| result.status());
+            let status = output
+                .and_then(|o| o.result.as_ref())
+                .map(GenericResult::status);
             let category = match status {
                 None => &mut info.pending_inputs,
                 Some(GenericStatus::Success) => &mut info.succeeded_inputs,
@@ -180,7 +204,9 @@ impl Call {
             category.latest.push(InputInfo {
                 input_id: input.id.clone(),
                 idx: input.idx,
-                task_id: output.map(|output| output.task_id.clone()).unwrap_or_default(),
+                task_id: output
+                    .map(|output| output.task_id.clone())
+                    .unwrap_or_default(),
                 started_at: input.started_at,
                 finished_at: output.map_or(0.0, |output| output.output_created_at),
                 ..InputInfo::default()
@@ -288,7 +314,10 @@ mod tests {
     }
 
     fn output(idx: i32) -> FunctionGetOutputsItem {
-        FunctionGetOutputsItem { idx, ..FunctionGetOutputsItem::default() }
+        FunctionGetOutputsItem {
+            idx,
+            ..FunctionGetOutputsItem::default()
+        }
     }
 
     #[test]
@@ -296,10 +325,16 @@ mod tests {
         let mut call = call(3);
         call.finish(2, output(2));
         call.finish(0, output(0));
-        let ask = FunctionGetOutputsRequest { last_entry_id: "0-0".into(), ..Default::default() };
+        let ask = FunctionGetOutputsRequest {
+            last_entry_id: "0-0".into(),
+            ..Default::default()
+        };
         let answer = call.outputs(&ask);
         assert_eq!((answer.idxs, answer.num_unfinished_inputs), (vec![2, 0], 1));
-        let ask = FunctionGetOutputsRequest { last_entry_id: answer.last_entry_id, ..ask };
+        let ask = FunctionGetOutputsRequest {
+            last_entry_id: answer.last_entry_id,
+            ..ask
+        };
         call.finish(1, output(1));
         assert_eq!(call.outputs(&ask).idxs, [1]);
         let ask = FunctionGetOutputsRequest {
@@ -316,17 +351,27 @@ mod tests {
         assert!(!call.reopen(0));
         call.finish(0, output(0));
         assert!(call.reopen(0));
-        assert_eq!(call.outputs(&FunctionGetOutputsRequest::default()).num_unfinished_inputs, 1);
+        assert_eq!(
+            call.outputs(&FunctionGetOutputsRequest::default())
+                .num_unfinished_inputs,
+            1
+        );
         assert_eq!(call.output(0), None);
         call.finish(0, output(0));
         call.finish(0, output(0));
-        assert_eq!(call.outputs(&FunctionGetOutputsRequest::default()).idxs, [0]);
+        assert_eq!(
+            call.outputs(&FunctionGetOutputsRequest::default()).idxs,
+            [0]
+        );
     }
 
     #[tokio::test]
     async fn a_stream_gives_each_chunk_once_in_order_however_often_it_is_put() {
         let stream = DataStream::default();
-        let chunk = |index| DataChunk { index, ..DataChunk::default() };
+        let chunk = |index| DataChunk {
+            index,
+            ..DataChunk::default()
+        };
         stream.put(vec![chunk(1), chunk(2)]);
         stream.put(vec![chunk(1), chunk(2), chunk(3)]);
         stream.forget(2);

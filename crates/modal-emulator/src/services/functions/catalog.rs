@@ -65,13 +65,19 @@ mod base64_bytes {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Bytes,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
         let text = String::deserialize(from)?;
-        STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
+        STANDARD
+            .decode(text)
+            .map(Bytes::from)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -103,22 +109,23 @@ impl Catalog {
         self.functions.get_mut(id)
     }
 
-    pub(crate) fn class(&self, id: &str) -> Option<&Class> {
-        self.classes.get(id)
-    }
-
     /// Ids and entries of an app's functions, bound ones included.
     pub(crate) fn of_app<'c>(
         &'c self,
         app_id: &'c str,
     ) -> impl Iterator<Item = (&'c str, &'c Entry)> {
-        let all = self.functions.iter().map(|(id, entry)| (id.as_str(), entry));
+        let all = self
+            .functions
+            .iter()
+            .map(|(id, entry)| (id.as_str(), entry));
         all.filter(move |(_, entry)| entry.app_id == app_id)
     }
 
     /// Ids of all functions.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.functions.iter().map(|(id, entry)| (id.as_str(), entry))
+        self.functions
+            .iter()
+            .map(|(id, entry)| (id.as_str(), entry))
     }
 
     /// Makes room for a function, or takes the one that there is.
@@ -143,11 +150,18 @@ impl Catalog {
     /// of a function is in force at once.
     pub(crate) fn define(&mut self, id: &str, data: FunctionData) -> Option<String> {
         let entry = self.functions.get(id)?;
-        let known = [&entry.newest, &entry.definition_id].into_iter().flatten();
-        let same = |id: &&String| self.definitions.get(*id).is_some_and(|known| known.0 == data);
-        let definition_id = known.cloned().find(|id| same(&id)).unwrap_or_else(|| ids::new("de"));
+        let known = [&entry.newest, &entry.definition_id];
+        let same = |id: &&String| {
+            self.definitions
+                .get(*id)
+                .is_some_and(|known| known.0 == data)
+        };
+        let known = known.into_iter().flatten().find(same).cloned();
+        let definition_id = known.unwrap_or_else(|| ids::new("de"));
         let first = entry.definition_id.is_none();
-        self.definitions.entry(definition_id.clone()).or_insert(Stored(data));
+        self.definitions
+            .entry(definition_id.clone())
+            .or_insert(Stored(data));
         if let Some(entry) = self.functions.get_mut(id) {
             entry.newest = Some(definition_id.clone());
         }
@@ -162,7 +176,9 @@ impl Catalog {
         if !self.definitions.contains_key(definition_id) {
             return false;
         }
-        let Some(entry) = self.functions.get_mut(id) else { return false };
+        let Some(entry) = self.functions.get_mut(id) else {
+            return false;
+        };
         entry.overrides = Stored::default();
         if entry.definition_id.as_deref() != Some(definition_id) {
             entry.definition_id = Some(definition_id.to_owned());
@@ -180,11 +196,20 @@ impl Catalog {
 
     /// The schedule in force.
     pub(crate) fn schedule(&self, id: &str) -> Option<Schedule> {
-        let entry = self.functions.get(id).filter(|entry| entry.bound.is_none())?;
+        let entry = self
+            .functions
+            .get(id)
+            .filter(|entry| entry.bound.is_none())?;
         let definition = self.definitions.get(entry.definition_id.as_ref()?)?;
-        let first = definition.0.ranked_functions.first().and_then(|ranked| ranked.function.as_ref());
+        let first = definition
+            .0
+            .ranked_functions
+            .first()
+            .and_then(|ranked| ranked.function.as_ref());
         let schedule = definition.0.schedule.clone();
-        schedule.or_else(|| first?.schedule.clone()).filter(|s| s.schedule_oneof.is_some())
+        schedule
+            .or_else(|| first?.schedule.clone())
+            .filter(|s| s.schedule_oneof.is_some())
     }
 
     /// Lets containers of what is in force now take no more inputs.
@@ -195,7 +220,10 @@ impl Catalog {
     /// The function and what is bound to it have a new definition.
     fn changed(&mut self, id: &str) {
         for (other, entry) in &mut self.functions {
-            let follows = entry.bound.as_ref().is_some_and(|b| b.base == id && b.definition_id.is_none());
+            let follows = entry
+                .bound
+                .as_ref()
+                .is_some_and(|b| b.base == id && b.definition_id.is_none());
             if other == id || follows {
                 entry.generation += 1;
             }
@@ -205,7 +233,10 @@ impl Catalog {
     /// The function that is bound so: the one that there is, or a new one.
     pub(crate) fn bind(&mut self, bound: Bound) -> Option<String> {
         let base = self.functions.get(&bound.base)?;
-        let known = self.functions.iter().find(|(_, entry)| entry.bound.as_ref() == Some(&bound));
+        let known = self
+            .functions
+            .iter()
+            .find(|(_, entry)| entry.bound.as_ref() == Some(&bound));
         if let Some((id, _)) = known {
             return Some(id.clone());
         }
@@ -228,7 +259,9 @@ impl Catalog {
     /// Makes a class, or keeps the one that there is.
     pub(crate) fn class_create(&mut self, existing: Option<&str>, app_id: &str) -> String {
         let id = existing.map_or_else(|| ids::new("cs"), str::to_owned);
-        self.classes.entry(id.clone()).or_insert_with(|| Class { app_id: app_id.to_owned() });
+        self.classes.entry(id.clone()).or_insert_with(|| Class {
+            app_id: app_id.to_owned(),
+        });
         id
     }
 
@@ -236,7 +269,10 @@ impl Catalog {
     pub(crate) fn definition_id(&self, id: &str) -> Option<&str> {
         let entry = self.functions.get(id)?;
         match &entry.bound {
-            Some(Bound { definition_id: Some(pinned), .. }) => Some(pinned),
+            Some(Bound {
+                definition_id: Some(pinned),
+                ..
+            }) => Some(pinned),
             Some(bound) => self.functions.get(&bound.base)?.definition_id.as_deref(),
             None => entry.definition_id.as_deref(),
         }
@@ -259,7 +295,11 @@ impl Catalog {
         if let Some(bound) = &entry.bound {
             options::apply(&mut data, &bound.options.0);
         }
-        let web = if entry.bound.is_some() { BTreeMap::new() } else { entry.web.clone() };
+        let web = if entry.bound.is_some() {
+            BTreeMap::new()
+        } else {
+            entry.web.clone()
+        };
         show_urls(&mut data, &web);
         Some(data)
     }
@@ -268,7 +308,12 @@ impl Catalog {
     pub(crate) fn effective(&self, id: &str) -> Option<Effective> {
         let entry = self.functions.get(id)?;
         self.definition_id(id)?;
-        let function = self.data(id)?.ranked_functions.into_iter().next()?.function?;
+        let function = self
+            .data(id)?
+            .ranked_functions
+            .into_iter()
+            .next()?
+            .function?;
         let (base_id, params) = match &entry.bound {
             Some(bound) => (bound.base.clone(), bound.params.clone()),
             None => (id.to_owned(), Bytes::new()),
@@ -303,8 +348,11 @@ impl Catalog {
         let entry = self.functions.get(id)?;
         let data = self.data_of(id, definition_id)?;
         let definition_id = definition_id.unwrap_or_default().to_owned();
-        let base_function_id =
-            entry.bound.as_ref().map(|bound| bound.base.clone()).unwrap_or_default();
+        let base_function_id = entry
+            .bound
+            .as_ref()
+            .map(|bound| bound.base.clone())
+            .unwrap_or_default();
         let method = |(name, method): (&String, &MethodDefinition)| {
             let handle = FunctionHandleMetadata {
                 function_name: method.function_name.clone(),
@@ -331,7 +379,7 @@ impl Catalog {
             method_handle_metadata: data.method_definitions.iter().map(method).collect(),
             function_schema: data.function_schema.clone(),
             supported_input_formats: data.supported_input_formats.clone(),
-            supported_output_formats: data.supported_output_formats.clone(),
+            supported_output_formats: data.supported_output_formats,
             app_id: entry.app_id.clone(),
             definition_id,
             base_function_id,
@@ -346,7 +394,8 @@ impl Catalog {
 
     /// What of a function answers HTTP, by method; the empty name is the function itself.
     pub(crate) fn webhooks(data: &FunctionData) -> BTreeMap<String, WebhookConfig> {
-        let of = |config: &Option<WebhookConfig>| config.clone().filter(|config| config.r#type != 0);
+        let of =
+            |config: &Option<WebhookConfig>| config.clone().filter(|config| config.r#type != 0);
         let methods = data.method_definitions.iter();
         methods
             .map(|(name, method)| (name.clone(), of(&method.webhook_config)))
@@ -380,10 +429,16 @@ mod tests {
     use super::*;
 
     fn data(timeout_secs: u32) -> FunctionData {
-        let function = Function { timeout_secs, ..Function::default() };
+        let function = Function {
+            timeout_secs,
+            ..Function::default()
+        };
         FunctionData {
             timeout_secs,
-            ranked_functions: vec![RankedFunction { rank: 0, function: Some(function) }],
+            ranked_functions: vec![RankedFunction {
+                rank: 0,
+                function: Some(function),
+            }],
             ..FunctionData::default()
         }
     }
@@ -414,7 +469,10 @@ mod tests {
         assert_eq!(catalog.define(&id, data(2)), Some(second));
         assert_eq!(catalog.function(&id).unwrap().generation, 2);
         assert!(catalog.activate(&id, &first));
-        assert_eq!(catalog.effective(&variant).unwrap().function.timeout_secs, 1);
+        assert_eq!(
+            catalog.effective(&variant).unwrap().function.timeout_secs,
+            1
+        );
         assert!(!catalog.activate(&id, "de-unknown"));
     }
 

@@ -31,7 +31,10 @@ async fn create(
     world: Arc<World>,
     call: Call<ClassCreateRequest>,
 ) -> Result<ClassCreateResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     apps::live(&world, &request.app_id)?;
     if !request.methods.is_empty() && !request.only_class_function {
         let text = "a class with a function for each method is of older clients than 0.67";
@@ -42,7 +45,10 @@ async fn create(
     let class_id = catalog.class_create(existing, &request.app_id);
     meta.effect("class.create", &class_id);
     let handle_metadata = catalog.class_handle(&class_id);
-    Ok(ClassCreateResponse { class_id, handle_metadata })
+    Ok(ClassCreateResponse {
+        class_id,
+        handle_metadata,
+    })
 }
 
 async fn get(world: Arc<World>, call: Call<ClassGetRequest>) -> Result<ClassGetResponse, Status> {
@@ -52,8 +58,14 @@ async fn get(world: Arc<World>, call: Call<ClassGetRequest>) -> Result<ClassGetR
     let layout = apps::layout_of_version(&world, &app.id, version)?;
     let Some(class_id) = layout.class_ids.get(&request.object_tag).cloned() else {
         let (app, class) = (request.app_name, request.object_tag);
-        return Err(Status::not_found(format!("App '{app}' has no class '{class}'")));
+        return Err(Status::not_found(format!(
+            "App '{app}' has no class '{class}'"
+        )));
     };
     let handle_metadata = world.functions.catalog.read().class_handle(&class_id);
-    Ok(ClassGetResponse { class_id, handle_metadata, ..ClassGetResponse::default() })
+    Ok(ClassGetResponse {
+        class_id,
+        handle_metadata,
+        ..ClassGetResponse::default()
+    })
 }

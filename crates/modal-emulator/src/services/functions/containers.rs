@@ -6,7 +6,7 @@ use std::time::Duration;
 use moorline_modal_proto::client::GenericResult;
 use moorline_modal_proto::client::generic_result::GenericStatus;
 
-use super::board::{Board, Gone};
+use super::board::{Board, Drained, Gone};
 use super::launch::{Launched, launch};
 use super::pools::PATIENCE;
 use super::scaling::decide;
@@ -36,12 +36,16 @@ fn scale_to(world: &Arc<World>, function_id: &str, patient: bool) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (start, look) = {
         let mut board = super::lock(world);
-        let Some(pool) = board.pools.get_mut(function_id) else { return };
+        let Some(pool) = board.pools.get_mut(function_id) else {
+            return;
+        };
         if patient {
             pool.looking = false;
         }
         let now = instant();
-        let wait = pool.not_before.map(|then| then.saturating_duration_since(now));
+        let wait = pool
+            .not_before
+            .map(|then| then.saturating_duration_since(now));
         let wait = wait.filter(|wait| !wait.is_zero());
         let mut bounds = pool.bounds.clone();
         let promised = bounds.min > 0;
@@ -49,7 +53,10 @@ fn scale_to(world: &Arc<World>, function_id: &str, patient: bool) {
             // The last ones failed: only inputs are a reason to try again now.
             (bounds.min, bounds.buffer) = (0, 0);
         }
-        let load = super::scaling::Load { patient, ..pool.load() };
+        let load = super::scaling::Load {
+            patient,
+            ..pool.load()
+        };
         let decision = decide(&bounds, load, cores);
         let look = match wait {
             _ if pool.looking => None,
@@ -58,12 +65,15 @@ fn scale_to(world: &Arc<World>, function_id: &str, patient: bool) {
         };
         pool.looking |= look.is_some();
         let app_id = pool.app_id.clone();
-        let start: Vec<(String, Leave)> =
-            (0..decision.start).map(|_| begin(world, &mut board, function_id, &app_id)).collect();
+        let start: Vec<(String, Leave)> = (0..decision.start)
+            .map(|_| begin(world, &mut board, function_id, &app_id))
+            .collect();
         (start, look)
     };
     for (task, leave) in start {
-        world.tasks.spawn(run(Arc::clone(world), function_id.to_owned(), task, leave));
+        world
+            .tasks
+            .spawn(run(Arc::clone(world), function_id.to_owned(), task, leave));
     }
     if let Some(look) = look {
         let (world_then, function_id) = (Arc::clone(world), function_id.to_owned());
@@ -98,7 +108,11 @@ async fn run(world: Arc<World>, function_id: String, task: String, leave: Leave)
         Gone::Ended => (GenericStatus::Success, String::new()),
         Gone::Crashed(how) => (GenericStatus::Failure, format!("the container {how}")),
     };
-    let result = GenericResult { status: status.into(), exception, ..GenericResult::default() };
+    let result = GenericResult {
+        status: status.into(),
+        exception,
+        ..GenericResult::default()
+    };
     world.running.finished(&task, said.unwrap_or(result));
     world.journal.record("container.end", &task, None);
     world.functions.ended.notify_waiters();
@@ -130,7 +144,10 @@ async fn live(world: &Arc<World>, function_id: &str, task: &str, leave: &Leave) 
         function_id: function_id.to_owned(),
         task: task.to_owned(),
     };
-    let (out, err) = (launched.process.stdout().clone(), launched.process.stderr().clone());
+    let (out, err) = (
+        launched.process.stdout().clone(),
+        launched.process.stderr().clone(),
+    );
     let pumps = [
         world.tasks.spawn(pump(source.clone(), out, 1)),
         world.tasks.spawn(pump(source, err, 2)),
@@ -139,10 +156,16 @@ async fn live(world: &Arc<World>, function_id: &str, task: &str, leave: &Leave) 
     launched.container.stop(Duration::ZERO).await;
     // What was written before the end is in the log before the container counts as gone.
     let words = futures::future::join_all(pumps);
-    drop(tokio::time::timeout(LAST_WORDS, words).await);
+    let _all = tokio::time::timeout(LAST_WORDS, words).await;
     launched.remove_files();
     if let Gone::Crashed(how) = &gone {
-        say(world, &effective.app_id, function_id, task, &format!("the container {how}"));
+        say(
+            world,
+            &effective.app_id,
+            function_id,
+            task,
+            &format!("the container {how}"),
+        );
     }
     gone
 }
@@ -162,7 +185,9 @@ async fn watch(
             let slot = board.slot(function_id, task)?;
             Some((slot.deadline(), Arc::clone(&slot.clock).notified_owned()))
         });
-        let Some((deadline, clock)) = next else { return Gone::Asked };
+        let Some((deadline, clock)) = next else {
+            return Gone::Asked;
+        };
         let overdue = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -194,7 +219,9 @@ async fn watch(
 /// What the end of a process means: one that ended well, with nothing to do, was told to.
 fn ended(world: &Arc<World>, function_id: &str, task: &str, exit: Exit) -> Gone {
     let idle = act(world, |board| {
-        board.slot(function_id, task).is_some_and(|slot| slot.ready && slot.running.is_empty())
+        board
+            .slot(function_id, task)
+            .is_some_and(|slot| slot.ready && slot.running.is_empty())
     });
     let how = match exit {
         Exit::Code(0) if idle => return Gone::Ended,
@@ -206,23 +233,27 @@ fn ended(world: &Arc<World>, function_id: &str, task: &str, exit: Exit) -> Gone 
     Gone::Crashed(how)
 }
 
-/// Asks a container to end: an idle one by the answer to its request, a busy one by a signal.
+/// Asks a container to end: an idle one by the answer to its request, a busy one by a signal. One that has
+/// not begun has nothing to end.
 async fn interrupt(world: &Arc<World>, function_id: &str, task: &str, launched: &Launched) {
-    let idle = act(world, |board| board.drain(function_id, task));
-    if !idle {
-        launched.process.kill(INTERRUPT);
+    match act(world, |board| board.drain(function_id, task)) {
+        Drained::Starting => return,
+        Drained::Idle => {}
+        Drained::Busy => launched.process.kill(INTERRUPT),
     }
     let ended = tokio::time::timeout(GRACE, launched.process.wait());
-    drop(world.functions.ending.run_until_cancelled(ended).await);
+    let _ended = world.functions.ending.run_until_cancelled(ended).await;
 }
 
 /// Waits until no container of an app is left.
 pub(super) async fn gone(world: &Arc<World>, app_id: &str) {
     loop {
         let ended = world.functions.ended.notified();
-        let left = world.running.running().into_iter().any(|(_, kind, app)| {
-            app == app_id && matches!(kind, TaskKind::Function(_))
-        });
+        let left = world
+            .running
+            .running()
+            .into_iter()
+            .any(|(_, kind, app)| app == app_id && matches!(kind, TaskKind::Function(_)));
         if !left || world.stop.run_until_cancelled(ended).await.is_none() {
             return;
         }
@@ -253,22 +284,31 @@ struct Source {
 
 /// Copies what a process writes into the log of its app.
 async fn pump(source: Source, log: Log, fd: i32) {
-    let Source { world, app_id, function_id, task } = source;
+    let Source {
+        world,
+        app_id,
+        function_id,
+        task,
+    } = source;
     let mut reader = log.reader(0);
     loop {
         match reader.next().await {
             Ok(Some(data)) => {
-                let (call, input) = act(&world, |board| board.only_input(&function_id, &task)).unzip();
-                apps::log(&world, Line {
-                    app_id: app_id.clone(),
-                    task_id: task.clone(),
-                    function_id: Some(function_id.clone()),
-                    function_call_id: call,
-                    input_id: input,
-                    sandbox_id: None,
-                    fd,
-                    data,
-                });
+                let (call, input) =
+                    act(&world, |board| board.only_input(&function_id, &task)).unzip();
+                apps::log(
+                    &world,
+                    Line {
+                        app_id: app_id.clone(),
+                        task_id: task.clone(),
+                        function_id: Some(function_id.clone()),
+                        function_call_id: call,
+                        input_id: input,
+                        fd,
+                        data,
+                        ..Line::default()
+                    },
+                );
             }
             Ok(None) => return,
             Err(error) => {

@@ -52,18 +52,30 @@ async fn precreate(
     };
     let webhooks = Catalog::webhooks(&draft);
     let existing = given(&request.existing_function_id);
-    let function_id = world.functions.catalog.write().draft(existing, &request.app_id, draft);
+    let function_id = world
+        .functions
+        .catalog
+        .write()
+        .draft(existing, &request.app_id, draft);
     gateway::open(&world, &function_id, &webhooks).await?;
     let catalog = world.functions.catalog.read();
-    let handle = catalog.drafted(&function_id).ok_or_else(|| no_function(&function_id))?;
-    Ok(FunctionPrecreateResponse { function_id, handle_metadata: Some(handle) })
+    let handle = catalog
+        .drafted(&function_id)
+        .ok_or_else(|| no_function(&function_id))?;
+    Ok(FunctionPrecreateResponse {
+        function_id,
+        handle_metadata: Some(handle),
+    })
 }
 
 async fn create(
     world: Arc<World>,
     call: Call<FunctionCreateRequest>,
 ) -> Result<FunctionCreateResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     apps::live(&world, &request.app_id)?;
     let mut data = match (request.function_data, request.function) {
         (Some(data), _) if !data.ranked_functions.is_empty() => data,
@@ -90,12 +102,17 @@ async fn create(
     let (data, handle) = {
         let mut catalog = world.functions.catalog.write();
         catalog.define(&function_id, data);
-        catalog.newest(&function_id).ok_or_else(|| no_function(&function_id))?
+        catalog
+            .newest(&function_id)
+            .ok_or_else(|| no_function(&function_id))?
     };
     meta.effect("function.create", &function_id);
     Ok(FunctionCreateResponse {
         function_id,
-        function: data.ranked_functions.first().and_then(|ranked| ranked.function.clone()),
+        function: data
+            .ranked_functions
+            .first()
+            .and_then(|ranked| ranked.function.clone()),
         handle_metadata: Some(handle),
         function_data: Some(data),
         ..FunctionCreateResponse::default()
@@ -142,7 +159,10 @@ fn common(function: Function) -> FunctionData {
         is_server: function.is_server,
         routing_region: function.routing_region.clone(),
         is_sessioned: function.is_sessioned,
-        ranked_functions: vec![RankedFunction { rank: 0, function: Some(function) }],
+        ranked_functions: vec![RankedFunction {
+            rank: 0,
+            function: Some(function),
+        }],
         ..FunctionData::default()
     }
 }
@@ -151,7 +171,12 @@ async fn get(
     world: Arc<World>,
     call: Call<FunctionGetRequest>,
 ) -> Result<FunctionGetResponse, Status> {
-    let FunctionGetRequest { app_name, object_tag, environment_name, app_version } = call.message;
+    let FunctionGetRequest {
+        app_name,
+        object_tag,
+        environment_name,
+        app_version,
+    } = call.message;
     let app = apps::deployed(&world, &app_name, &environment_name)?;
     let version = u32::try_from(app_version).unwrap_or(0);
     let layout = apps::layout_of_version(&world, &app.id, version)?;
@@ -162,12 +187,17 @@ async fn get(
         let text = format!("App '{app_name}' has no function '{object_tag}'");
         return Err(Status::not_found(text));
     };
-    let function_id = match version {
-        0 => function_id,
-        _ => {
-            let pinned = layout.definition_ids.get(&function_id).cloned();
-            bound(&world, &function_id, &[], FunctionOptions::default(), pinned)?
-        }
+    let function_id = if version == 0 {
+        function_id
+    } else {
+        let pinned = layout.definition_ids.get(&function_id).cloned();
+        bound(
+            &world,
+            &function_id,
+            &[],
+            FunctionOptions::default(),
+            pinned,
+        )?
     };
     let catalog = world.functions.catalog.read();
     Ok(FunctionGetResponse {
@@ -180,7 +210,7 @@ async fn get(
 
 /// `google.rpc.Status`, as it travels in `grpc-status-details-bin`.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Details {
+struct RpcStatus {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(string, tag = "2")]
@@ -195,7 +225,7 @@ fn is_class(app: &str, name: &str) -> Status {
     /// `FunctionLookupError.reason` for the name of a class.
     const CLASS_NAME_USED: &[u8] = &[0x08, 0x01];
     let message = format!("App '{app}' has no function '{name}': it is a class");
-    let details = Details {
+    let details = RpcStatus {
         code: Code::NotFound.into(),
         message: message.clone(),
         details: vec![prost_types::Any {
@@ -213,17 +243,26 @@ async fn get_by_id(
     let id = call.message.function_id;
     let catalog = world.functions.catalog.read();
     let data = catalog.data(&id).ok_or_else(|| no_function(&id))?;
-    Ok(FunctionGetByIdResponse { function: Some(data), handle_metadata: catalog.handle(&id) })
+    Ok(FunctionGetByIdResponse {
+        function: Some(data),
+        handle_metadata: catalog.handle(&id),
+    })
 }
 
 async fn bind_params(
     world: Arc<World>,
     call: Call<FunctionBindParamsRequest>,
 ) -> Result<FunctionBindParamsResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     let options = request.function_options.unwrap_or_default();
     let app_id = super::app_of(&world, &request.function_id)?;
-    let pinned = match options.pinned_app_version.and_then(|version| u32::try_from(version).ok()) {
+    let pinned = match options
+        .pinned_app_version
+        .and_then(|version| u32::try_from(version).ok())
+    {
         None | Some(0) => None,
         Some(version) => {
             let layout = apps::layout_of_version(&world, &app_id, version)?;
@@ -234,7 +273,10 @@ async fn bind_params(
     let bound_function_id = bound(&world, &request.function_id, params, options, pinned)?;
     meta.effect("function.bind", &bound_function_id);
     let handle_metadata = world.functions.catalog.read().handle(&bound_function_id);
-    Ok(FunctionBindParamsResponse { bound_function_id, handle_metadata })
+    Ok(FunctionBindParamsResponse {
+        bound_function_id,
+        handle_metadata,
+    })
 }
 
 fn bound(
@@ -245,7 +287,9 @@ fn bound(
     definition_id: Option<String>,
 ) -> Result<String, Status> {
     let mut catalog = world.functions.catalog.write();
-    let entry = catalog.function(function_id).ok_or_else(|| no_function(function_id))?;
+    let entry = catalog
+        .function(function_id)
+        .ok_or_else(|| no_function(function_id))?;
     if entry.bound.is_some() {
         let text = format!("Function '{function_id}' is bound already: bind the one it came from");
         return Err(Status::failed_precondition(text));

@@ -25,7 +25,7 @@ use crate::world::World;
 /// Inputs of a map that a client lets wait at a time.
 const OUTSTANDING: u32 = 1000;
 /// The longest that an answer is held back.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 pub(super) fn register(rpcs: &mut Rpcs<'_>) {
     rpcs.write("FunctionMap", map);
@@ -80,11 +80,22 @@ async fn map(
     world: Arc<World>,
     call: Call<FunctionMapRequest>,
 ) -> Result<FunctionMapResponse, Status> {
-    let Call { message: request, meta } = call;
-    let (function_call_id, new) =
-        create(&world, &request.function_id, request.function_call_invocation_type)?;
+    let Call {
+        message: request,
+        meta,
+    } = call;
+    let (function_call_id, new) = create(
+        &world,
+        &request.function_id,
+        request.function_call_invocation_type,
+    )?;
     meta.effect("call.create", &function_call_id);
-    let pipelined_inputs = add(&world, &function_call_id, request.pipelined_inputs, Some(&meta))?;
+    let pipelined_inputs = add(
+        &world,
+        &function_call_id,
+        request.pipelined_inputs,
+        Some(&meta),
+    )?;
     Ok(FunctionMapResponse {
         function_call_jwt: function_call_id.clone(),
         function_call_id,
@@ -99,8 +110,16 @@ async fn put_inputs(
     world: Arc<World>,
     call: Call<FunctionPutInputsRequest>,
 ) -> Result<FunctionPutInputsResponse, Status> {
-    let Call { message: request, meta } = call;
-    let inputs = add(&world, &request.function_call_id, request.inputs, Some(&meta))?;
+    let Call {
+        message: request,
+        meta,
+    } = call;
+    let inputs = add(
+        &world,
+        &request.function_call_id,
+        request.inputs,
+        Some(&meta),
+    )?;
     Ok(FunctionPutInputsResponse { inputs })
 }
 
@@ -108,7 +127,10 @@ async fn retry_inputs(
     world: Arc<World>,
     call: Call<FunctionRetryInputsRequest>,
 ) -> Result<FunctionRetryInputsResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     let id = request.function_call_jwt;
     let input_jwts = act(&world, |board| board.retry(&id, request.inputs));
     let input_jwts = input_jwts.ok_or_else(|| no_call(&id))?;
@@ -134,7 +156,9 @@ async fn get_outputs(
 ) -> Result<FunctionGetOutputsResponse, Status> {
     let request = call.message;
     let id = &request.function_call_id;
-    let hold = Duration::try_from_secs_f32(request.timeout.max(0.0)).unwrap_or(HOLD).min(HOLD);
+    let hold = Duration::try_from_secs_f32(request.timeout.max(0.0))
+        .unwrap_or(HOLD)
+        .min(HOLD);
     let over = tokio::time::sleep(hold);
     tokio::pin!(over);
     loop {
@@ -178,21 +202,34 @@ async fn get_info(
     call: Call<FunctionCallGetInfoRequest>,
 ) -> Result<FunctionCallGetInfoResponse, Status> {
     let id = call.message.function_call_id;
-    let info = act(&world, |board| board.calls.get(&id).map(super::calls::Call::info));
-    info.map(|info| FunctionCallGetInfoResponse { info: Some(info) }).ok_or_else(|| no_call(&id))
+    let info = act(&world, |board| {
+        board.calls.get(&id).map(super::calls::Call::info)
+    });
+    info.map(|info| FunctionCallGetInfoResponse { info: Some(info) })
+        .ok_or_else(|| no_call(&id))
 }
 
 async fn cancel(world: Arc<World>, call: Call<FunctionCallCancelRequest>) -> Result<(), Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     let ids = match &request.function_id {
         None => vec![request.function_call_id.clone()],
         Some(function) => act(&world, |board| {
-            let of = board.calls.values().filter(|call| call.function_id == *function);
-            of.filter(|call| call.unfinished > 0).map(|call| call.id.clone()).collect()
+            let of = board
+                .calls
+                .values()
+                .filter(|call| call.function_id == *function);
+            of.filter(|call| call.unfinished > 0)
+                .map(|call| call.id.clone())
+                .collect()
         }),
     };
     for id in ids {
-        if !act(&world, |board| board.cancel(&id, request.terminate_containers)) {
+        if !act(&world, |board| {
+            board.cancel(&id, request.terminate_containers)
+        }) {
             return Err(no_call(&id));
         }
         meta.effect("call.cancel", &id);
@@ -210,7 +247,9 @@ fn stream_of(
         Some(CallInfo::FunctionCallId(id)) => {
             act(world, |board| board.calls.get(id).map(pick)).ok_or_else(|| no_call(id))
         }
-        _ => Err(Status::failed_precondition("calls do not go through the input plane here")),
+        _ => Err(Status::failed_precondition(
+            "calls do not go through the input plane here",
+        )),
     }
 }
 

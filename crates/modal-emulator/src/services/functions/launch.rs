@@ -122,8 +122,16 @@ pub(super) async fn launch(
     let (socket, door) = open_door(world, &dir, task)?;
 
     let mut bound = vec![
-        Mount { source: arguments, target: ARGUMENTS.to_owned(), read_only: true },
-        Mount { source: socket, target: SOCKET.to_owned(), read_only: false },
+        Mount {
+            source: arguments,
+            target: ARGUMENTS.to_owned(),
+            read_only: true,
+        },
+        Mount {
+            source: socket,
+            target: SOCKET.to_owned(),
+            read_only: false,
+        },
     ];
     for volume in &function.volume_mounts {
         let content = volumes::directory(world, &volume.volume_id)?;
@@ -153,7 +161,11 @@ pub(super) async fn launch(
         network: network(function),
         limits: limits(function.resources.as_ref()),
     };
-    let container = world.runtime.start(spec).await.map_err(|error| refused(&error))?;
+    let container = world
+        .runtime
+        .start(spec)
+        .await
+        .map_err(|error| refused(&error))?;
     let exec = Exec {
         argv: vec![
             world.options.python.display().to_string(),
@@ -164,8 +176,16 @@ pub(super) async fn launch(
         cwd: Some(image.workdir.unwrap_or_else(|| HOME.to_owned())),
         ..Exec::default()
     };
-    let process = container.exec(exec).await.map_err(|error| refused(&error))?;
-    Ok(Launched { container, process, _door: door.drop_guard(), dir })
+    let process = container
+        .exec(exec)
+        .await
+        .map_err(|error| refused(&error))?;
+    Ok(Launched {
+        container,
+        process,
+        _door: door.drop_guard(),
+        dir,
+    })
 }
 
 /// The variables by which the official runtime knows where it is.
@@ -177,25 +197,35 @@ fn own_env(task: &str, image: &str, environment: &str, path: String) -> BTreeMap
         ("MODAL_TASK_ID", task.to_owned()),
         ("MODAL_IMAGE_ID", image.to_owned()),
         ("MODAL_ENVIRONMENT", environment.to_owned()),
-        ("MODAL_CLOUD_PROVIDER", "CLOUD_PROVIDER_UNSPECIFIED".to_owned()),
+        (
+            "MODAL_CLOUD_PROVIDER",
+            "CLOUD_PROVIDER_UNSPECIFIED".to_owned(),
+        ),
         ("MODAL_REGION", "local".to_owned()),
         ("PYTHONPATH", path),
         // What the code prints is to be seen when it is printed.
         ("PYTHONUNBUFFERED", "1".to_owned()),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// A directory of a volume that is mounted instead of all of it.
 fn below(content: &Path, path: &str) -> Result<PathBuf, Status> {
     use std::path::Component;
     let relative = Path::new(path.trim_start_matches('/'));
-    if !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+    if !relative
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    {
         let text = format!("sub_path `{path}`: must be a path inside the volume, without `..`");
         return Err(Status::invalid_argument(text));
     }
     let directory = content.join(relative);
-    fs::create_dir_all(&directory).map_err(|error| internal("could not make", &directory, &error))?;
+    fs::create_dir_all(&directory)
+        .map_err(|error| internal("could not make", &directory, &error))?;
     Ok(directory)
 }
 
@@ -207,14 +237,19 @@ fn open_door(
 ) -> Result<(PathBuf, CancellationToken), Status> {
     let socket = dir.join("sock");
     // The address of a socket is short; this one is known by a descriptor of its directory.
-    let listener = bind(&socket).map_err(|error| internal("could not listen on", &socket, &error))?;
+    let listener =
+        bind(&socket).map_err(|error| internal("could not listen on", &socket, &error))?;
     // Users inside are others than the one that runs the emulator.
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))
         .map_err(|error| internal("could not open", &socket, &error))?;
-    let server = world.server().ok_or_else(|| Status::unavailable("the emulator stops"))?;
+    let server = world
+        .server()
+        .ok_or_else(|| Status::unavailable("the emulator stops"))?;
     let stop = world.stop.child_token();
     let task = TaskId(task.to_owned());
-    world.tasks.spawn(server.accept_container(listener, task, stop.clone()));
+    world
+        .tasks
+        .spawn(server.accept_container(listener, task, stop.clone()));
     Ok((socket, stop))
 }
 
@@ -231,7 +266,11 @@ fn bind(socket: &Path) -> io::Result<UnixListener> {
         return UnixListener::bind(socket);
     }
     let parent = fs::File::open(parent)?;
-    UnixListener::bind(Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name))
+    UnixListener::bind(
+        Path::new("/proc/self/fd")
+            .join(parent.as_raw_fd().to_string())
+            .join(name),
+    )
 }
 
 fn arguments_of(
@@ -258,19 +297,29 @@ fn arguments_of(
 fn complete(world: &World, effective: &Effective, layout: &mut AppLayout) {
     let function = &effective.function;
     let base = &effective.base_id;
-    layout.function_ids.entry(function.function_name.clone()).or_insert_with(|| base.clone());
+    layout
+        .function_ids
+        .entry(function.function_name.clone())
+        .or_insert_with(|| base.clone());
     let has = |layout: &AppLayout, id: &str| layout.objects.iter().any(|o| o.object_id == id);
     if !has(layout, base) {
         layout.objects.extend(super::object(world, base));
     }
     for dependency in &function.object_dependencies {
         if !has(layout, &dependency.object_id) {
-            let object = Object { object_id: dependency.object_id.clone(), ..Object::default() };
+            let object = Object {
+                object_id: dependency.object_id.clone(),
+                ..Object::default()
+            };
             layout.objects.push(object);
         }
     }
     if is_cut_off(function) {
-        for object in layout.objects.iter_mut().filter(|object| object.object_id == *base) {
+        for object in layout
+            .objects
+            .iter_mut()
+            .filter(|object| object.object_id == *base)
+        {
             if let Some(HandleMetadataOneof::FunctionHandleMetadata(handle)) =
                 &mut object.handle_metadata_oneof
             {
@@ -305,9 +354,17 @@ mod tests {
 
     #[test]
     fn requests_are_no_limits() {
-        let resources =
-            Resources { memory_mb: 128, milli_cpu: 250, milli_cpu_max: 500, ..Resources::default() };
-        let expected = Limits { memory_bytes: None, cpu: Some(0.5), pids: None };
+        let resources = Resources {
+            memory_mb: 128,
+            milli_cpu: 250,
+            milli_cpu_max: 500,
+            ..Resources::default()
+        };
+        let expected = Limits {
+            memory_bytes: None,
+            cpu: Some(0.5),
+            pids: None,
+        };
         assert_eq!(limits(Some(&resources)), expected);
     }
 }

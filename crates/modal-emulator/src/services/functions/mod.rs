@@ -35,8 +35,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use moorline_modal_proto::client::{Object, WebhookConfig};
 use moorline_modal_proto::client::object::HandleMetadataOneof;
+use moorline_modal_proto::client::{Object, WebhookConfig};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -87,13 +87,20 @@ pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
 }
 
 /// Now, for deadlines.
-#[expect(clippy::disallowed_methods, reason = "containers are real processes, in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "containers are real processes, in real time"
+)]
 fn instant() -> Instant {
     Instant::now()
 }
 
 fn lock(world: &World) -> MutexGuard<'_, Board> {
-    world.functions.board.lock().unwrap_or_else(PoisonError::into_inner)
+    world
+        .functions
+        .board
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Changes calls or pools under the lock, then does what follows from it.
@@ -108,7 +115,11 @@ fn act<R>(world: &Arc<World>, change: impl FnOnce(&mut Board) -> R) -> R {
 }
 
 fn follow_up(world: &Arc<World>, follow: Follow) {
-    let Follow { scale, later, leave } = follow;
+    let Follow {
+        scale,
+        later,
+        leave,
+    } = follow;
     for leave in leave {
         leave.now.cancel();
     }
@@ -152,7 +163,10 @@ pub(crate) fn object(world: &World, function_id: &str) -> Option<Object> {
 pub(crate) fn variants(world: &World, function_id: &str) -> Vec<String> {
     let catalog = world.functions.catalog.read();
     let bound = catalog.ids().filter(|(_, entry)| {
-        entry.bound.as_ref().is_some_and(|bound| bound.base == function_id)
+        entry
+            .bound
+            .as_ref()
+            .is_some_and(|bound| bound.base == function_id)
     });
     bound.map(|(id, _)| id.to_owned()).collect()
 }
@@ -160,10 +174,12 @@ pub(crate) fn variants(world: &World, function_id: &str) -> Vec<String> {
 /// The app of a function.
 ///
 /// # Errors
-/// NOT_FOUND.
+/// `NOT_FOUND`.
 pub(crate) fn app_of(world: &World, function_id: &str) -> Result<String, Status> {
     let catalog = world.functions.catalog.read();
-    let entry = catalog.function(function_id).ok_or_else(|| no_function(function_id))?;
+    let entry = catalog
+        .function(function_id)
+        .ok_or_else(|| no_function(function_id))?;
     Ok(entry.app_id.clone())
 }
 
@@ -178,7 +194,9 @@ fn no_call(id: &str) -> Status {
 /// An app's layout is in force: its definitions are now, too. With `renew`, also containers of an unchanged
 /// definition are replaced.
 pub(crate) fn in_force(world: &Arc<World>, app_id: &str, renew: bool) {
-    let Ok(app) = super::apps::get(world, app_id) else { return };
+    let Ok(app) = super::apps::get(world, app_id) else {
+        return;
+    };
     let now = crate::clock::seconds();
     let ids: Vec<String> = {
         let mut catalog = world.functions.catalog.write();
@@ -193,7 +211,10 @@ pub(crate) fn in_force(world: &Arc<World>, app_id: &str, renew: bool) {
                 catalog.renew(id);
             }
         }
-        catalog.of_app(app_id).map(|(id, _)| id.to_owned()).collect()
+        catalog
+            .of_app(app_id)
+            .map(|(id, _)| id.to_owned())
+            .collect()
     };
     act(world, |board| {
         for id in &ids {
@@ -224,7 +245,10 @@ pub(crate) fn begin(world: &Arc<World>) {
 /// The URLs that a web function has or had, by method.
 pub(crate) fn urls(world: &World, function_id: &str) -> BTreeMap<String, String> {
     let catalog = world.functions.catalog.read();
-    catalog.function(function_id).map(|entry| entry.web.clone()).unwrap_or_default()
+    catalog
+        .function(function_id)
+        .map(|entry| entry.web.clone())
+        .unwrap_or_default()
 }
 
 /// The web functions of apps that have not stopped, with what of them answers HTTP.
@@ -232,9 +256,13 @@ pub(crate) fn web_functions(world: &World) -> Vec<(String, BTreeMap<String, Webh
     let all: Vec<(String, String)> = {
         let catalog = world.functions.catalog.read();
         let defined = catalog.ids().filter(|(_, entry)| entry.bound.is_none());
-        defined.map(|(id, entry)| (id.to_owned(), entry.app_id.clone())).collect()
+        defined
+            .map(|(id, entry)| (id.to_owned(), entry.app_id.clone()))
+            .collect()
     };
-    let live = all.into_iter().filter(|(_, app)| super::apps::live(world, app).is_ok());
+    let live = all
+        .into_iter()
+        .filter(|(_, app)| super::apps::live(world, app).is_ok());
     let webhooks = |id: String| {
         let data = world.functions.catalog.read().data(&id)?;
         let webhooks = Catalog::webhooks(&data);
@@ -255,8 +283,12 @@ pub(crate) async fn stop_app(world: &Arc<World>, app_id: &str) {
 pub(crate) fn preempt(world: &World, task: Option<&str>) -> Option<String> {
     use super::tasks::TaskKind;
     let running = world.running.running();
-    let functions = running.into_iter().filter(|(_, kind, _)| matches!(kind, TaskKind::Function(_)));
-    let (id, _, _) = functions.into_iter().find(|(id, _, _)| task.is_none_or(|task| task == id))?;
+    let functions = running
+        .into_iter()
+        .filter(|(_, kind, _)| matches!(kind, TaskKind::Function(_)));
+    let (id, _, _) = functions
+        .into_iter()
+        .find(|(id, _, _)| task.is_none_or(|task| task == id))?;
     world.running.leave(&id)?.now.cancel();
     Some(id)
 }

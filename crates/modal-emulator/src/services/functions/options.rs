@@ -12,7 +12,10 @@ pub(super) fn apply(data: &mut FunctionData, options: &FunctionOptions) {
             apply_to(function, options);
         }
     }
-    let first = data.ranked_functions.first().and_then(|ranked| ranked.function.as_ref());
+    let first = data
+        .ranked_functions
+        .first()
+        .and_then(|ranked| ranked.function.as_ref());
     if let Some(function) = first {
         data.autoscaler_settings = function.autoscaler_settings;
         data.concurrency_limit = function.concurrency_limit;
@@ -25,18 +28,26 @@ fn apply_to(function: &mut Function, options: &FunctionOptions) {
     if options.replace_secret_ids {
         function.secret_ids.clone_from(&options.secret_ids);
     } else {
-        function.secret_ids.extend(options.secret_ids.iter().cloned());
+        function
+            .secret_ids
+            .extend(options.secret_ids.iter().cloned());
     }
     function.mount_ids.extend(options.mount_ids.iter().cloned());
     if options.replace_volume_mounts {
         function.volume_mounts.clone_from(&options.volume_mounts);
     } else {
-        function.volume_mounts.extend(options.volume_mounts.iter().cloned());
+        function
+            .volume_mounts
+            .extend(options.volume_mounts.iter().cloned());
     }
     if options.replace_cloud_bucket_mounts {
-        function.cloud_bucket_mounts.clone_from(&options.cloud_bucket_mounts);
+        function
+            .cloud_bucket_mounts
+            .clone_from(&options.cloud_bucket_mounts);
     } else {
-        function.cloud_bucket_mounts.extend(options.cloud_bucket_mounts.iter().cloned());
+        function
+            .cloud_bucket_mounts
+            .extend(options.cloud_bucket_mounts.iter().cloned());
     }
     if let Some(resources) = &options.resources {
         function.resources = Some(resources.clone());
@@ -56,15 +67,24 @@ fn apply_to(function: &mut Function, options: &FunctionOptions) {
         }
     };
     set(&mut function.timeout_secs, options.timeout_secs);
-    set(&mut function.max_concurrent_inputs, options.max_concurrent_inputs);
-    set(&mut function.target_concurrent_inputs, options.target_concurrent_inputs);
+    set(
+        &mut function.max_concurrent_inputs,
+        options.max_concurrent_inputs,
+    );
+    set(
+        &mut function.target_concurrent_inputs,
+        options.target_concurrent_inputs,
+    );
     set(&mut function.batch_max_size, options.batch_max_size);
     if let Some(linger) = options.batch_linger_ms {
         function.batch_linger_ms = linger;
     }
     set(&mut function.concurrency_limit, options.concurrency_limit);
     set(&mut function.warm_pool_size, options.warm_pool_size);
-    set(&mut function.task_idle_timeout_secs, options.task_idle_timeout_secs);
+    set(
+        &mut function.task_idle_timeout_secs,
+        options.task_idle_timeout_secs,
+    );
     let mut scaling = function.autoscaler_settings.unwrap_or_default();
     scaling.max_containers = options.concurrency_limit.or(scaling.max_containers);
     scaling.min_containers = options.warm_pool_size.or(scaling.min_containers);
@@ -81,7 +101,10 @@ mod tests {
 
     #[test]
     fn lists_are_replaced_only_where_the_options_say_so() {
-        let volume = |id: &str| VolumeMount { volume_id: id.to_owned(), ..VolumeMount::default() };
+        let volume = |id: &str| VolumeMount {
+            volume_id: id.to_owned(),
+            ..VolumeMount::default()
+        };
         let mut function = Function {
             secret_ids: vec!["st-1".to_owned()],
             volume_mounts: vec![volume("vo-1")],
@@ -99,6 +122,9 @@ mod tests {
         assert_eq!(function.secret_ids, ["st-1", "st-2"]);
         assert_eq!(function.volume_mounts, [volume("vo-2")]);
         assert_eq!(function.timeout_secs, 300);
-        assert_eq!(function.autoscaler_settings.unwrap().max_containers, Some(4));
+        assert_eq!(
+            function.autoscaler_settings.unwrap().max_containers,
+            Some(4)
+        );
     }
 }

@@ -104,9 +104,12 @@ impl Pool {
     pub(crate) fn load(&self) -> Load {
         let target = usize::try_from(self.bounds.target).unwrap_or(usize::MAX);
         let single = self.bounds.single_use;
-        let free = |slot: &Slot| match single {
-            true => usize::from(slot.served == 0),
-            false => target.saturating_sub(slot.running.len()),
+        let free = |slot: &Slot| {
+            if single {
+                usize::from(slot.served == 0)
+            } else {
+                target.saturating_sub(slot.running.len())
+            }
         };
         Load {
             waiting: self.ready.len(),

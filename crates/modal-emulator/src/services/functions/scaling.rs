@@ -9,8 +9,8 @@ use std::time::Duration;
 use moorline_modal_proto::client::{AutoscalerSettings, Function};
 
 /// When a function says nothing, as on Modal.
-const TIMEOUT: Duration = Duration::from_secs(300);
-const SCALEDOWN: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(5);
+const SCALEDOWN: Duration = Duration::from_mins(1);
 /// What the start of a container costs: imports, mostly.
 const START: Duration = Duration::from_secs(1);
 /// Shorter inputs keep the machine's cores busy by themselves: more containers would only share them.
@@ -41,7 +41,10 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub(crate) fn of(function: &Function, overrides: &AutoscalerSettings) -> Self {
         let settings = merged(function, overrides);
-        let concurrency = function.max_concurrent_inputs.max(1).max(function.batch_max_size);
+        let concurrency = function
+            .max_concurrent_inputs
+            .max(1)
+            .max(function.batch_max_size);
         let target = match function.target_concurrent_inputs {
             0 => concurrency,
             target => target.max(function.batch_max_size),
@@ -70,12 +73,18 @@ pub(crate) fn stated(function: &Function) -> AutoscalerSettings {
     let older = |value: u32| (value > 0).then_some(value);
     let newer = function.autoscaler_settings.unwrap_or_default();
     AutoscalerSettings {
-        min_containers: newer.min_containers.or_else(|| older(function.warm_pool_size)),
-        max_containers: newer.max_containers.or_else(|| older(function.concurrency_limit)),
+        min_containers: newer
+            .min_containers
+            .or_else(|| older(function.warm_pool_size)),
+        max_containers: newer
+            .max_containers
+            .or_else(|| older(function.concurrency_limit)),
         buffer_containers: newer
             .buffer_containers
             .or_else(|| older(function.experimental_buffer_containers)),
-        scaledown_window: newer.scaledown_window.or_else(|| older(function.task_idle_timeout_secs)),
+        scaledown_window: newer
+            .scaledown_window
+            .or_else(|| older(function.task_idle_timeout_secs)),
         ..newer
     }
 }
@@ -98,7 +107,9 @@ pub(crate) fn over_settings(
         scaledown_window: over.scaledown_window.or(under.scaledown_window),
         target_concurrency: over.target_concurrency.or(under.target_concurrency),
         scaledown_rate_limit: over.scaledown_rate_limit.or(under.scaledown_rate_limit),
-        target_concurrency_float: over.target_concurrency_float.or(under.target_concurrency_float),
+        target_concurrency_float: over
+            .target_concurrency_float
+            .or(under.target_concurrency_float),
     }
 }
 
@@ -146,12 +157,17 @@ pub(crate) fn decide(bounds: &Bounds, load: Load, cores: usize) -> Decision {
     let busy = (load.waiting + load.running).div_ceil(target);
     let in_use = load.waiting + load.running > 0;
     let buffered = if in_use && bounds.buffer > 0 {
-        (busy + size(bounds.buffer)).saturating_sub(load.containers).min(size(bounds.buffer))
+        (busy + size(bounds.buffer))
+            .saturating_sub(load.containers)
+            .min(size(bounds.buffer))
     } else {
         0
     };
     let start = wanted.max(floor).max(buffered).min(room);
-    Decision { start, again: short > start && room > start }
+    Decision {
+        start,
+        again: short > start && room > start,
+    }
 }
 
 /// Whether one more container would be ready before the others have done the work.
@@ -177,49 +193,140 @@ mod tests {
 
     #[test]
     fn the_first_input_starts_one_container_and_the_next_none() {
-        let load = Load { waiting: 1, ..Load::default() };
-        assert_eq!(decide(&bounds(), load, 2), Decision { start: 1, again: false });
-        let load = Load { waiting: 1, containers: 1, free: 1, ..Load::default() };
+        let load = Load {
+            waiting: 1,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds(), load, 2),
+            Decision {
+                start: 1,
+                again: false
+            }
+        );
+        let load = Load {
+            waiting: 1,
+            containers: 1,
+            free: 1,
+            ..Load::default()
+        };
         assert_eq!(decide(&bounds(), load, 2), Decision::default());
     }
 
     #[test]
     fn a_backlog_of_short_inputs_starts_no_more_than_the_machine_runs_at_once() {
-        let load = Load { waiting: 900, ..Load::default() };
-        assert_eq!(decide(&bounds(), load, 2), Decision { start: 2, again: true });
+        let load = Load {
+            waiting: 900,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds(), load, 2),
+            Decision {
+                start: 2,
+                again: true
+            }
+        );
         let mean = Some(Duration::from_micros(500));
-        let load = Load { waiting: 900, containers: 2, mean, patient: true, ..Load::default() };
-        assert_eq!(decide(&bounds(), load, 2), Decision { start: 0, again: true });
+        let load = Load {
+            waiting: 900,
+            containers: 2,
+            mean,
+            patient: true,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds(), load, 2),
+            Decision {
+                start: 0,
+                again: true
+            }
+        );
     }
 
     #[test]
     fn a_backlog_of_long_inputs_grows_the_pool_one_by_one_up_to_its_bound() {
-        let load = Load { waiting: 9, containers: 2, patient: true, ..Load::default() };
-        assert_eq!(decide(&bounds(), load, 2), Decision { start: 1, again: true });
-        let early = Load { starting: 1, ..load };
-        assert_eq!(decide(&bounds(), early, 2), Decision { start: 0, again: true });
-        let bounds = Bounds { max: Some(2), ..bounds() };
+        let load = Load {
+            waiting: 9,
+            containers: 2,
+            patient: true,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds(), load, 2),
+            Decision {
+                start: 1,
+                again: true
+            }
+        );
+        let early = Load {
+            starting: 1,
+            ..load
+        };
+        assert_eq!(
+            decide(&bounds(), early, 2),
+            Decision {
+                start: 0,
+                again: true
+            }
+        );
+        let bounds = Bounds {
+            max: Some(2),
+            ..bounds()
+        };
         assert_eq!(decide(&bounds, load, 2), Decision::default());
     }
 
     #[test]
     fn concurrent_inputs_share_a_container() {
-        let bounds = Bounds { target: 10, concurrency: 20, ..bounds() };
-        let load = Load { waiting: 10, ..Load::default() };
-        assert_eq!(decide(&bounds, load, 4), Decision { start: 1, again: false });
-        let load = Load { waiting: 11, ..Load::default() };
-        assert_eq!(decide(&bounds, load, 4), Decision { start: 2, again: false });
+        let bounds = Bounds {
+            target: 10,
+            concurrency: 20,
+            ..bounds()
+        };
+        let load = Load {
+            waiting: 10,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds, load, 4),
+            Decision {
+                start: 1,
+                again: false
+            }
+        );
+        let load = Load {
+            waiting: 11,
+            ..Load::default()
+        };
+        assert_eq!(
+            decide(&bounds, load, 4),
+            Decision {
+                start: 2,
+                again: false
+            }
+        );
     }
 
     #[test]
     fn what_was_promised_is_kept_warm() {
         let warm = Bounds { min: 3, ..bounds() };
         assert_eq!(decide(&warm, Load::default(), 2).start, 3);
-        let buffered = Bounds { buffer: 2, ..bounds() };
+        let buffered = Bounds {
+            buffer: 2,
+            ..bounds()
+        };
         assert_eq!(decide(&buffered, Load::default(), 2).start, 0);
-        let load = Load { waiting: 1, ..Load::default() };
+        let load = Load {
+            waiting: 1,
+            ..Load::default()
+        };
         assert_eq!(decide(&buffered, load, 2).start, 2);
-        let load = Load { running: 1, containers: 3, free: 2, ..Load::default() };
+        let load = Load {
+            running: 1,
+            containers: 3,
+            free: 2,
+            ..Load::default()
+        };
         assert_eq!(decide(&buffered, load, 2).start, 0);
     }
 

@@ -44,7 +44,9 @@ fn caller(world: &World, meta: &Meta) -> Result<(String, String), Status> {
     let found = task.and_then(|task| running.into_iter().find(|(id, _, _)| *id == task));
     match found {
         Some((task, TaskKind::Function(function), _)) => Ok((task, function)),
-        _ => Err(Status::permission_denied("only a running container of a function may ask this")),
+        _ => Err(Status::permission_denied(
+            "only a running container of a function may ask this",
+        )),
     }
 }
 
@@ -67,8 +69,13 @@ async fn heartbeat(
         })
         .ok_or_else(|| Status::failed_precondition("the container has ended"))?;
         if !input_ids.is_empty() {
-            let event = CancelInputEvent { input_ids, ..CancelInputEvent::default() };
-            return Ok(ContainerHeartbeatResponse { cancel_input_event: Some(event) });
+            let event = CancelInputEvent {
+                input_ids,
+                ..CancelInputEvent::default()
+            };
+            return Ok(ContainerHeartbeatResponse {
+                cancel_input_event: Some(event),
+            });
         }
         tokio::select! {
             () = told => {}
@@ -83,7 +90,9 @@ async fn checkpoint(
     _world: Arc<World>,
     _call: Call<ContainerCheckpointRequest>,
 ) -> Result<(), Status> {
-    Err(Status::failed_precondition("the emulator makes no memory snapshots of containers"))
+    Err(Status::failed_precondition(
+        "the emulator makes no memory snapshots of containers",
+    ))
 }
 
 async fn get_inputs(
@@ -98,15 +107,24 @@ async fn get_inputs(
     };
     loop {
         let (taken, arrivals) = act(&world, |board| {
-            let arrivals = board.pools.get(&function).map(|pool| Arc::clone(&pool.arrivals));
+            let arrivals = board
+                .pools
+                .get(&function)
+                .map(|pool| Arc::clone(&pool.arrivals));
             let arrivals = arrivals.unwrap_or_default().notified_owned();
             (board.take(&function, &task, &ask, instant()), arrivals)
         });
         let until = match taken {
             Taken::Inputs(inputs) => return given(&world, &function, inputs).await,
             Taken::Leave => {
-                let leave = FunctionGetInputsItem { kill_switch: true, ..Default::default() };
-                return Ok(FunctionGetInputsResponse { inputs: vec![leave], ..Default::default() });
+                let leave = FunctionGetInputsItem {
+                    kill_switch: true,
+                    ..Default::default()
+                };
+                return Ok(FunctionGetInputsResponse {
+                    inputs: vec![leave],
+                    ..Default::default()
+                });
             }
             Taken::Wait(until) => until,
         };
@@ -133,14 +151,19 @@ async fn given(
     let effective = world.functions.catalog.read().effective(function);
     if effective.is_some_and(|effective| super::launch::is_cut_off(&effective.function)) {
         for item in &mut inputs {
-            let Some(input) = &mut item.input else { continue };
+            let Some(input) = &mut item.input else {
+                continue;
+            };
             if let Some(ArgsOneof::ArgsBlobId(id)) = &input.args_oneof {
                 let args = blobs::read(world, id).await?;
                 input.args_oneof = Some(ArgsOneof::Args(args.into()));
             }
         }
     }
-    Ok(FunctionGetInputsResponse { inputs, ..FunctionGetInputsResponse::default() })
+    Ok(FunctionGetInputsResponse {
+        inputs,
+        ..FunctionGetInputsResponse::default()
+    })
 }
 
 /// More inputs than the target while some wait, as many as the target otherwise.
@@ -150,12 +173,16 @@ async fn get_dynamic_concurrency(
 ) -> Result<FunctionGetDynamicConcurrencyResponse, Status> {
     let (_, function) = caller(&world, &call.meta)?;
     let waiting = act(&world, |board| {
-        board.pools.get(&function).is_some_and(|pool| !pool.ready.is_empty())
+        board
+            .pools
+            .get(&function)
+            .is_some_and(|pool| !pool.ready.is_empty())
     });
     let request = call.message;
-    let concurrency = match waiting {
-        true => request.max_concurrency,
-        false => request.target_concurrency,
+    let concurrency = if waiting {
+        request.max_concurrency
+    } else {
+        request.target_concurrency
     };
     Ok(FunctionGetDynamicConcurrencyResponse { concurrency })
 }
@@ -182,8 +209,12 @@ async fn put_data_out(
         let text = "calls do not go through the input plane here";
         return Err(Status::failed_precondition(text));
     };
-    let chunks = act(&world, |board| board.calls.get(&id).map(|call| Arc::clone(&call.data_out)));
-    chunks.ok_or_else(|| no_call(&id))?.put(call.message.data_chunks);
+    let chunks = act(&world, |board| {
+        board.calls.get(&id).map(|call| Arc::clone(&call.data_out))
+    });
+    chunks
+        .ok_or_else(|| no_call(&id))?
+        .put(call.message.data_chunks);
     Ok(())
 }
 
@@ -191,7 +222,9 @@ async fn put_data_out(
 async fn task_result(world: Arc<World>, call: Call<TaskResultRequest>) -> Result<(), Status> {
     let (task, function) = caller(&world, &call.meta)?;
     if let Some(result) = call.message.result {
-        act(&world, |board| board.cannot_begin(&function, &task, result));
+        act(&world, |board| {
+            board.cannot_begin(&function, &task, &result);
+        });
         call.meta.effect("container.failed", &task);
     }
     Ok(())

@@ -20,7 +20,9 @@ impl<'de, M: Message + Default> Deserialize<'de> for Stored<M> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
-        M::decode(bytes.as_slice()).map(Self).map_err(D::Error::custom)
+        M::decode(bytes.as_slice())
+            .map(Self)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -32,7 +34,10 @@ mod tests {
 
     #[test]
     fn a_message_survives_being_kept() {
-        let policy = FunctionRetryPolicy { retries: 3, ..FunctionRetryPolicy::default() };
+        let policy = FunctionRetryPolicy {
+            retries: 3,
+            ..FunctionRetryPolicy::default()
+        };
         let text = serde_json::to_string(&Stored(policy)).unwrap();
         let back: Stored<FunctionRetryPolicy> = serde_json::from_str(&text).unwrap();
         assert_eq!(back.0, policy);

@@ -54,20 +54,33 @@ fn take(board: &mut Board, task: &str) -> Option<FunctionGetInputsItem> {
     }
 }
 
-fn put(board: &mut Board, task: &str, input: &FunctionGetInputsItem, status: GenericStatus) -> bool {
-    board.put(FUNCTION, task, FunctionPutOutputsItem {
-        input_id: input.input_id.clone(),
-        retry_count: input.retry_count,
-        result: Some(result(status, "")),
-        ..FunctionPutOutputsItem::default()
-    })
+fn put(
+    board: &mut Board,
+    task: &str,
+    input: &FunctionGetInputsItem,
+    status: GenericStatus,
+) -> bool {
+    board.put(
+        FUNCTION,
+        task,
+        FunctionPutOutputsItem {
+            input_id: input.input_id.clone(),
+            retry_count: input.retry_count,
+            result: Some(result(status, "")),
+            ..FunctionPutOutputsItem::default()
+        },
+    )
 }
 
 /// Statuses of the outputs so far, and how many inputs have none.
 fn outputs(board: &Board, call: &str) -> (BTreeMap<i32, GenericStatus>, i32) {
     let answer = board.calls[call].outputs(&FunctionGetOutputsRequest::default());
     let status = |output: &FunctionGetOutputsItem| output.result.as_ref().unwrap().status();
-    let outputs = answer.outputs.iter().map(|output| (output.idx, status(output))).collect();
+    let outputs = answer
+        .outputs
+        .iter()
+        .map(|output| (output.idx, status(output)))
+        .collect();
     (outputs, answer.num_unfinished_inputs)
 }
 
@@ -92,7 +105,10 @@ fn a_repeated_request_of_a_container_is_given_the_same_input() {
     let call = call(&mut board, FunctionCallInvocationType::Sync, 0);
     add(&mut board, &call, 0..2);
     start(&mut board, "ta-1");
-    let ask = |key: &str| Ask { key: Some(key.to_owned()), ..Ask::default() };
+    let ask = |key: &str| Ask {
+        key: Some(key.to_owned()),
+        ..Ask::default()
+    };
     let mut ids = |key| match board.take(FUNCTION, "ta-1", &ask(key), instant()) {
         Taken::Inputs(inputs) => inputs[0].input_id.clone(),
         other => panic!("{other:?}"),
@@ -110,15 +126,27 @@ fn the_client_of_a_synchronous_call_tries_again_itself() {
     start(&mut board, "ta-1");
     let first = take(&mut board, "ta-1").unwrap();
     put(&mut board, "ta-1", &first, GenericStatus::Failure);
-    assert_eq!(outputs(&board, &call), ([(0, GenericStatus::Failure)].into(), 0));
-    let item = FunctionRetryInputsItem { input_jwt: inputs[0].clone(), ..Default::default() };
+    assert_eq!(
+        outputs(&board, &call),
+        ([(0, GenericStatus::Failure)].into(), 0)
+    );
+    let item = FunctionRetryInputsItem {
+        input_jwt: inputs[0].clone(),
+        ..Default::default()
+    };
     board.retry(&call, vec![item]).unwrap();
     assert_eq!(outputs(&board, &call), ([].into(), 1));
     let second = take(&mut board, "ta-1").unwrap();
     assert_eq!(second.retry_count, 1);
-    assert!(!put(&mut board, "ta-1", &first, GenericStatus::Success), "of the first attempt");
+    assert!(
+        !put(&mut board, "ta-1", &first, GenericStatus::Success),
+        "of the first attempt"
+    );
     put(&mut board, "ta-1", &second, GenericStatus::Success);
-    assert_eq!(outputs(&board, &call), ([(0, GenericStatus::Success)].into(), 0));
+    assert_eq!(
+        outputs(&board, &call),
+        ([(0, GenericStatus::Success)].into(), 0)
+    );
 }
 
 #[test]
@@ -136,7 +164,10 @@ fn the_server_tries_the_inputs_of_spawned_calls_again_with_growing_delays() {
         }
     }
     assert_eq!(delays, [100, 200]);
-    assert_eq!(outputs(&board, &call), ([(0, GenericStatus::Failure)].into(), 0));
+    assert_eq!(
+        outputs(&board, &call),
+        ([(0, GenericStatus::Failure)].into(), 0)
+    );
 }
 
 #[test]
@@ -150,8 +181,15 @@ fn inputs_of_a_lost_container_run_elsewhere_and_those_of_a_crashed_one_fail() {
     start(&mut board, "ta-2");
     let again = take(&mut board, "ta-2").unwrap();
     assert_eq!(again.retry_count, 0);
-    board.gone(FUNCTION, "ta-2", &Gone::Crashed("exited with code 3".to_owned()));
-    assert_eq!(outputs(&board, &call), ([(0, GenericStatus::InternalFailure)].into(), 0));
+    board.gone(
+        FUNCTION,
+        "ta-2",
+        &Gone::Crashed("exited with code 3".to_owned()),
+    );
+    assert_eq!(
+        outputs(&board, &call),
+        ([(0, GenericStatus::InternalFailure)].into(), 0)
+    );
 }
 
 #[test]
@@ -160,7 +198,11 @@ fn a_container_that_never_begins_fails_what_waits() {
     let call = call(&mut board, FunctionCallInvocationType::Sync, 0);
     add(&mut board, &call, 0..3);
     start(&mut board, "ta-1");
-    board.gone(FUNCTION, "ta-1", &Gone::Crashed("exited with code 1".to_owned()));
+    board.gone(
+        FUNCTION,
+        "ta-1",
+        &Gone::Crashed("exited with code 1".to_owned()),
+    );
     let failed = [0, 1, 2].map(|idx| (idx, GenericStatus::InitFailure));
     assert_eq!(outputs(&board, &call), (failed.into(), 0));
 }
@@ -175,7 +217,10 @@ fn a_cancelled_call_is_over_at_once_and_its_containers_are_told() {
     assert!(board.cancel(&call, false));
     let over = [0, 1].map(|idx| (idx, GenericStatus::Terminated));
     assert_eq!(outputs(&board, &call), (over.into(), 0));
-    assert_eq!(board.slot(FUNCTION, "ta-1").unwrap().cancel, [running.input_id.clone()]);
+    assert_eq!(
+        board.slot(FUNCTION, "ta-1").unwrap().cancel,
+        [running.input_id.clone()]
+    );
     assert!(!put(&mut board, "ta-1", &running, GenericStatus::Failure));
     assert!(take(&mut board, "ta-1").is_none());
     add(&mut board, &call, 2..3);
@@ -184,7 +229,10 @@ fn a_cancelled_call_is_over_at_once_and_its_containers_are_told() {
 
 #[test]
 fn an_input_whose_time_is_over_takes_its_container_along() {
-    let mut board = board(&Function { timeout_secs: 1, ..Function::default() });
+    let mut board = board(&Function {
+        timeout_secs: 1,
+        ..Function::default()
+    });
     let call = call(&mut board, FunctionCallInvocationType::Sync, 0);
     add(&mut board, &call, 0..1);
     start(&mut board, "ta-1");
@@ -192,7 +240,10 @@ fn an_input_whose_time_is_over_takes_its_container_along() {
     let now = instant();
     assert!(!board.overdue(FUNCTION, "ta-1", now));
     assert!(board.overdue(FUNCTION, "ta-1", now + Duration::from_secs(2)));
-    assert_eq!(outputs(&board, &call), ([(0, GenericStatus::Timeout)].into(), 0));
+    assert_eq!(
+        outputs(&board, &call),
+        ([(0, GenericStatus::Timeout)].into(), 0)
+    );
 }
 
 #[derive(Debug, Clone)]
