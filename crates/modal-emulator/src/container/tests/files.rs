@@ -5,24 +5,25 @@ use std::fs;
 use super::super::Mount;
 use super::*;
 
+/// What belongs to the machine's root can be changed inside only where the emulator is run by him.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 #[tokio::test]
 async fn writes_stay_in_the_container() {
     let bench = Bench::new();
     let (one, two) = (bench.bare().await, bench.start(spec("other")).await);
     let marker = format!("/usr/moorline-{}", std::process::id());
-    let script = format!(
-        "echo x > {marker} && rm -r /usr/share/doc && chown 33:33 {marker} && cat {marker}"
-    );
+    let script = format!("echo x > {marker} && cat {marker}");
     assert_eq!(output(&one, &script).await, "x\n");
+    if is_root() {
+        let script = format!("rm -r /usr/share/doc && chown 33:33 {marker}");
+        output(&one, &script).await;
+    }
     assert!(!Path::new(&marker).exists());
-    assert_eq!(
-        output(
-            &two,
-            &format!("ls -d {marker} /usr/share/doc 2>/dev/null || true")
-        )
-        .await,
-        "/usr/share/doc\n"
-    );
+    let look = format!("ls -d {marker} /usr/share/doc 2>/dev/null || true");
+    assert_eq!(output(&two, &look).await, "/usr/share/doc\n");
 }
 
 #[tokio::test]
@@ -104,12 +105,13 @@ async fn directories_files_and_sockets_are_mounted() {
 
 #[tokio::test]
 async fn directories_of_an_interpreter_are_seen_and_written_privately() {
-    let place = tempfile::tempdir_in("/root").unwrap();
+    let hidden = if is_root() { "/root".into() } else { target() };
+    let place = tempfile::tempdir_in(hidden).unwrap();
     fs::write(place.path().join("program"), "#!/bin/sh\necho ran\n").unwrap();
     let bench = Bench::with_system(vec![place.path().to_path_buf()]);
     let container = bench.bare().await;
     let at = place.path().display();
-    let script = format!("sh {at}/program; echo more > {at}/new; ls -A /root");
+    let script = format!("sh {at}/program; echo more > {at}/new; ls -A {at}/..");
     let name = place.path().file_name().unwrap().to_str().unwrap();
     assert_eq!(output(&container, &script).await, format!("ran\n{name}\n"));
     assert!(!place.path().join("new").exists());
@@ -128,10 +130,14 @@ async fn directories_of_an_interpreter_are_seen_and_written_privately() {
 async fn a_snapshot_restores_everything() {
     let bench = Bench::new();
     let container = bench.bare().await;
-    let script = "mkdir -p /data/sub && echo one > /data/sub/a && ln -s sub /data/link && chmod 4751 /data/sub/a \
-        && rm /etc/passwd && rm -r /usr/share/doc && mkdir /usr/share/doc && touch /usr/share/doc/mine \
-        && chown 12:34 /data/sub && echo tmp > /tmp/t && echo home > /root/h";
+    let script = "mkdir -p /data/sub && echo one > /data/sub/a && ln -s sub /data/link \
+        && chmod 4751 /data/sub/a && echo tmp > /tmp/t && echo home > /root/h && rmdir /mnt";
     output(&container, script).await;
+    if is_root() {
+        let script = "rm /etc/passwd && rm -r /usr/share/doc && mkdir /usr/share/doc \
+            && touch /usr/share/doc/mine && chown 12:34 /data/sub";
+        output(&container, script).await;
+    }
     let first = bench.path("first");
     container.snapshot(&first).await.unwrap();
     output(&container, "echo later > /data/later").await;
@@ -139,10 +145,13 @@ async fn a_snapshot_restores_everything() {
     let mut second = spec("second");
     second.layers = vec![first.clone()];
     let second = bench.start(second).await;
-    let look = "cat /data/link/a /tmp/t /root/h; stat -c '%a %u %g' /data/sub/a /data/sub; ls /data /usr/share/doc; ls /etc/passwd 2>&1";
-    let (seen, _, _) = run(&second, look).await;
-    let expected = "one\ntmp\nhome\n4751 0 0\n755 12 34\n/data:\nlink\nsub\n\n/usr/share/doc:\nmine\nls: cannot access '/etc/passwd': No such file or directory\n";
-    assert_eq!(seen, expected);
+    let look = "cat /data/link/a /tmp/t /root/h; stat -c %a /data/sub/a; ls /data; test ! -e /mnt";
+    let expected = "one\ntmp\nhome\n4751\nlink\nsub\n";
+    assert_eq!(output(&second, look).await, expected);
+    if is_root() {
+        let look = "ls /usr/share/doc; stat -c '%u %g' /data/sub; test ! -e /etc/passwd";
+        assert_eq!(output(&second, look).await, "mine\n12 34\n");
+    }
 
     // Layers upon layers, and one that is taken without a copy.
     output(&second, "rm /data/sub/a && echo two > /data/sub/b").await;
