@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use moorline_executor::egress::EgressRules;
 use moorline_modal_proto::client::network_access::NetworkAccessType;
 use moorline_modal_proto::client::{
     CloudBucketMount, NetworkAccess, PtyInfo, Resources, Sandbox, SecretSource, VolumeMount,
@@ -204,6 +205,9 @@ pub(super) fn option(definition: &Sandbox, name: &str) -> Result<bool, Status> {
 pub(crate) fn network(access: &NetworkAccess) -> Result<Network, Status> {
     access.allowed_cidrs.iter().try_for_each(|cidr| check_cidr(cidr))?;
     access.allowed_domains.iter().try_for_each(|domain| check_domain(domain))?;
+    let (domains, cidrs) = (&access.allowed_domains, &access.allowed_cidrs);
+    let rules = EgressRules::parse(domains).and_then(|rules| rules.with_blocks(cidrs));
+    rules.map_err(|error| Status::invalid_argument(format!("Invalid domain: {}", error.entry)))?;
     match access.network_access_type() {
         NetworkAccessType::Unspecified | NetworkAccessType::Open => Ok(Network::Open),
         NetworkAccessType::Blocked => Ok(Network::Blocked),
@@ -227,6 +231,9 @@ fn check_cidr(cidr: &str) -> Result<(), Status> {
 }
 
 fn check_domain(domain: &str) -> Result<(), Status> {
+    if domain == "*" {
+        return Ok(());
+    }
     let name = domain.strip_prefix("*.").unwrap_or(domain);
     let label = |label: &str| {
         !label.is_empty()

@@ -81,7 +81,9 @@ impl Place {
         let litter = std::mem::take(&mut *lock(&self.litter));
         let removed = tokio::task::spawn_blocking(move || {
             // Only space is lost when something of it stays.
-            litter.into_iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
+            for dir in litter {
+                drop(std::fs::remove_dir_all(dir));
+            }
             container.remove_files()
         })
         .await;

@@ -161,7 +161,9 @@ fn unknown(id: &str) -> Status {
 pub(crate) async fn stop_app(world: &World, app_id: &str) {
     let running = world.sandboxes.kept.read().table.running_of(app_id);
     let live: Vec<_> = running.iter().filter_map(|id| world.sandboxes.live(id)).collect();
-    live.iter().for_each(|live| live.terminate("the app was stopped"));
+    for live in &live {
+        live.terminate("the app was stopped");
+    }
     for live in live {
         live.ended_within(std::time::Duration::from_secs(10)).await;
     }
@@ -170,7 +172,9 @@ pub(crate) async fn stop_app(world: &World, app_id: &str) {
 /// Ends all of them, and waits for that.
 pub(crate) async fn end(world: &World) {
     let live = world.sandboxes.all_live();
-    live.iter().for_each(|live| live.terminate("the emulator was stopped"));
+    for live in &live {
+        live.terminate("the emulator was stopped");
+    }
     for live in live {
         live.ended_within(std::time::Duration::from_secs(30)).await;
     }

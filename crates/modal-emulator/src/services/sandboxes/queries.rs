@@ -201,6 +201,10 @@ async fn sandbox_set_name(
         let text = format!("Sandbox '{sandbox_id}' has already finished");
         return Err(Status::failed_precondition(text));
     }
+    if let Some(old) = record.name.as_ref().filter(|old| **old != name) {
+        let text = format!("Sandbox '{sandbox_id}' already has the name '{old}'");
+        return Err(Status::failed_precondition(text));
+    }
     if !kept.table.name(&sandbox_id, &name) {
         let text = format!("Sandbox with name '{name}' already exists");
         return Err(Status::already_exists(text));
@@ -264,19 +268,14 @@ async fn sandbox_get_command_router_access(
     world: Arc<World>,
     call: Call<SandboxGetCommandRouterAccessRequest>,
 ) -> Result<SandboxGetCommandRouterAccessResponse, Status> {
-    let id = match call.message.target {
-        Some(
-            access_request::Target::SandboxId(id) | access_request::Target::TaskId(id),
-        ) => id,
-        None => return Err(Status::invalid_argument("a sandbox id or a task id is needed")),
+    let Some(access_request::Target::SandboxId(id) | access_request::Target::TaskId(id)) =
+        call.message.target
+    else {
+        return Err(Status::invalid_argument("a sandbox id or a task id is needed"));
     };
     let task_id = world.sandboxes.record(&id, |record| record.task_id.clone())?;
     let access = access::grant(&world, &call.meta, &task_id);
-    Ok(SandboxGetCommandRouterAccessResponse {
-        jwt: access.jwt,
-        url: access.url,
-        ..SandboxGetCommandRouterAccessResponse::default()
-    })
+    Ok(SandboxGetCommandRouterAccessResponse { jwt: access.jwt, url: access.url })
 }
 
 async fn task_get_command_router_access(

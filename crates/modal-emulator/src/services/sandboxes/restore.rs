@@ -131,16 +131,22 @@ async fn sandbox_snapshot_get(
 
 /// What a restored sandbox may have other than its snapshot.
 struct Changes {
-    name: Option<Option<String>>,
+    name: Name,
     volumes: Option<Vec<VolumeMount>>,
 }
 
-/// The name that is asked for: none, one, or (absent) that of the snapshot.
-fn name_of(kind: SandboxNameOverrideType, name: String) -> Option<Option<String>> {
+/// The name of a restored sandbox.
+enum Name {
+    OfSnapshot,
+    /// Absent: none.
+    Given(Option<String>),
+}
+
+fn name_of(kind: SandboxNameOverrideType, name: String) -> Name {
     match kind {
-        SandboxNameOverrideType::Unspecified => None,
-        SandboxNameOverrideType::None => Some(None),
-        SandboxNameOverrideType::String => Some(Some(name)),
+        SandboxNameOverrideType::Unspecified => Name::OfSnapshot,
+        SandboxNameOverrideType::None => Name::Given(None),
+        SandboxNameOverrideType::String => Name::Given(Some(name)),
     }
 }
 
@@ -151,7 +157,7 @@ async fn restore(
     changes: Changes,
 ) -> Result<Record, Status> {
     let Snapshot { app_id, v2, mut definition, tags, env } = known(world, snapshot_id)?;
-    if let Some(name) = changes.name {
+    if let Name::Given(name) = changes.name {
         definition.name = name;
     }
     if let Some(volumes) = changes.volumes {

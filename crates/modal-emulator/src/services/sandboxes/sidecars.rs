@@ -178,7 +178,9 @@ pub(crate) async fn create(
 /// Ends all of a sandbox's.
 pub(super) async fn end_all(live: &Live) {
     let all: Vec<Arc<Sidecar>> = live.sidecars().values().map(Arc::clone).collect();
-    all.iter().for_each(|sidecar| sidecar.terminate());
+    for sidecar in &all {
+        sidecar.terminate();
+    }
     for sidecar in all {
         sidecar.wait(Duration::from_secs(30)).await;
     }

@@ -131,7 +131,7 @@ impl Reader {
 fn incomplete_from(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(3);
     let tail = bytes.iter().enumerate().skip(from);
-    let starts = tail.filter(|(_, byte)| **byte >= 0xC0).map(|(at, byte)| (at, *byte)).last();
+    let starts = tail.filter(|(_, byte)| **byte >= 0xC0).map(|(at, byte)| (at, *byte)).next_back();
     match starts {
         Some((at, byte)) => {
             let length = if byte >= 0xF0 { 4 } else if byte >= 0xE0 { 3 } else { 2 };
