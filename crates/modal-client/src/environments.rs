@@ -14,7 +14,7 @@ control_plane! {
     GET_BUDGET = EnvironmentGetBudget(EnvironmentGetBudgetRequest) -> EnvironmentGetBudgetResponse, Read;
     GET_OR_CREATE = EnvironmentGetOrCreate(EnvironmentGetOrCreateRequest) -> EnvironmentGetOrCreateResponse, Keyed;
     LIST = EnvironmentList(Empty) -> EnvironmentListResponse, Read;
-    SET_BUDGET = EnvironmentSetBudget(EnvironmentSetBudgetRequest) -> Empty, Read;
+    SET_BUDGET = EnvironmentSetBudget(EnvironmentSetBudgetRequest) -> Empty, Keyed;
     UPDATE = EnvironmentUpdate(EnvironmentUpdateRequest) -> EnvironmentListItem, Keyed;
 }
 

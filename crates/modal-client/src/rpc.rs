@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What a call does to the server's state, hence when it may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// It only reads, or sets what is already set: sent again after any transient failure.
+    /// It only reads, or says that something is still wanted: sent again after any transient failure.
     Read,
     /// It changes state and the server recognises the idempotency key of a repeated attempt: sent again
     /// after any transient failure, with the same key. This is what the official clients assume of every

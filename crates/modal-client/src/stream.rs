@@ -76,7 +76,10 @@ pub(crate) struct StreamOptions {
 impl StreamOptions {
     /// Ten failures in a row over about 12 s; a stall is taken after `hold` and 20 s more.
     pub(crate) fn new(rpc: &'static str, on_close: OnClose, hold: Duration) -> Self {
-        let backoff = RetryPolicy { max_delay: Duration::from_secs(2), ..RetryPolicy::default() };
+        let backoff = RetryPolicy {
+            max_delay: Duration::from_secs(2),
+            ..RetryPolicy::default()
+        };
         Self {
             rpc,
             on_close,

@@ -31,7 +31,7 @@ control_plane! {
     LIFECYCLE = AppGetLifecycle(AppGetLifecycleRequest) -> AppGetLifecycleResponse, Read;
     LIST = AppList(AppListRequest) -> AppListResponse, Read;
     ROLLBACK = AppRollback(AppRollbackRequest) -> AppRollbackResponse, Keyed;
-    SET_TAGS = AppSetTags(AppSetTagsRequest) -> Empty, Read;
+    SET_TAGS = AppSetTags(AppSetTagsRequest) -> Empty, Keyed;
     STOP = AppStop(AppStopRequest) -> Empty, Keyed;
 }
 

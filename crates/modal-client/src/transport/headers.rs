@@ -44,10 +44,10 @@ pub(super) fn base(config: &Config) -> Result<HeaderMap> {
     };
     headers.insert("x-modal-client-type", config.client_kind.number().into());
     headers.insert("x-modal-client-version", HeaderValue::from_static(version));
-    headers.insert(
-        "x-modal-libmodal-version",
-        HeaderValue::from_static(LIBMODAL_VERSION),
-    );
+    if config.client_kind == ClientKind::LibModal {
+        let version = HeaderValue::from_static(LIBMODAL_VERSION);
+        headers.insert("x-modal-libmodal-version", version);
+    }
     let platform = concat_platform();
     headers.insert("x-modal-platform", value("x-modal-platform", &platform)?);
     if let Some(server) = config.servers.first() {

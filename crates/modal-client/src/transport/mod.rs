@@ -158,7 +158,13 @@ impl Client {
         if let Some(transfers) = self.inner.transfers.get() {
             return Ok(transfers);
         }
-        let transfers = Transfers::with_http(self.http()?.clone(), TransferOptions::default());
+        // A transfer may stand still for as long as a call may stay unanswered.
+        let stall = self.inner.config.retry.attempt_timeout;
+        let options = TransferOptions {
+            stall,
+            ..TransferOptions::default()
+        };
+        let transfers = Transfers::with_http(self.http()?.clone(), options);
         Ok(self.inner.transfers.get_or_init(|| transfers))
     }
 
@@ -177,9 +183,12 @@ impl Inner {
             .get(|| async {
                 let request = moorline_modal_proto::client::AuthTokenGetRequest {};
                 let options = CallOptions::default();
-                unary(&Bare(self), AUTH_TOKEN_GET, request, &options)
-                    .await
-                    .map(|reply| reply.token)
+                match unary(&Bare(self), AUTH_TOKEN_GET, request, &options).await {
+                    Ok(reply) => Ok(reply.token),
+                    // A server without such tokens wants none.
+                    Err(error) if error.kind() == ErrorKind::Unimplemented => Ok(String::new()),
+                    Err(error) => Err(error),
+                }
             })
             .await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use moorline_modal_client::queues::PutOptions;
 use moorline_modal_client::{CallOptions, Client, Config, ErrorKind, Existence, RetryPolicy};
+use moorline_modal_emulator::{Emulator, EmulatorOptions};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -165,6 +166,32 @@ async fn a_fallback_server_is_used_when_the_first_does_not_listen() {
     let servers = format!("{url},{}", harness.emulator.url());
     let client = Client::new(Config::new(&servers, "ak-emulator", "as-emulator").unwrap()).unwrap();
     client.apps().list(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_found_again() {
+    let state = tempfile::tempdir().unwrap();
+    let options = |port| EmulatorOptions {
+        port,
+        state: Some(state.path().to_owned()),
+        ..EmulatorOptions::default()
+    };
+    let emulator = Emulator::start(options(0)).await.unwrap();
+    let client = Client::new(crate::config(&emulator)).unwrap();
+    client
+        .dicts()
+        .lookup("d", None, Existence::CreateNew)
+        .await
+        .unwrap();
+    let port = emulator.address().port();
+    emulator.stop().await;
+    let dicts = client.dicts();
+    let (again, found) = tokio::join!(
+        Emulator::start(options(port)),
+        dicts.lookup("d", None, Existence::MustExist)
+    );
+    again.unwrap();
+    found.unwrap();
 }
 
 #[tokio::test]
