@@ -49,11 +49,8 @@ fn run() -> io::Result<()> {
         Err(report) => return emulator.send(&report, &[]),
     };
     drop(orders);
-    let started = RunnerReport::Started {
-        pid: pid.as_raw_nonzero().get(),
-    };
     let descriptors: Vec<_> = terminal.iter().map(|terminal| terminal.as_fd()).collect();
-    emulator.send(&started, &descriptors)?;
+    emulator.send(&RunnerReport::Started, &descriptors)?;
     drop(descriptors);
     drop(terminal);
 

@@ -156,10 +156,7 @@ impl std::fmt::Debug for Orders {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunnerReport {
     /// It runs. The terminal's master side comes with this, if there is one.
-    Started {
-        /// Its id inside.
-        pid: i32,
-    },
+    Started,
     /// There is no such program in `PATH`.
     NotFound,
     /// It could not be started; the kernel's answer.

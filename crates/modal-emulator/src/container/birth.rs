@@ -24,7 +24,7 @@ use super::runtime::{HOSTNAME, Place};
 use super::{ContainerEnd, ContainerError, ContainerSpec, Limits};
 
 /// How long building may take: longer than any mount of a machine in need does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The file in the container's directory that is its resolv.conf.
 pub(super) const RESOLVER: &str = "resolv.conf";
 /// What of a keeper's last words is kept.
@@ -142,7 +142,7 @@ fn plan(place: &Place, spec: &ContainerSpec) -> Plan {
     Plan {
         hostname: HOSTNAME.to_owned(),
         dir: place.dir.clone(),
-        layers: [spec.layers.as_slice(), &[place.base.clone()]].concat(),
+        layers: [spec.layers.as_slice(), std::slice::from_ref(&place.base)].concat(),
         system: place.system.clone(),
         mounts: mounts.collect(),
         helper: place.helper.clone(),

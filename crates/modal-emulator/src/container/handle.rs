@@ -30,7 +30,6 @@ const HOME: &str = "/root";
 pub(crate) struct Container {
     id: String,
     dir: PathBuf,
-    layers: Vec<PathBuf>,
     keeper: Mutex<Link>,
     agent: Mutex<Link>,
     /// Dropping it ends the container.
@@ -57,7 +56,6 @@ impl Container {
         let container = Arc::new(Self {
             id: spec.id,
             dir: place.dir,
-            layers: spec.layers,
             keeper: Mutex::new(keeper),
             agent: Mutex::new(agent),
             lifeline: SyncMutex::new(Some(lifeline)),
@@ -73,11 +71,6 @@ impl Container {
     /// The id of its specification.
     pub(crate) fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The layers it began with, newest first.
-    pub(crate) fn layers(&self) -> &[PathBuf] {
-        &self.layers
     }
 
     /// Starts a process. It runs on when the returned handle is dropped.
@@ -110,7 +103,7 @@ impl Container {
     }
 
     /// Copies the writable layer, as it is at one moment, to `into`, which must not exist. A container
-    /// whose layers are `into` and then [those of this one](Self::layers) begins where this one is now.
+    /// whose layers are `into` and then those of this one begins where this one is now.
     /// Mounts are not part of it.
     pub(crate) async fn snapshot(&self, into: &Path) -> Result<(), ContainerError> {
         let into = into.to_path_buf();
@@ -120,6 +113,10 @@ impl Container {
 
     /// Moves the writable layer of a container that has ended to `into`, on the same file system: as
     /// `snapshot`, without a copy.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "the handle is shared; it is the files that become a layer"
+    )]
     pub(crate) fn into_layer(&self, into: &Path) -> Result<(), ContainerError> {
         if self.end.borrow().is_none() {
             return Err(ContainerError::Path {
@@ -241,6 +238,7 @@ impl Container {
     }
 
     /// How it ended, if it has.
+    #[cfg(test)]
     pub(crate) fn end(&self) -> Option<ContainerEnd> {
         self.end.borrow().clone()
     }

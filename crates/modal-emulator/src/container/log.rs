@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl Log {
     }
 
     /// Whether nothing will be added.
+    #[cfg(test)]
     pub(crate) fn is_ended(&self) -> bool {
         self.extent.borrow().ended
     }

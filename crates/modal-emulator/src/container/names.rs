@@ -81,13 +81,12 @@ impl Destinations for Names {
     }
 }
 
-/// Answers questions until the task is ended.
+/// Answers questions until the task is ended, or the socket is.
 pub(super) async fn serve(socket: Arc<UdpSocket>, names: Arc<Names>, rules: Arc<EgressRules>) {
     let mut buffer = [0; LONGEST];
-    loop {
-        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
-            // An answer that did not arrive is told here; the next question is another's.
-            tokio::task::yield_now().await;
+    while socket.readable().await.is_ok() {
+        // That an earlier answer did not arrive is told here too; the next question is another's.
+        let Ok((length, client)) = socket.try_recv_from(&mut buffer) else {
             continue;
         };
         let Some(question) = Question::read(buffer.get(..length).unwrap_or_default()) else {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use moorline_sandbox_tools::wire::{Orders, RunnerReport, RunnerRequest};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -27,11 +26,9 @@ const END_OF_INPUT: &[u8] = b"\x04";
 /// A process that [`Container::exec`](super::Container::exec) started.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pid: i32,
     stdout: Log,
     stderr: Log,
     stdin: Mutex<Option<Stdin>>,
-    terminal: Option<Arc<AsyncFd<OwnedFd>>>,
     wishes: mpsc::UnboundedSender<RunnerRequest>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -39,7 +36,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 enum Stdin {
     Pipe(pipe::Sender),
-    Terminal(Arc<AsyncFd<OwnedFd>>),
+    Terminal(AsyncFd<OwnedFd>),
 }
 
 impl Process {
@@ -72,8 +69,8 @@ impl Process {
         drop(link.send(&orders, &descriptors).await);
         drop(descriptors);
         drop(orders);
-        let pid = match link.receive().await.map_err(io)? {
-            Some(RunnerReport::Started { pid }) => pid,
+        match link.receive().await.map_err(io)? {
+            Some(RunnerReport::Started) => {}
             Some(RunnerReport::NotFound) => {
                 return Err(ContainerError::ProgramNotFound { program });
             }
@@ -83,29 +80,25 @@ impl Process {
             Some(RunnerReport::Exited(_) | RunnerReport::Signaled(_)) | None => {
                 return Err(ContainerError::Gone);
             }
-        };
+        }
         let (finish, finished) = watch::channel(false);
-        let (stdin, terminal, pumps) = if let Some(pipes) = pipes {
+        let (stdin, pumps) = if let Some(pipes) = pipes {
             let pumps = Pumps {
                 stdout: spawn(stdout_writer.drain_pipe(pipes.stdout.0, finished.clone())),
                 stderr: spawn(stderr_writer.drain_pipe(pipes.stderr.0, finished)),
             };
             let stdin = pipe::Sender::from_owned_fd(pipes.stdin.1).map_err(io)?;
-            (Stdin::Pipe(stdin), None, pumps)
+            (Stdin::Pipe(stdin), pumps)
         } else {
             let master = link.take_descriptor().map_err(io)?;
             let copy = master.try_clone().map_err(io)?;
-            let terminal = Arc::new(nonblocking(master).map_err(io)?);
+            let terminal = nonblocking(master).map_err(io)?;
             stderr_writer.end();
             let pumps = Pumps {
                 stdout: spawn(stdout_writer.drain_terminal(copy, finished)),
                 stderr: spawn(std::future::ready(())),
             };
-            (
-                Stdin::Terminal(Arc::clone(&terminal)),
-                Some(terminal),
-                pumps,
-            )
+            (Stdin::Terminal(terminal), pumps)
         };
         let (wishes, wished) = mpsc::unbounded_channel();
         let (exit_sender, exit) = watch::channel(None);
@@ -119,19 +112,12 @@ impl Process {
             pumps.join().await;
         });
         Ok(Arc::new(Self {
-            pid,
             stdout,
             stderr,
             stdin: Mutex::new(Some(stdin)),
-            terminal,
             wishes,
             exit,
         }))
-    }
-
-    /// Its id inside.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
     }
 
     /// Standard output, or all of a terminal's. Ends when the process does.
@@ -190,20 +176,6 @@ impl Process {
     /// it has ended.
     pub(crate) fn kill(&self, signal: i32) {
         drop(self.wishes.send(RunnerRequest::Signal(signal)));
-    }
-
-    /// Changes the size of its terminal, if it has one.
-    pub(crate) fn resize(&self, rows: u16, cols: u16) -> io::Result<()> {
-        let Some(terminal) = &self.terminal else {
-            return Ok(());
-        };
-        let size = Winsize {
-            ws_row: rows,
-            ws_col: cols,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        Ok(tcsetwinsize(terminal.get_ref(), size)?)
     }
 }
 
@@ -281,9 +253,10 @@ async fn write_terminal(terminal: &AsyncFd<OwnedFd>, data: &[u8]) -> io::Result<
     let mut rest = data;
     while !rest.is_empty() {
         let mut ready = terminal.writable().await?;
-        match ready.try_io(|terminal| Ok(rustix::io::write(terminal.get_ref(), rest)?)) {
-            Ok(written) => rest = rest.get(written?..).unwrap_or_default(),
-            Err(_) => {}
+        let written = ready.try_io(|terminal| Ok(rustix::io::write(terminal.get_ref(), rest)?));
+        // Else it was not ready after all.
+        if let Ok(written) = written {
+            rest = rest.get(written?..).unwrap_or_default();
         }
     }
     Ok(())

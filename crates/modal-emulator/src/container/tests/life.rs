@@ -1,6 +1,6 @@
 //! Beginning and end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::{ContainerEnd, ContainerError, Limits};
 use super::*;
@@ -34,7 +34,7 @@ async fn a_stop_with_grace_lets_processes_end_by_themselves() {
     let script = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.02; done";
     let process = container.exec(shell(script)).await.unwrap();
     process.stdout().reader(0).next().await.unwrap();
-    let start = Instant::now();
+    let start = now();
     container.stop(Duration::from_secs(20)).await;
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(process.wait().await, Exit::Code(5));
@@ -120,7 +120,7 @@ async fn a_wrong_specification_says_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_containers_start_and_end_at_once() {
     let bench = Arc::new(Bench::new());
-    let start = Instant::now();
+    let start = now();
     let mut all = tokio::task::JoinSet::new();
     for number in 0..20 {
         let bench = Arc::clone(&bench);
@@ -151,7 +151,7 @@ async fn a_container_starts_soon() {
     let bench = Bench::new();
     let mut times = Vec::new();
     for number in 0..10 {
-        let start = Instant::now();
+        let start = now();
         let container = bench.start(spec(&format!("c{number}"))).await;
         let built = start.elapsed();
         let process = container.exec(command(&["true"])).await.unwrap();

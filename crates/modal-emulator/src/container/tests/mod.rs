@@ -48,6 +48,11 @@ impl Bench {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "tests tell how long things take")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 fn spec(id: &str) -> ContainerSpec {
     ContainerSpec {
         id: id.to_owned(),
@@ -66,7 +71,14 @@ fn helper() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let path = target().join(moorline_sandbox_tools::TOOL_NAME);
     BUILT.get_or_init(|| {
-        if !path.exists() {
+        let changed = |path: &Path| {
+            std::fs::metadata(path)
+                .and_then(|meta| meta.modified())
+                .ok()
+        };
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sandbox-tools/src");
+        let is_new = newest(&sources) <= changed(&path);
+        if !is_new {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the helper of these tests is built by cargo"
@@ -78,6 +90,16 @@ fn helper() -> PathBuf {
         }
     });
     path
+}
+
+/// When something in a directory was changed last.
+fn newest(dir: &Path) -> Option<std::time::SystemTime> {
+    let entries = std::fs::read_dir(dir).ok()?.flatten();
+    let times = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => newest(&entry.path()),
+        _ => entry.metadata().and_then(|meta| meta.modified()).ok(),
+    });
+    times.max().flatten()
 }
 
 fn command(argv: &[&str]) -> Exec {

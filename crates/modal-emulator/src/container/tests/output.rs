@@ -1,7 +1,5 @@
 //! Logs: whole, at offsets, for many, and fast.
 
-use std::time::Instant;
-
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -10,7 +8,7 @@ async fn much_output_is_read_by_many_from_any_offset() {
     let bench = Bench::new();
     let container = bench.bare().await;
     let script = format!("yes 0123456789abcde | head -c {BYTES}");
-    let start = Instant::now();
+    let start = now();
     let process = container.exec(shell(&script)).await.unwrap();
     let offsets = [0, 1, 16 << 20, (BYTES - 1) as u64, BYTES as u64];
     let readers = offsets.map(|offset| {
