@@ -155,5 +155,21 @@ def names():
     assert modal.Image.from_name("mine").build(app).object_id == upon.object_id
 
 
-for scenario in [commands, cache, failures, files, dockerfile, packages, names]:
+def prepare(name, times=1):
+    pathlib.Path("/prepared.txt").write_text(f"{name} " * times)
+    print("prepared", name)
+
+
+def functions():
+    image = modal.Image.debian_slim().run_function(prepare, args=("thing",), kwargs={"times": 2})
+    seen = image.run_commands("cat /prepared.txt").build(app)
+    assert "thing thing " in logs(seen)
+
+    def broken():
+        raise ValueError("not today")
+
+    raises(ImageBuildError, lambda: modal.Image.debian_slim().run_function(broken, force_build=True).build(app), "not today")
+
+
+for scenario in [functions, commands, cache, failures, files, dockerfile, packages, names]:
     scenario()

@@ -159,6 +159,7 @@ impl Builder {
             let line = Line {
                 app_id: self.order.app_id.clone(),
                 task_id: self.order.task_id.clone(),
+                image_id: Some(self.order.image_id.clone()),
                 fd: descriptor.into(),
                 data: Bytes::copy_from_slice(text.as_bytes()),
                 ..Line::default()

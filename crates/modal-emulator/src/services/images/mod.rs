@@ -11,6 +11,7 @@ mod config;
 mod copy;
 mod copying;
 mod dockerfile;
+mod function;
 mod log;
 mod names;
 mod order;

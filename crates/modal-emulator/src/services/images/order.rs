@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::build::{Base, Order};
 use super::dockerfile;
+use super::function;
 use crate::container::Mount;
 use crate::services::content::hex;
 use crate::services::{mounts, secrets, volumes};
@@ -96,6 +97,21 @@ fn key(
 }
 
 impl Asked {
+    /// What is to be run, when a function makes the layer.
+    pub(super) fn function(&self, function_id: &str) -> Result<Option<function::Order>, Status> {
+        let Some(build) = &self.definition.build_function else {
+            return Ok(None);
+        };
+        let base = self.definition.base_images.first();
+        let base = base.and_then(|base| self.bases.get(&base.docker_tag));
+        let missing = || Status::invalid_argument("a function that builds needs a base image");
+        Ok(Some(function::Order {
+            function_id: function_id.to_owned(),
+            input: build.input.clone(),
+            base: base.cloned().ok_or_else(missing)?,
+        }))
+    }
+
     /// The builder's order.
     pub(super) fn order(
         self,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use moorline_modal_proto::client::generic_result::GenericStatus;
 use moorline_modal_proto::client::{
-    GenericResult, ImageBuildChainGetRequest, ImageBuildChainGetResponse, ImageBuildStep,
+    FileDescriptor, GenericResult, ImageBuildChainGetRequest, ImageBuildChainGetResponse, ImageBuildStep,
     ImageDeleteRequest, ImageFromIdRequest, ImageFromIdResponse, ImageGetOrCreateRequest,
     ImageGetOrCreateResponse, ImageJoinStreamingRequest, ImageJoinStreamingResponse, ImageMetadata,
 };
@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::build::{Base, Builder, Failure, Order};
 use super::log::BuildLog;
-use super::{Image, Outcome, Registry, image_of, order, unknown};
+use super::{Image, Outcome, Registry, State, function, image_of, order, unknown};
 use crate::call::Call;
 use crate::clock;
 use crate::ids;
@@ -69,20 +69,18 @@ pub(super) async fn get_or_create(
     let asked = order::read(&world, &request)?;
     let images = &world.storage.images;
     let is_new = request.force_build || request.ignore_cache;
-    let known = if is_new {
-        None
-    } else {
-        images.state.read().cache.get(&asked.key).cloned()
-    };
-    if let Some(id) = known
-        && let Some(image) = images.state.read().images.get(&id)
-        && matches!(image.outcome, Outcome::Built | Outcome::Building)
-    {
-        return Ok(ImageGetOrCreateResponse {
+    let known = |state: &State, key: &str| {
+        let id = state.cache.get(key).filter(|_| !is_new)?;
+        let image = state.images.get(id)?;
+        let is_good = matches!(image.outcome, Outcome::Built | Outcome::Building);
+        is_good.then(|| ImageGetOrCreateResponse {
             image_id: id.clone(),
             result: result(&image.outcome),
             metadata: Some(metadata(image)),
-        });
+        })
+    };
+    if let Some(answer) = known(&images.state.read(), &asked.key) {
+        return Ok(answer);
     }
     let id = if is_new {
         ids::new("im")
@@ -111,10 +109,16 @@ pub(super) async fn get_or_create(
         ..image_of(Base::default())
     };
     let key = asked.key.clone();
-    let is_function = asked.definition.build_function.is_some();
-    let order = asked.order(&world, &id, &request.app_id, &task_id)?;
+    let work = match asked.function(&request.build_function_id)? {
+        Some(order) => Work::Function(order),
+        None => Work::Dockerfile(asked.order(&world, &id, &request.app_id, &task_id)?),
+    };
     {
         let mut state = images.state.write();
+        // Another caller may have begun the same build meanwhile.
+        if let Some(answer) = known(&state, &key) {
+            return Ok(answer);
+        }
         state.images.insert(id.clone(), image);
         if !request.ignore_cache {
             state.cache.insert(key, id.clone());
@@ -123,8 +127,7 @@ pub(super) async fn get_or_create(
     let log = Arc::new(BuildLog::default());
     images.logs().insert(id.clone(), Arc::clone(&log));
     call.meta.effect("image.build", &id);
-    let function = is_function.then(|| request.build_function_id.clone());
-    let building = build(Arc::clone(&world), order, log, function);
+    let building = build(Arc::clone(&world), id.clone(), work, log);
     world.tasks.spawn(building);
     Ok(ImageGetOrCreateResponse {
         image_id: id,
@@ -133,15 +136,18 @@ pub(super) async fn get_or_create(
     })
 }
 
+/// What makes the layer.
+#[derive(Debug)]
+enum Work {
+    Dockerfile(Order),
+    Function(function::Order),
+}
+
 /// Builds, and records how it ended.
-async fn build(world: Arc<World>, order: Order, log: Arc<BuildLog>, function: Option<String>) {
-    let id = order.image_id.clone();
-    let built = match function {
-        Some(_) => {
-            let text = "Image.run_function is not supported by the emulator: write a script and run it with Image.run_commands";
-            Err(Failure::Step(text.to_owned()))
-        }
-        None => match Builder::new(Arc::clone(&world), order, Arc::clone(&log)) {
+async fn build(world: Arc<World>, id: String, work: Work, log: Arc<BuildLog>) {
+    let built = match work {
+        Work::Function(order) => Box::pin(function::build(&world, order, &log)).await,
+        Work::Dockerfile(order) => match Builder::new(Arc::clone(&world), order, Arc::clone(&log)) {
             Ok(builder) => Box::pin(builder.build()).await,
             Err(error) => Err(Failure::Step(format!(
                 "no directory for the build: {error}"
@@ -155,7 +161,7 @@ async fn build(world: Arc<World>, order: Order, log: Arc<BuildLog>, function: Op
     };
     if let Outcome::Failed(reason) = &outcome {
         let text = format!("Build failed: {reason}\n");
-        log.write(&text, moorline_modal_proto::client::FileDescriptor::Stderr);
+        log.write(&text, FileDescriptor::Stderr);
     }
     {
         let mut state = world.storage.images.state.write();
