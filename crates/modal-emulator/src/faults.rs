@@ -119,7 +119,8 @@ impl Default for Rates {
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Name of the RPC, e.g. `SandboxCreateV2`; for HTTP `PUT /blobs` or `GET /blobs`; `*` for all.
+    /// Name of the RPC, e.g. `SandboxCreateV2`; for HTTP `PUT /blobs`, `GET /blobs`, `PUT /volumes` or
+    /// `GET /volumes`; `*` for all.
     pub rpc: String,
     /// The first call that it strikes, counted from 1 for each RPC.
     #[serde(default = "one")]

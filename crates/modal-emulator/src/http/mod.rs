@@ -3,6 +3,7 @@
 
 mod blobs;
 mod control;
+mod faults;
 pub(crate) mod gateway;
 pub(crate) mod refusal;
 pub(crate) mod transfer;
@@ -133,10 +134,15 @@ async fn plain(world: Arc<World>, request: Request<Body>) -> Response<Body> {
     }
     let path = request.uri().path().to_owned();
     if let Some(rest) = path.strip_prefix("/blobs/") {
-        return blobs::serve(world, rest, request).await;
+        let world = &world;
+        let serve = async |request| blobs::serve(Arc::clone(world), rest, request).await;
+        return faults::strike(world, request, serve).await;
     }
     if let Some(rest) = path.strip_prefix("/volumes/") {
-        return services::volumes::serve(world, rest, request).await;
+        let world = &world;
+        let serve =
+            async |request| services::volumes::serve(Arc::clone(world), rest, request).await;
+        return faults::strike(world, request, serve).await;
     }
     let text = format!("no {path} here\n");
     status(StatusCode::NOT_FOUND, text)
