@@ -76,10 +76,10 @@ async fn a_command_is_started_once_whatever_happens_to_the_call() {
 }
 
 /// Lines that come slowly enough for a stream to break between them.
-const LINES: &str = "i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); sleep 0.01; done";
+const LINES: &str = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); sleep 0.01; done";
 
 fn lines() -> Vec<String> {
-    (0..40).map(|number| format!("line {number}")).collect()
+    (0..20).map(|number| format!("line {number}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,16 +87,21 @@ async fn output_has_no_gap_and_no_repeat_whatever_happens_to_the_stream() {
     let emu = Emu::start().await;
     let spec = emu.spec(&["sh", "-c", LINES]).await;
     let command = ExecSpec::new(["sh", "-c", LINES]);
+    let idle = emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
     for fault in STREAM {
         emu.faults(&plan(&[("SandboxStdioReadV2", fault), ("TaskExecStdioRead", fault)]));
-        let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
-        let read: Vec<_> = sandbox.stdout().await.unwrap().lines().try_collect().await.unwrap();
-        assert_eq!(read, lines(), "{fault}");
-        let spec = emu.spec(&["sleep", "1000"]).await;
-        let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
-        let process = sandbox.exec(&command).await.unwrap();
-        let read: Vec<_> = process.stdout().lines().try_collect().await.unwrap();
-        assert_eq!(read, lines(), "{fault}");
+        let of_sandbox = async {
+            let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+            let lines = sandbox.stdout().await.unwrap().lines();
+            lines.try_collect::<Vec<_>>().await.unwrap()
+        };
+        let of_command = async {
+            let process = idle.exec(&command).await.unwrap();
+            process.stdout().lines().try_collect::<Vec<_>>().await.unwrap()
+        };
+        let (of_sandbox, of_command) = tokio::join!(of_sandbox, of_command);
+        assert_eq!(of_sandbox, lines(), "{fault}");
+        assert_eq!(of_command, lines(), "{fault}");
     }
 }
 
@@ -165,40 +170,91 @@ async fn a_cancelled_write_is_made_up_for_by_the_next() {
     assert_eq!(process.stdout().read_to_end(99).await.unwrap(), "one two");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn files_are_put_and_got_whatever_happens_on_the_way() {
+async fn files_survive(version: Version, faults: &[(&str, &str)]) {
     let emu = Emu::start().await;
     let content = content(20 << 20);
     let local = tempfile::tempdir().unwrap();
     let target = local.path().join("x");
-    let unavailable = r#""kind":"fail_before","code":14"#;
-    let lost = r#""kind":"fail_after","code":14"#;
-    let faults = [
-        ("VolumePutFiles", lost),
-        ("VolumePutFiles2", lost),
-        ("VolumeGetFile2", unavailable),
-        ("MountPutFile", lost),
-        ("BlobCreate", unavailable),
-        ("PUT /blobs", unavailable),
-        ("PUT /blobs", r#""kind":"reset""#),
-        ("GET /blobs", unavailable),
-        ("GET /blobs", r#""kind":"reset","after":1"#),
-    ];
-    for version in [Version::V1, Version::V2] {
-        for (rpc, fault) in faults {
-            let name = format!("v-{version}-{}", emu.effects("volume.create").len());
-            let existence = Existence::CreateNew;
-            let volume =
-                emu.client.volumes().lookup(&name, None, existence, Some(version)).await.unwrap();
-            emu.faults(&plan(&[(rpc, fault)]));
-            let before = emu.effects("volume.put").len();
-            let files = Files::new().bytes(content.clone(), "x");
-            volume.put(&files, PutOptions::new()).await.unwrap();
-            assert_eq!(emu.effects("volume.put").len(), before + 1, "{version} {rpc} {fault}");
-            volume.get("x", &target).await.unwrap();
-            assert!(std::fs::read(&target).unwrap() == content, "{version} {rpc} {fault}");
-            volume.delete().await.unwrap();
+    for (number, (rpc, fault)) in faults.iter().enumerate() {
+        let what = format!("{version} {rpc} {fault}");
+        let name = format!("v{number}");
+        let existence = Existence::CreateNew;
+        let volume =
+            emu.client.volumes().lookup(&name, None, existence, Some(version)).await.unwrap();
+        // Other bytes each time, or nothing would be sent.
+        let mut content = content.clone();
+        for block in content.chunks_mut(8 << 20) {
+            block[0] = u8::try_from(number).unwrap();
         }
+        let requests = emu.client.transfers().unwrap().stats().requests;
+        emu.faults(&plan(&[(rpc, fault)]));
+        let files = Files::new().bytes(content.clone(), "x");
+        volume.put(&files, PutOptions::new()).await.unwrap();
+        assert_eq!(emu.effects("volume.put").len(), number + 1, "{what}");
+        volume.get("x", &target).await.unwrap();
+        assert!(std::fs::read(&target).unwrap() == content, "{what}");
+        if rpc.contains('/') {
+            let sent = if version == Version::V1 { 1 } else { 3 };
+            let requests = emu.client.transfers().unwrap().stats().requests - requests;
+            assert!(requests > sent + 3, "{what}: {requests} requests, so no fault struck");
+        }
+    }
+}
+
+const LOST: &str = r#""kind":"fail_after","code":14"#;
+const BROKEN: &str = r#""kind":"fail_before","code":13"#;
+const SLOW_DOWN: &str = r#""kind":"throttle","retry_after_secs":1"#;
+const RESET: &str = r#""kind":"reset","after":1"#;
+const STALL: &str = r#""kind":"stall","after":1"#;
+/// As a signed URL that is too old is answered.
+const EXPIRED: &str = r#""kind":"fail_before","code":7"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_version_1_are_put_and_got_whatever_happens_on_the_way() {
+    let faults = [
+        ("VolumePutFiles", LOST),
+        ("VolumeGetFile2", BROKEN),
+        ("MountPutFile", LOST),
+        ("BlobCreate", BROKEN),
+        ("PUT /blobs", BROKEN),
+        ("PUT /blobs", r#""kind":"fail_after","code":13"#),
+        ("PUT /blobs", SLOW_DOWN),
+        ("GET /volumes", BROKEN),
+        ("GET /volumes", RESET),
+        ("GET /volumes", STALL),
+        ("GET /volumes", EXPIRED),
+    ];
+    files_survive(Version::V1, &faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_version_2_are_put_and_got_whatever_happens_on_the_way() {
+    let faults = [
+        ("VolumePutFiles2", LOST),
+        ("VolumeGetFile2", BROKEN),
+        ("PUT /volumes", BROKEN),
+        ("PUT /volumes", r#""kind":"fail_after","code":13"#),
+        ("PUT /volumes", r#""kind":"reset","after":0"#),
+        ("PUT /volumes", SLOW_DOWN),
+        ("GET /volumes", BROKEN),
+        ("GET /volumes", RESET),
+        ("GET /volumes", STALL),
+        ("GET /volumes", EXPIRED),
+    ];
+    files_survive(Version::V2, &faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_breaks_off_goes_on_where_it_was() {
+    let emu = Emu::start().await;
+    let content = content(5 << 20);
+    let blob_id = emu.client.blobs().upload(&Source::bytes(content.clone())).await.unwrap();
+    for fault in [BROKEN, SLOW_DOWN, RESET, STALL] {
+        emu.faults(&plan(&[("GET /blobs", fault)]));
+        let retries = emu.client.transfers().unwrap().stats().retries;
+        let back = emu.client.blobs().read(&blob_id, 6 << 20).await.unwrap();
+        assert!(back == content, "{fault}");
+        assert!(emu.client.transfers().unwrap().stats().retries > retries, "{fault}");
     }
 }
 

@@ -9,7 +9,7 @@ use moorline_modal_client::{Client, Config, Existence, RetryPolicy};
 use moorline_modal_emulator::{Effect, Emulator, EmulatorOptions, FaultPlan};
 use moorline_testkit::moorline::binary;
 
-/// A running emulator and a client that gives up on a silent attempt after 2 seconds.
+/// A running emulator and a client that gives up on a silent attempt after a second.
 pub(crate) struct Emu {
     pub(crate) client: Client,
     emulator: Emulator,
@@ -67,7 +67,7 @@ impl Emu {
 
 pub(crate) fn client(url: &str) -> Client {
     let mut retry = RetryPolicy::default();
-    retry.attempt_timeout = Duration::from_secs(2);
+    retry.attempt_timeout = Duration::from_secs(1);
     let config = Config::new(url, "ak-emulator", "as-emulator").unwrap().retry(retry);
     Client::new(config).unwrap()
 }
