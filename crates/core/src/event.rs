@@ -61,6 +61,8 @@ event_kinds! {
     AttemptClaimed = "attempt.claimed",
     /// An attempt was launched and its handle recorded.
     AttemptLaunched = "attempt.launched",
+    /// A better GPU did not come in its time, and the attempt has another one of its choices.
+    GpuFallback = "attempt.gpu_fallback",
     /// A live attempt was taken over from a driver that died.
     AttemptAdopted = "attempt.adopted",
     /// An attempt is over.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Applied, CancelKind, CancelRequest, Command, Effect, Failure, LiveAttempt, Refusal, Run,
     Verdict,
 };
+use crate::attempt::Handle;
 use crate::error_code::{ErrorCode, FailureClass, FailureOccurrence, OutputsRule, RunStatus};
 use crate::event::{EventKind, Level, NewEvent};
 
@@ -37,8 +38,12 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
             next.require_token(token)?;
             if let Some(attempt) = &mut next.run.attempt {
                 let data = json!({"attempt_id": attempt.id, "number": attempt.number});
+                let fallback = gpu_fallback(&handle);
                 attempt.handle = Some(handle);
                 next.event(EventKind::AttemptLaunched, Level::Info, data);
+                if let Some(fallback) = fallback {
+                    next.event(EventKind::GpuFallback, Level::Warn, fallback);
+                }
             }
         }
         Command::TakeOver { attempt_id, driver } => match &mut next.run.attempt {
@@ -78,6 +83,15 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
     })
 }
 
+/// What an executor's handle says of GPUs that were asked for before the one it got: members `gpu` and
+/// `gpu_passed_over`, a list. Nothing where the first choice came, or GPUs are not spoken of.
+fn gpu_fallback(handle: &Handle) -> Option<Value> {
+    let passed_over = handle.data.get("gpu_passed_over")?.as_array().filter(|list| !list.is_empty())?;
+    let attempt_id = handle.attempt_id;
+    let got = handle.data.get("gpu");
+    Some(json!({"attempt_id": attempt_id, "passed_over": passed_over, "got": got}))
+}
+
 /// The run being changed, with what the change gives rise to.
 struct Draft {
     run: Run,
@@ -87,7 +101,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn event(&mut self, kind: EventKind, level: Level, data: serde_json::Value) {
+    fn event(&mut self, kind: EventKind, level: Level, data: Value) {
         self.events.push(NewEvent { kind, level, data });
     }
 

@@ -295,6 +295,27 @@ fn outcome(exit: Exit, reply: Reply) -> Outcome {
     }
 }
 
+#[test]
+fn a_gpu_that_did_not_come_is_told_when_its_replacement_did() {
+    let claimed = claim(&queued(1, 0), 1, at(0));
+    let launched = |data| {
+        let handle = Handle {
+            executor: "modal".to_owned(),
+            attempt_id: attempt(1),
+            data,
+        };
+        let token = claimed.run.token;
+        apply(&claimed.run, Command::Launched { token, handle }, at(0)).unwrap()
+    };
+    let fallback = launched(json!({"gpu": "T4.1", "gpu_passed_over": ["H100.1"]}));
+    assert_eq!(kinds(&fallback), ["attempt.launched", "attempt.gpu_fallback"]);
+    let told = json!({"attempt_id": attempt(1), "passed_over": ["H100.1"], "got": "T4.1"});
+    assert_eq!(fallback.events[1].data, told);
+    for data in [Value::Null, json!({"gpu": "H100.1"}), json!({"gpu_passed_over": []})] {
+        assert_eq!(kinds(&launched(data)), ["attempt.launched"]);
+    }
+}
+
 /// L20, L23: what a process did is never called "completed" when it was not.
 #[test]
 fn exits_and_replies_are_judged_by_the_contract() {
