@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use moorline_core::attempt::{Attempt, Handle};
 use moorline_core::content_id::ContentId;
 use moorline_core::ids::AttemptId;
+use moorline_core::spec::GpuChoice;
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
@@ -25,6 +26,10 @@ pub(super) const TAG_RUN: &str = "moorline-run";
 
 /// The key under which the sandbox's file system is kept after a success.
 pub(super) const TAG_WARM: &str = "moorline-warm";
+/// The GPU that was asked for, and those that were asked for before it.
+pub(super) const TAG_GPU: &str = "moorline-gpu";
+/// See [`TAG_GPU`].
+pub(super) const TAG_GPU_PASSED_OVER: &str = "moorline-gpu-passed-over";
 
 /// A tag holds at most this much.
 const LONGEST_TAG: usize = 63;
@@ -43,6 +48,39 @@ pub(super) struct Place {
     /// The key under which its file system is kept after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) warm: Option<String>,
+    /// The GPU that was got, e.g. `T4.1` for one T4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gpu: Option<String>,
+    /// Better choices that did not come in their time, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) gpu_passed_over: Vec<String>,
+}
+
+impl Place {
+    /// The coordinates of a sandbox of ours. All but where it is stands in its tags, so that who finds it
+    /// and who made it have equal handles.
+    pub(super) fn new(
+        server: String,
+        environment: String,
+        sandbox_id: String,
+        tags: &BTreeMap<String, String>,
+    ) -> Self {
+        let tag = |name: &str| tags.get(name).cloned();
+        let passed_over = tag(TAG_GPU_PASSED_OVER).unwrap_or_default();
+        Self {
+            server,
+            environment,
+            sandbox_id,
+            owner: tag(TAG_OWNER).unwrap_or_default(),
+            warm: tag(TAG_WARM),
+            gpu: tag(TAG_GPU),
+            gpu_passed_over: passed_over
+                .split('_')
+                .filter(|choice| !choice.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
 }
 
 /// The handle of an attempt.
@@ -88,7 +126,21 @@ pub(super) fn warm_tag(key: &str) -> String {
     key.chars().take(LONGEST_TAG).collect()
 }
 
-/// The tags of an attempt's sandbox.
+/// The tags of the sandbox for one of an attempt's GPU choices.
+pub(super) fn gpu_tags(choices: &[GpuChoice], number: usize) -> BTreeMap<String, String> {
+    let text = |choice: &GpuChoice| format!("{}.{}", choice.kind.replace('_', "-"), choice.count);
+    let mut tags = BTreeMap::new();
+    if let Some(choice) = choices.get(number) {
+        tags.insert(TAG_GPU.to_owned(), tag_text(&text(choice)));
+        let passed: Vec<String> = choices.iter().take(number).map(text).collect();
+        if !passed.is_empty() {
+            tags.insert(TAG_GPU_PASSED_OVER.to_owned(), tag_text(&passed.join("_")));
+        }
+    }
+    tags
+}
+
+/// The tags of an attempt's sandbox, whatever GPU it has.
 pub(super) fn tags(attempt: &Attempt) -> BTreeMap<String, String> {
     [
         (TAG_OWNER, owner_tag(&attempt.owner)),
@@ -132,15 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn the_gpus_that_did_not_come_are_told_by_tags() {
+        let choice = |kind: &str| GpuChoice {
+            kind: kind.to_owned(),
+            count: 2,
+            queue_timeout_seconds: Some(1),
+        };
+        let choices = [choice("H100"), choice("A100-80GB"), choice("T4")];
+        let seen = |number| {
+            let tags = gpu_tags(&choices, number);
+            let place = Place::new(String::new(), String::new(), String::new(), &tags);
+            (place.gpu, place.gpu_passed_over)
+        };
+        assert_eq!(seen(0), (Some("H100.2".to_owned()), Vec::new()));
+        let passed = ["H100.2", "A100-80GB.2"].map(str::to_owned).to_vec();
+        assert_eq!(seen(2), (Some("T4.2".to_owned()), passed));
+        assert_eq!(gpu_tags(&[], 0), BTreeMap::new());
+    }
+
+    #[test]
     fn a_foreign_or_damaged_handle_is_not_found() {
         let id = AttemptId::new(uuid::Uuid::from_u128(7));
-        let place = Place {
-            server: "http://127.0.0.1:1".to_owned(),
-            environment: String::new(),
-            sandbox_id: "sb-1".to_owned(),
-            owner: owner_tag("me"),
-            warm: None,
-        };
+        let tags = BTreeMap::from([(TAG_OWNER.to_owned(), owner_tag("me"))]);
+        let (server, sandbox) = ("http://127.0.0.1:1".to_owned(), "sb-1".to_owned());
+        let place = Place::new(server, String::new(), sandbox, &tags);
         let handle = make(id, &place).unwrap();
         assert_eq!(super::place(&handle).unwrap(), place);
         let foreign = Handle { executor: "local".to_owned(), ..handle.clone() };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use moorline_modal_client::transfer::Files;
 use serde::{Deserialize, Serialize};
 
-use super::executor::{Inner, failed};
+use super::inner::{Inner, failed};
 use crate::executor::ExecutorError;
 use crate::local::layout::{self, IfThere};
 use crate::supervise::guest::PROGRAM;

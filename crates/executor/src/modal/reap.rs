@@ -7,7 +7,7 @@ use std::time::Duration;
 use moorline_core::clock::{Clock as _, SystemClock};
 use moorline_modal_client::Result;
 
-use super::executor::Inner;
+use super::inner::Inner;
 use super::handle::{self, TAG_ATTEMPT};
 
 /// Looks once in the life of an executor, beside its first launch. Nothing waits for it, and what it does

@@ -16,7 +16,7 @@ use moorline_modal_client::{
     CallOptions, Client, Credentials, Error, ErrorKind, Existence, Result, ServerUrl,
 };
 
-use super::executor::failed;
+use super::inner::failed;
 use super::logs::LogBytes;
 use super::outcome::SandboxEnd;
 

@@ -3,7 +3,7 @@
 use moorline_core::attempt::Handle;
 use moorline_core::clock::{Clock as _, SystemClock};
 
-use super::executor::Inner;
+use super::inner::Inner;
 use super::handle;
 use crate::executor::ExecutorError;
 use crate::supervise::guest::{GUEST, HELD, PROGRAM, RELEASE};
@@ -19,7 +19,7 @@ pub(super) async fn when_held(inner: &Inner, handle: &Handle) {
 }
 
 async fn take(inner: &Inner, sandbox_id: &str, key: &str) -> Result<(), ExecutorError> {
-    let failed = super::executor::failed;
+    let failed = super::inner::failed;
     let command = |word: &str| [PROGRAM, GUEST, word].map(str::to_owned).to_vec();
     let held = inner.remote.exec(sandbox_id, command(HELD)).await;
     match held.map_err(failed("waiting for the end of the job"))? {

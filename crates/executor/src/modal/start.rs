@@ -1,5 +1,6 @@
 //! One launch: the objects that are missing, the sandbox, and the choices of GPU one after the other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use moorline_secrets::SecretEnv;
 use tokio::time::Instant;
 
 use super::aimd::Started;
-use super::executor::{Inner, failed};
+use super::inner::{Inner, failed};
 use super::handle::{self, TAG_WARM};
 use super::launch::{self, Objects};
 use super::{NAME, bundle, helper, reap, warm};
@@ -154,15 +155,16 @@ impl<'a> Launcher<'a> {
             base.warm.iter().map(|_| "started from the file system of an earlier run".to_owned()).collect();
         let mut unavailable = String::new();
         for (number, choice) in choices.iter().enumerate() {
-            let sandbox_id = self.start_one(objects, keep, base, *choice, number, &notes).await?;
+            let (sandbox_id, tags) =
+                self.start_one(objects, keep, base, *choice, number, &notes).await?;
             let patience = choice.and_then(|choice| choice.queue_timeout_seconds);
             let (Some(choice), Some(patience)) = (choice, patience) else {
-                return self.inner.handle_of(self.attempt, sandbox_id, base.keep_as.as_deref());
+                return self.inner.handle_of(self.attempt, sandbox_id, &tags);
             };
             let patience = Duration::from_secs(patience.into());
             let began = self.inner.remote.started(&sandbox_id, patience).await;
             if began.map_err(failed("waiting for a GPU")).map_err(ExecutorError::into_unknown)? {
-                return self.inner.handle_of(self.attempt, sandbox_id, base.keep_as.as_deref());
+                return self.inner.handle_of(self.attempt, sandbox_id, &tags);
             }
             let ended = self.inner.remote.terminate(&sandbox_id).await;
             ended.map_err(failed("giving up a GPU")).map_err(ExecutorError::into_unknown)?;
@@ -185,7 +187,7 @@ impl<'a> Launcher<'a> {
         gpu: Option<&GpuChoice>,
         number: usize,
         notes: &[String],
-    ) -> Result<String, ExecutorError> {
+    ) -> Result<(String, BTreeMap<String, String>), ExecutorError> {
         let inner = self.inner;
         let hold = if base.keep_as.is_some() { inner.config.warm.hold } else { Duration::ZERO };
         let keys: Vec<String> = self.secrets.keys().map(ToString::to_string).collect();
@@ -198,6 +200,7 @@ impl<'a> Launcher<'a> {
         objects.mounts.push(mount);
         let mut spec =
             launch::spec(self.attempt, &objects, self.egress.clone(), self.secrets, gpu, hold);
+        spec.tags.extend(handle::gpu_tags(&self.attempt.gpu, number));
         if let Some(key) = &base.keep_as {
             spec.tags.insert(TAG_WARM.to_owned(), handle::warm_tag(key));
         }
@@ -212,7 +215,7 @@ impl<'a> Launcher<'a> {
             let error = match created {
                 Ok(sandbox_id) => {
                     permit.finish(Started::Well);
-                    return Ok(sandbox_id);
+                    return Ok((sandbox_id, spec.tags));
                 }
                 Err(error) => error,
             };
@@ -224,7 +227,7 @@ impl<'a> Launcher<'a> {
                 continue;
             }
             drop(permit);
-            return self.recover(error, keep).await;
+            return self.recover(error, keep).await.map(|sandbox_id| (sandbox_id, spec.tags));
         }
     }
 
