@@ -30,11 +30,15 @@ assert "Environment 'nope' not found" in text, text
 # What is in an environment goes with it.
 modal.Secret.objects.create("api", {"A": "1"}, environment_name="dev")
 modal.App("job").deploy(environment_name="dev")
+modal.Volume.objects.create("data", environment_name="dev")
+modal.Queue.objects.create("jobs", environment_name="dev")
 environments.delete("dev")
 assert "not found" in refused(NotFoundError, lambda: environments.delete("dev"))
 environments.create("dev")
 refused(NotFoundError, lambda: modal.Secret.from_name("api", environment_name="dev").hydrate())
 refused(NotFoundError, lambda: modal.App.lookup("job", environment_name="dev"))
+refused(NotFoundError, modal.Volume.from_name("data", environment_name="dev").hydrate)
+refused(NotFoundError, modal.Queue.from_name("jobs", environment_name="dev").hydrate)
 
 # The workspace: its settings, its proxy tokens, its prices.
 workspace = modal.Workspace.from_context().hydrate()

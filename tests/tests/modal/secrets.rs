@@ -19,7 +19,10 @@ fn the_command_line_makes_lists_and_deletes_secrets() {
     let emu = Emu::start();
     emu.modal(&["secret", "create", "api", "KEY=one", "USER=two"]);
     let refused = emu.try_modal(&["secret", "create", "api", "KEY=three"]);
-    assert!(refused.stderr.contains("'api' already exists"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("'api' already exists"),
+        "{refused:?}"
+    );
     emu.modal(&["secret", "create", "api", "KEY=three", "--force"]);
     let listed = emu.modal(&["secret", "list", "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
@@ -27,7 +30,10 @@ fn the_command_line_makes_lists_and_deletes_secrets() {
     assert_eq!(listed[0]["name"], "api");
     emu.modal(&["secret", "delete", "api", "--yes"]);
     let refused = emu.try_modal(&["secret", "delete", "api", "--yes"]);
-    assert!(refused.stderr.contains("Secret 'api' not found"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("Secret 'api' not found"),
+        "{refused:?}"
+    );
     emu.stop();
 }
 
@@ -39,7 +45,8 @@ fn holding(dir: &Path, text: &str) -> Vec<std::path::PathBuf> {
         if entry.file_type().unwrap().is_dir() {
             found.extend(holding(&path, text));
         } else if entry.file_type().unwrap().is_file()
-            && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+            && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text)
+        {
             found.push(path);
         }
     }
@@ -56,7 +63,10 @@ fn a_kept_world_has_its_secrets_and_apps_again_and_shows_values_to_its_owner_alo
     emu.stop();
     let files = holding(state.path(), "tall-tale");
     assert_eq!(files, [state.path().join("secrets.json")]);
-    assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        files[0].metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 
     let emu = start();
     emu.python::<&str>("apps/kept.py", &["after"]);
@@ -68,14 +78,35 @@ fn environments_hold_what_is_in_them_and_the_workspace_has_settings() {
     let emu = Emu::start();
     emu.python::<&str>("environments/environments.py", &[]);
     emu.modal(&["environment", "create", "stage"]);
-    let update = ["environment", "update", "stage", "--set-name", "live", "--set-web-suffix", "l"];
+    let update = [
+        "environment",
+        "update",
+        "stage",
+        "--set-name",
+        "live",
+        "--set-web-suffix",
+        "l",
+    ];
     emu.modal(&update);
     let listed = emu.modal(&["environment", "list", "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
-    let live = listed.as_array().unwrap().iter().find(|row| row["name"] == "live").unwrap();
+    let live = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "live")
+        .unwrap();
     assert_eq!(live["web_suffix"], "l");
     emu.modal(&["environment", "delete", "live", "--yes"]);
     let info = emu.modal(&["token", "info"]);
     assert!(info.stdout.contains("ak-emulator"), "{info:?}");
+    emu.stop();
+}
+
+#[test]
+fn what_containers_cost_is_reported_and_limited() {
+    let emu = Emu::start();
+    emu.faults(r#"{"limits":{"spend_dollars":100.0,"rates":{"container_second":1000.0}}}"#);
+    emu.python::<&str>("environments/spending.py", &[]);
     emu.stop();
 }

@@ -15,6 +15,7 @@ use moorline_modal_proto::client::{
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
+use super::storage::Storage;
 use super::workspace::billing;
 use super::{apps, secrets, workspace};
 use crate::call::Call;
@@ -71,7 +72,10 @@ impl Environment {
 impl Default for Environments {
     fn default() -> Self {
         let main = Environment::new("main");
-        Self { default: main.id.clone(), all: vec![main] }
+        Self {
+            default: main.id.clone(),
+            all: vec![main],
+        }
     }
 }
 
@@ -85,11 +89,17 @@ impl Environments {
     }
 
     fn find_mut(&mut self, name: &str) -> Result<&mut Environment, Status> {
-        self.all.iter_mut().find(|one| one.name == name).ok_or_else(|| unknown(name))
+        self.all
+            .iter_mut()
+            .find(|one| one.name == name)
+            .ok_or_else(|| unknown(name))
     }
 
     fn by_id(&mut self, id: &str) -> Result<&mut Environment, Status> {
-        self.all.iter_mut().find(|one| one.id == id).ok_or_else(|| unknown(id))
+        self.all
+            .iter_mut()
+            .find(|one| one.id == id)
+            .ok_or_else(|| unknown(id))
     }
 }
 
@@ -110,7 +120,12 @@ pub(crate) fn resolve(world: &World, name: &str) -> Result<String, Status> {
 /// # Errors
 /// `NOT_FOUND`.
 pub(crate) fn get(world: &World, name: &str) -> Result<Environment, Status> {
-    world.environments.read().find(name).cloned().ok_or_else(|| unknown(name))
+    world
+        .environments
+        .read()
+        .find(name)
+        .cloned()
+        .ok_or_else(|| unknown(name))
 }
 
 /// All of them.
@@ -163,7 +178,10 @@ async fn get_or_create(
     let environment = match (found, kind) {
         (Some(_), Ok(ObjectCreationType::CreateFailIfExists)) => return Err(exists(name)),
         (Some(found), _) => found,
-        (None, Ok(ObjectCreationType::CreateIfMissing | ObjectCreationType::CreateFailIfExists)) => {
+        (
+            None,
+            Ok(ObjectCreationType::CreateIfMissing | ObjectCreationType::CreateFailIfExists),
+        ) => {
             check_name(name)?;
             let new = Environment::new(name);
             environments.all.push(new.clone());
@@ -221,7 +239,9 @@ fn item(world: &World, one: &Environment) -> EnvironmentListItem {
 
 async fn list(world: Arc<World>, _: Call<()>) -> Result<EnvironmentListResponse, Status> {
     let all = all(&world);
-    Ok(EnvironmentListResponse { items: all.iter().map(|one| item(&world, one)).collect() })
+    Ok(EnvironmentListResponse {
+        items: all.iter().map(|one| item(&world, one)).collect(),
+    })
 }
 
 async fn create(world: Arc<World>, call: Call<EnvironmentCreateRequest>) -> Result<(), Status> {
@@ -292,6 +312,7 @@ async fn update(
         apps::rename_environment(&world, &old, new);
         secrets::rename_environment(&world, &old, new);
         billing::rename_environment(&world, &old, new);
+        Storage::environment_changed(&world, &old, Some(new));
     }
     call.meta.effect("environment.update", &updated.id);
     Ok(item(&world, &updated))
@@ -312,6 +333,7 @@ async fn delete(world: Arc<World>, call: Call<EnvironmentDeleteRequest>) -> Resu
     };
     apps::stop_environment(&world, name).await;
     secrets::remove_of_environment(&world, name);
+    Storage::environment_changed(&world, name, None);
     call.meta.effect("environment.delete", &id);
     Ok(())
 }
@@ -335,10 +357,15 @@ async fn set_budget(
     world: Arc<World>,
     call: Call<EnvironmentSetBudgetRequest>,
 ) -> Result<(), Status> {
-    let EnvironmentSetBudgetRequest { environment_id, cycle_budget_dollars, clear_budget } =
-        call.message;
+    let EnvironmentSetBudgetRequest {
+        environment_id,
+        cycle_budget_dollars,
+        clear_budget,
+    } = call.message;
     if cycle_budget_dollars.is_some_and(|budget| budget.is_nan() || budget < 0.0) {
-        return Err(Status::invalid_argument("a budget is a number of dollars, 0 or more"));
+        return Err(Status::invalid_argument(
+            "a budget is a number of dollars, 0 or more",
+        ));
     }
     let mut environments = world.environments.write();
     let one = environments.by_id(&environment_id)?;
@@ -346,7 +373,9 @@ async fn set_budget(
         (true, _) => one.budget = None,
         (false, Some(budget)) => one.budget = Some(budget),
         (false, None) => {
-            return Err(Status::invalid_argument("give `cycle_budget_dollars` or `clear_budget`"));
+            return Err(Status::invalid_argument(
+                "give `cycle_budget_dollars` or `clear_budget`",
+            ));
         }
     }
     call.meta.effect("environment.budget", &environment_id);

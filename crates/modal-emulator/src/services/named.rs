@@ -249,6 +249,18 @@ impl<T> Named<T> {
         silent.map(|object| object.id.clone()).collect()
     }
 
+    /// An environment has another name, or (`None`) is gone with all that is in it. Answers the ids of that.
+    pub(crate) fn environment_changed(&mut self, old: &str, new: Option<&str>) -> Vec<String> {
+        let there = self.iter_mut().filter(|object| object.environment == old);
+        if let Some(new) = new {
+            there.for_each(|object| new.clone_into(&mut object.environment));
+            return Vec::new();
+        }
+        let ids: Vec<String> = there.map(|object| object.id.clone()).collect();
+        self.objects.retain(|id, _| !ids.contains(id));
+        ids
+    }
+
     /// All of them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Object<T>> {
         self.objects.values_mut()

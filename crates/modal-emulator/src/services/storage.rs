@@ -71,6 +71,13 @@ impl Storage {
         });
     }
 
+    /// An environment has another name, or (`None`) is gone with all that is in it.
+    pub(crate) fn environment_changed(world: &World, old: &str, new: Option<&str>) {
+        volumes::environment_changed(world, old, new);
+        dicts::environment_changed(world, old, new);
+        queues::environment_changed(world, old, new);
+    }
+
     /// Writes what changed.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.mounts.flush()?;

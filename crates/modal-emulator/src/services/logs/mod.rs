@@ -37,6 +37,8 @@ pub(crate) struct Line {
     pub(crate) function_call_id: Option<String>,
     pub(crate) input_id: Option<String>,
     pub(crate) sandbox_id: Option<String>,
+    /// The image that was being built.
+    pub(crate) image_id: Option<String>,
     /// A `FileDescriptor`: 1 stdout, 2 stderr, 3 a word of the system.
     pub(crate) fd: i32,
     /// Any bytes, as they were read: parts of lines, or many lines.
@@ -52,6 +54,7 @@ pub(crate) fn log(world: &World, line: Line) {
         function_call_id: line.function_call_id,
         input_id: line.input_id,
         sandbox_id: line.sandbox_id,
+        image_id: line.image_id,
     };
     let (new, told) = {
         let mut state = log.lock();

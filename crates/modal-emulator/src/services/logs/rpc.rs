@@ -52,6 +52,8 @@ struct Filter {
     task: String,
     sandbox: String,
     text: String,
+    /// Without what builds of images wrote, unless a build's task is asked for: they have logs of their own.
+    no_images: bool,
 }
 
 impl Filter {
@@ -67,6 +69,7 @@ impl Filter {
             && is(&self.input, source.input_id.as_ref())
             && is(&self.task, Some(&source.task_id))
             && is(&self.sandbox, source.sandbox_id.as_ref())
+            && !(self.no_images && self.task.is_empty() && source.image_id.is_some())
     }
 
     /// The lines of an entry that are asked for.
@@ -97,6 +100,7 @@ impl Batches {
                 function_id: text(&source.function_id),
                 input_id: text(&source.input_id),
                 sandbox_id: text(&source.sandbox_id),
+                image_id: text(&source.image_id),
                 ..TaskLogsBatch::default()
             });
             self.source = Some(Arc::clone(source));
@@ -197,6 +201,8 @@ async fn get_logs(
             task: request.task_id,
             sandbox: request.sandbox_id,
             text: request.search_text,
+            // A client of `modal run` shows them as it likes.
+            no_images: false,
         },
         log: world.logs.of(&app_id),
         batches: VecDeque::new(),
@@ -325,6 +331,7 @@ async fn fetch_logs(
         task: request.task_id,
         sandbox: request.sandbox_id,
         text: request.search_text,
+        no_images: true,
     };
     let mut left = limit as usize;
     // Newest first, and how many of the first lines of an entry are too many.
@@ -373,6 +380,7 @@ async fn count_logs(
         task: request.task_id,
         sandbox: request.sandbox_id,
         text: request.search_text,
+        no_images: true,
     };
     let mut counts: BTreeMap<u64, [u64; 3]> = BTreeMap::new();
     let mut at = since / width;

@@ -32,6 +32,7 @@ pub(crate) struct Source {
     pub(crate) function_call_id: Option<String>,
     pub(crate) input_id: Option<String>,
     pub(crate) sandbox_id: Option<String>,
+    pub(crate) image_id: Option<String>,
 }
 
 /// One entry, as it is read.

@@ -139,6 +139,14 @@ pub(super) fn sweep(world: &World) {
     }
 }
 
+/// An environment has another name, or (`None`) is gone with all that is in it.
+pub(super) fn environment_changed(world: &World, old: &str, new: Option<&str>) {
+    let mut state = world.storage.queues.state.write();
+    for id in state.environment_changed(old, new) {
+        world.journal.record("queue.delete", id, None);
+    }
+}
+
 fn metadata(queue: &Object<Queue>) -> QueueMetadata {
     QueueMetadata {
         name: queue.label(),

@@ -185,6 +185,16 @@ pub(super) fn sweep(world: &World) {
         .retain(|_, upload| now() - upload.begun_at < UPLOAD_SECS);
 }
 
+/// An environment has another name, or (`None`) is gone with all that is in it.
+pub(super) fn environment_changed(world: &World, old: &str, new: Option<&str>) {
+    let volumes = &world.storage.volumes;
+    let gone = volumes.state.write().environment_changed(old, new);
+    for id in gone {
+        volumes.remove_content(&id);
+        world.journal.record("volume.delete", &id, None);
+    }
+}
+
 fn metadata(volume: &Object<Volume>) -> VolumeMetadata {
     VolumeMetadata {
         version: volume.value.version,
