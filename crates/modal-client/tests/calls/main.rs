@@ -1,6 +1,11 @@
 //! The client against the emulator: what is applied is read from the emulator's own journal, not from what
 //! the client was told.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers are test code too"
+)]
+
 mod faults;
 mod resources;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use moorline_modal_client::apps::AppState;
+use moorline_modal_client::apps::{AppState, LogFilter};
 use moorline_modal_client::queues::PutOptions;
 use moorline_modal_client::secrets::SecretValues;
 use moorline_modal_client::{ErrorKind, Existence};
@@ -209,7 +209,7 @@ async fn the_log_of_an_ephemeral_app_ends_with_the_app() {
         harness.client.apps().state(&id).await.unwrap(),
         AppState::Ephemeral
     );
-    let logs = harness.client.apps().follow_logs(&id, &Default::default());
+    let logs = harness.client.apps().follow_logs(&id, &LogFilter::new());
     let (lines, closed) = tokio::join!(logs.collect::<Vec<_>>(), app.close());
     closed.unwrap();
     assert!(lines.iter().all(Result::is_ok), "{lines:?}");
