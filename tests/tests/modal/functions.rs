@@ -36,6 +36,15 @@ fn classes_have_parameters_and_a_life_cycle_and_inputs_share_containers() {
     emu.stop();
 }
 
+/// Volumes, secrets, files, image settings, a network that is cut off, its own ids.
+#[test]
+fn a_function_finds_its_surroundings() {
+    let emu = Emu::start();
+    let ran = emu.python("functions/surroundings.py", &[""; 0]);
+    assert!(ran.stdout.contains("surroundings: ok"), "{ran:#?}");
+    emu.stop();
+}
+
 #[test]
 fn web_functions_answer_http_and_websockets() {
     let emu = Emu::start();
@@ -111,7 +120,11 @@ fn an_app_is_run_deployed_and_served_from_the_command_line() {
         (!url.contains('/')).then_some(url)
     };
     let address = { lines }.find_map(address).unwrap();
-    assert!(get(&address).ends_with("\"served\""));
+    // The address is shown before the app is up.
+    let up = wait::until(Duration::from_secs(20), "the served function", || {
+        get(&address).ends_with("\"served\"")
+    });
+    assert!(up.is_ok());
     kill_process(Pid::from_child(&serving), Signal::INT).unwrap();
     let ended = wait::until(Duration::from_secs(20), "the end of `modal serve`", || {
         serving.try_wait().unwrap().is_some()
@@ -155,7 +168,8 @@ fn inputs_of_a_preempted_container_run_again_in_another_one() {
     let emu = Emu::start();
     let ran = emu.python("functions/waiting.py", &["preempt"]);
     let call = ran.stdout.lines().next().unwrap();
-    let task = &emu.effects("container.start").last().unwrap().subject;
+    let started = emu.effects("container.start");
+    let task = &started.last().unwrap().subject;
     let url = emu.emulator().url();
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();

@@ -146,6 +146,13 @@ impl Tasks {
         task.result.is_none().then(|| task.leave.clone())
     }
 
+    /// What a task that runs is of.
+    pub(crate) fn kind(&self, id: &str) -> Option<TaskKind> {
+        let tasks = self.lock();
+        let task = tasks.get(id).filter(|task| task.result.is_none())?;
+        Some(task.of.kind.clone())
+    }
+
     /// Tasks that run, as (id, kind, app id), oldest first.
     pub(crate) fn running(&self) -> Vec<(String, TaskKind, String)> {
         let tasks = self.lock();

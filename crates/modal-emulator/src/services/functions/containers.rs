@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_modal_proto::client::GenericResult;
 use moorline_modal_proto::client::generic_result::GenericStatus;
+use moorline_modal_proto::client::{GenericResult, GpuConfig};
 
 use super::board::{Board, Drained, Gone};
 use super::launch::{Launched, launch};
@@ -92,10 +92,17 @@ fn begin(world: &World, board: &mut Board, function_id: &str, app_id: &str) -> (
         id: task.clone(),
         kind: TaskKind::Function(function_id.to_owned()),
         app_id: app_id.to_owned(),
-        gpu: None,
+        gpu: gpu(world, function_id),
     });
     board.begin(function_id, &task, leave.clone(), instant());
     (task, leave)
+}
+
+/// The GPUs that a function asks for.
+fn gpu(world: &World, function_id: &str) -> Option<GpuConfig> {
+    let effective = world.functions.catalog.read().effective(function_id)?;
+    let gpu = effective.function.resources?.gpu_config;
+    gpu.filter(|gpu| gpu.count > 0)
 }
 
 /// One container from its start to its end.
@@ -153,6 +160,7 @@ async fn live(world: &Arc<World>, function_id: &str, task: &str, leave: &Leave) 
         world.tasks.spawn(pump(source, err, 2)),
     ];
     let gone = watch(world, function_id, task, leave, &launched).await;
+    world.sandboxes.dismiss(task);
     launched.container.stop(Duration::ZERO).await;
     // What was written before the end is in the log before the container counts as gone.
     let words = futures::future::join_all(pumps);

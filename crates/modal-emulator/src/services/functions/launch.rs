@@ -1,6 +1,7 @@
 //! Starting a container of a function: its files, its environment, its own socket, and the process.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,6 +21,7 @@ use crate::call::TaskId;
 use crate::container::{
     Container, ContainerError, ContainerSpec, Exec, Limits, Mount, Network, Process,
 };
+use crate::services::sandboxes::live::Place;
 use crate::services::{apps, images, mounts, secrets, volumes};
 use crate::world::World;
 
@@ -91,8 +93,15 @@ fn internal(what: &str, path: &Path, error: &io::Error) -> Status {
     Status::internal(format!("{what} `{}`: {error}", path.display()))
 }
 
+/// With its causes: this text is all that callers and the log get.
 fn refused(error: &ContainerError) -> Status {
-    Status::internal(error.to_string())
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    Status::internal(text)
 }
 
 /// Starts a container, and the official entry point in it.
@@ -176,10 +185,13 @@ pub(super) async fn launch(
         cwd: Some(image.workdir.unwrap_or_else(|| HOME.to_owned())),
         ..Exec::default()
     };
+    let place = Place::new(Arc::clone(&container), exec.env.clone(), exec.cwd.clone());
     let process = container
         .exec(exec)
         .await
         .map_err(|error| refused(&error))?;
+    // Commands may be run beside it: `modal container exec`, `modal shell`.
+    world.sandboxes.admit(task, Arc::new(place));
     Ok(Launched {
         container,
         process,

@@ -36,6 +36,8 @@ pub(crate) struct Bounds {
     /// From a container's start to its first input.
     pub(crate) startup_timeout: Duration,
     pub(crate) single_use: bool,
+    /// Its containers do not reach the emulator over HTTP.
+    pub(crate) cut_off: bool,
 }
 
 impl Bounds {
@@ -64,6 +66,7 @@ impl Bounds {
             timeout,
             startup_timeout: seconds(function.startup_timeout_secs, timeout),
             single_use: function.single_use_containers || function.max_inputs == 1,
+            cut_off: super::launch::is_cut_off(function),
         }
     }
 }

@@ -39,11 +39,9 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
 
 /// Task and function of the container that calls.
 fn caller(world: &World, meta: &Meta) -> Result<(String, String), Status> {
-    let task = meta.task.as_ref().map(|task| task.0.clone());
-    let running = world.running.running();
-    let found = task.and_then(|task| running.into_iter().find(|(id, _, _)| *id == task));
-    match found {
-        Some((task, TaskKind::Function(function), _)) => Ok((task, function)),
+    let task = meta.task.as_ref().map(|task| task.0.as_str());
+    match task.map(|task| (task, world.running.kind(task))) {
+        Some((task, Some(TaskKind::Function(function)))) => Ok((task.to_owned(), function)),
         _ => Err(Status::permission_denied(
             "only a running container of a function may ask this",
         )),
@@ -106,16 +104,24 @@ async fn get_inputs(
         linger: Duration::from_millis(call.message.batch_linger_ms),
     };
     loop {
-        let (taken, arrivals) = act(&world, |board| {
+        let (taken, cut_off, arrivals) = act(&world, |board| {
+            let cut_off = board
+                .pools
+                .get(&function)
+                .is_some_and(|pool| pool.bounds.cut_off);
             let arrivals = board
                 .pools
                 .get(&function)
                 .map(|pool| Arc::clone(&pool.arrivals));
             let arrivals = arrivals.unwrap_or_default().notified_owned();
-            (board.take(&function, &task, &ask, instant()), arrivals)
+            (
+                board.take(&function, &task, &ask, instant()),
+                cut_off,
+                arrivals,
+            )
         });
         let until = match taken {
-            Taken::Inputs(inputs) => return given(&world, &function, inputs).await,
+            Taken::Inputs(inputs) => return given(&world, inputs, cut_off).await,
             Taken::Leave => {
                 let leave = FunctionGetInputsItem {
                     kill_switch: true,
@@ -142,22 +148,18 @@ async fn get_inputs(
     }
 }
 
-/// Inputs as the container gets them. One without a network can not fetch blobs: it gets their content.
+/// Inputs as the container gets them. One that is cut off can not fetch blobs: it gets their content.
 async fn given(
     world: &World,
-    function: &str,
     mut inputs: Vec<FunctionGetInputsItem>,
+    cut_off: bool,
 ) -> Result<FunctionGetInputsResponse, Status> {
-    let effective = world.functions.catalog.read().effective(function);
-    if effective.is_some_and(|effective| super::launch::is_cut_off(&effective.function)) {
-        for item in &mut inputs {
-            let Some(input) = &mut item.input else {
-                continue;
-            };
-            if let Some(ArgsOneof::ArgsBlobId(id)) = &input.args_oneof {
-                let args = blobs::read(world, id).await?;
-                input.args_oneof = Some(ArgsOneof::Args(args.into()));
-            }
+    for input in inputs.iter_mut().filter_map(|item| item.input.as_mut()) {
+        if let Some(ArgsOneof::ArgsBlobId(id)) = &input.args_oneof
+            && cut_off
+        {
+            let args = blobs::read(world, id).await?;
+            input.args_oneof = Some(ArgsOneof::Args(args.into()));
         }
     }
     Ok(FunctionGetInputsResponse {
