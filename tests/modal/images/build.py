@@ -1,18 +1,12 @@
 """Images through the official SDK: what is built, what is remembered, what fails."""
 
 import hashlib
-import io
 import os
 import pathlib
-import sys
 import tempfile
-from contextlib import redirect_stdout
 
 import modal
 from modal.exception import ImageBuildError, InvalidError, NotFoundError
-
-app = modal.App.lookup("images", create_if_missing=True)
-work = pathlib.Path(tempfile.mkdtemp())
 
 
 def raises(kind, call, *words):
@@ -160,16 +154,21 @@ def prepare(name, times=1):
     print("prepared", name)
 
 
+def broken():
+    raise ValueError("not today")
+
+
 def functions():
     image = modal.Image.debian_slim().run_function(prepare, args=("thing",), kwargs={"times": 2})
     seen = image.run_commands("cat /prepared.txt").build(app)
     assert "thing thing " in logs(seen)
 
-    def broken():
-        raise ValueError("not today")
-
     raises(ImageBuildError, lambda: modal.Image.debian_slim().run_function(broken, force_build=True).build(app), "not today")
 
 
-for scenario in [functions, commands, cache, failures, files, dockerfile, packages, names]:
-    scenario()
+# Containers import this module too, for the function above.
+if __name__ == "__main__":
+    app = modal.App.lookup("images", create_if_missing=True)
+    work = pathlib.Path(tempfile.mkdtemp())
+    for scenario in [functions, commands, cache, failures, files, dockerfile, packages, names]:
+        scenario()
