@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 /// Where a system is: seen where they exist. Links among them are links inside.
-const SYSTEM: [&str; 13] = [
+const SYSTEM: [&str; 11] = [
     "/bin",
     "/etc",
     "/lib",
@@ -30,8 +30,6 @@ const SYSTEM: [&str; 13] = [
     "/opt",
     "/sbin",
     "/usr",
-    "/var/cache/apt",
-    "/var/lib/apt",
     "/var/lib/dpkg",
 ];
 /// Of it, what is not seen.
@@ -55,7 +53,7 @@ const SECRET: [&str; 17] = [
     "/etc/wireguard",
 ];
 /// Directories that are there, with their modes.
-const PRIVATE: [(&str, u32); 20] = [
+const PRIVATE: [(&str, u32); 22] = [
     ("root", 0o700),
     ("home", 0o755),
     ("tmp", 0o1777),
@@ -70,7 +68,9 @@ const PRIVATE: [(&str, u32); 20] = [
     ("sys", 0o555),
     ("var", 0o755),
     ("var/cache", 0o755),
+    ("var/cache/apt/archives/partial", 0o700),
     ("var/lib", 0o755),
+    ("var/lib/apt/lists/partial", 0o700),
     ("var/local", 0o755),
     ("var/log", 0o755),
     ("var/spool", 0o755),

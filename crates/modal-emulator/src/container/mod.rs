@@ -19,7 +19,7 @@ mod handle;
 
 pub(crate) use error::ContainerError;
 pub(crate) use handle::Container;
-pub(crate) use log::{Log, LogReader};
+pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use runtime::{Runtime, RuntimeOptions};
 pub(crate) use spec::{ContainerEnd, ContainerSpec, Exec, Exit, Limits, Mount, Network, Pty};

@@ -72,6 +72,7 @@ impl Net {
     pub(super) fn check(network: &Network) -> Result<Option<EgressRules>, ContainerError> {
         let (domains, cidrs) = match network {
             Network::Open => return Ok(None),
+            Network::Separate => return Ok(Some(EgressRules::everything())),
             Network::Blocked => (&Vec::new(), &Vec::new()),
             Network::Allow { domains, cidrs } => (domains, cidrs),
         };

@@ -37,6 +37,10 @@ pub(crate) enum Network {
     /// The machine's.
     #[default]
     Open,
+    /// Everything that the machine reaches, from a network of the container's own: its ports are nobody
+    /// else's, it has an `eth0`, and of the machine's loopback nothing is seen. TCP over IPv4 and names; the
+    /// rest by the proxy.
+    Separate,
     /// Nothing but the container's own loopback.
     Blocked,
     /// The listed destinations; the container's own loopback is always there.

@@ -28,7 +28,7 @@ const NAMES_PORT: u16 = 53;
 /// [`AgentRequest::Isolate`](crate::wire::AgentRequest::Isolate) tells of.
 pub(crate) fn isolate() -> io::Result<Vec<OwnedFd>> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    routes::loopback_up()?;
+    routes::interfaces()?;
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT))?;
     let mut sockets = vec![proxy.into()];
     // Not every kernel has it. Without it there is still the proxy.

@@ -37,6 +37,11 @@ impl Attributes {
         self
     }
 
+    /// As they are in a message.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// With a number as the network has it.
     pub(super) fn with_number(self, kind: u16, value: u32) -> Self {
         self.with(kind, &value.to_be_bytes())

@@ -1,5 +1,6 @@
 //! One rule of netfilter: TCP that leaves for somewhere else goes to a port of the loopback (nft(8):
-//! `meta l4proto tcp ip daddr != 127.0.0.0/8 redirect to :PORT` in a `nat` chain of `output`).
+//! `meta l4proto tcp ip daddr != 127.0.0.0/8 ip daddr != ADDRESS redirect to :PORT` in a `nat` chain of
+//! `output`).
 
 use std::io;
 use std::num::NonZeroU32;
@@ -7,6 +8,7 @@ use std::num::NonZeroU32;
 use rustix::net::Protocol;
 
 use super::netlink::{APPEND, Attributes, CREATE, REQUEST, ask, message};
+use super::routes::ADDRESS;
 
 /// `NETLINK_NETFILTER`.
 const NETFILTER: NonZeroU32 = NonZeroU32::new(12).unwrap();
@@ -68,25 +70,29 @@ fn expressions(port: u16) -> Attributes {
     let value = |bytes: &[u8]| Attributes::default().with(1, bytes);
     let to_register = || Attributes::default().with_number(1, REGISTER);
     // Equal (0) or not (1).
-    let compare = |operation: u32, byte: u8| {
+    let compare = |operation: u32, bytes: &[u8]| {
         to_register()
             .with_number(2, operation)
-            .with_nested(3, &value(&[byte]))
+            .with_nested(3, &value(bytes))
     };
     // NFT_META_L4PROTO.
     let transport = to_register().with_number(2, 16);
-    // One byte of the network header, at the destination.
-    let destination = to_register()
-        .with_number(2, 1)
-        .with_number(3, 16)
-        .with_number(4, 1);
+    // Bytes of the network header, from where the destination is.
+    let destination = |length: u32| {
+        to_register()
+            .with_number(2, 1)
+            .with_number(3, 16)
+            .with_number(4, length)
+    };
     let immediate = to_register().with_nested(2, &value(&port.to_be_bytes()));
     let redirect = to_register();
     [
         ("meta", transport),
-        ("cmp", compare(0, TCP)),
-        ("payload", destination),
-        ("cmp", compare(1, LOOPBACK)),
+        ("cmp", compare(0, &[TCP])),
+        ("payload", destination(1)),
+        ("cmp", compare(1, &[LOOPBACK])),
+        ("payload", destination(4)),
+        ("cmp", compare(1, &ADDRESS.octets())),
         ("immediate", immediate),
         ("redir", redirect),
     ]

@@ -3,6 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
 use super::netlink::{Attributes, CREATE, REPLACE, REQUEST, ask, message};
 
 const NEW_LINK: u16 = 16;
@@ -18,28 +21,34 @@ const DESTINATION: u16 = 1;
 const INTERFACE: u16 = 4;
 const SOURCE: u16 = 7;
 
-/// The container's address to destinations that are redirected. With the loopback's alone, resolvers take
-/// the machine for one without IPv4 (`AI_ADDRCONFIG`, getaddrinfo(3)) and find nothing.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
+/// The container's address beside its loopback's. With the latter alone, resolvers take the machine for one
+/// without IPv4 (`AI_ADDRCONFIG`, getaddrinfo(3)) and find nothing.
+pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
+/// The interface that has it. Modal's runtime looks for one of this name.
+const INTERFACE_NAME: &str = "eth0";
+/// `IFLA_IFNAME`, `IFLA_LINKINFO`, `IFLA_INFO_KIND`, `IFLA_INFO_DATA`, `VETH_INFO_PEER`.
+const NAME: u16 = 3;
+const LINK_INFO: u16 = 18;
+const KIND: u16 = 1;
+const DATA: u16 = 2;
+const PEER: u16 = 1;
 /// `IFA_ADDRESS`, `IFA_LOCAL`.
 const REMOTE: u16 = 1;
 const LOCAL: u16 = 2;
 
-/// Brings the loopback up, with an address beside its own.
-pub(super) fn loopback_up() -> io::Result<()> {
-    // struct ifinfomsg: family, padding, type, index, flags, and which of the flags are meant.
-    let mut head = vec![0; 4];
-    for number in [LOOPBACK, UP, UP] {
-        head.extend(number.to_ne_bytes());
-    }
+/// Brings the loopback up, and an interface with an address beside it.
+pub(super) fn interfaces() -> io::Result<()> {
+    let up = link(LOOPBACK, UP);
     ask(
         None,
-        &message(NEW_LINK, REQUEST, &head, &Attributes::default()),
+        &message(NEW_LINK, REQUEST, &up, &Attributes::default()),
         1,
     )?;
+    // Not every kernel has such pairs. The loopback can bear the address as well.
+    let index = pair().unwrap_or(LOOPBACK);
     // struct ifaddrmsg: family (IPv4), length of the prefix, flags, scope, index.
     let mut head = vec![2, 32, 0, 0];
-    head.extend(LOOPBACK.to_ne_bytes());
+    head.extend(index.to_ne_bytes());
     let address = Attributes::default()
         .with(REMOTE, &ADDRESS.octets())
         .with(LOCAL, &ADDRESS.octets());
@@ -48,6 +57,40 @@ pub(super) fn loopback_up() -> io::Result<()> {
         &message(NEW_ADDRESS, REQUEST | CREATE, &head, &address),
         1,
     )
+}
+
+/// Makes a pair of interfaces (veth(4)) of which one is used; its number.
+fn pair() -> io::Result<u32> {
+    let mut peer = link(0, 0);
+    peer.extend(Attributes::default().with_text(NAME, "eth0-peer").bytes());
+    let data = Attributes::default().with(PEER, &peer);
+    let info = Attributes::default()
+        .with_text(KIND, "veth")
+        .with_nested(DATA, &data);
+    let name = || Attributes::default().with_text(NAME, INTERFACE_NAME);
+    let made = name().with_nested(LINK_INFO, &info);
+    ask(
+        None,
+        &message(NEW_LINK, REQUEST | CREATE, &link(0, 0), &made),
+        1,
+    )?;
+    ask(None, &message(NEW_LINK, REQUEST, &link(0, UP), &name()), 1)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    Ok(name_to_index(&socket, INTERFACE_NAME)?)
+}
+
+/// struct ifinfomsg: family, padding, type, index, flags, and which of the flags are meant.
+fn link(index: u32, flags: u32) -> Vec<u8> {
+    let mut head = vec![0; 4];
+    for number in [index, flags, flags] {
+        head.extend(number.to_ne_bytes());
+    }
+    head
 }
 
 /// The routes that were made.

@@ -60,7 +60,10 @@ async fn a_blocked_network_reaches_only_itself() {
     for script in [fetch(port), dial(port)] {
         assert_ne!(run(&container, &script).await.2, Exit::Code(0), "{script}");
     }
-    assert_eq!(output(&container, "cat /proc/net/dev | wc -l").await, "3\n");
+    assert_eq!(
+        output(&container, "cat /proc/net/route | wc -l").await,
+        "1\n"
+    );
     let local = "python3 -c \"
 import socket
 server = socket.create_server(('127.0.0.1', 80))
@@ -223,6 +226,30 @@ async fn an_open_network_can_be_closed() {
     for script in [fetch(port), dial(port)] {
         assert_ne!(run(&container, &script).await.2, Exit::Code(0), "{script}");
     }
+}
+
+#[tokio::test]
+async fn a_network_apart_has_ports_of_its_own_and_reaches_everything() {
+    let bench = Bench::new();
+    let (machine, port) = (machine(), server());
+    let container = bench.start(with(Network::Separate)).await;
+    assert_eq!(
+        output(&container, &fetch_from(&machine, port)).await,
+        "world\n"
+    );
+    // The same port, and the address of an interface that Modal's runtime looks for.
+    let script = format!(
+        "python3 -c \"
+import fcntl, socket, struct
+probe = socket.socket()
+asked = fcntl.ioctl(probe, 0x8915, struct.pack('256s', b'eth0'))
+address = socket.inet_ntoa(asked[20:24])
+server = socket.create_server(('', {port}))
+client = socket.create_connection((address, {port}), 5)
+server.accept()[0].sendall(b'me')
+print(address, client.recv(2).decode())\""
+    );
+    assert_eq!(output(&container, &script).await, "198.19.255.254 me\n");
 }
 
 #[tokio::test]
