@@ -16,7 +16,10 @@ pub(crate) fn nanos() -> u64 {
 pub(crate) fn message(seconds: f64) -> prost_types::Timestamp {
     let time = Timestamp::from_duration(jiff::SignedDuration::from_secs_f64(seconds));
     let time = time.unwrap_or_default();
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
 }
 
 /// The message as seconds since 1970.

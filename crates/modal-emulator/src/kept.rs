@@ -58,7 +58,12 @@ impl<T: Serialize + DeserializeOwned + Default> Kept<T> {
         let text = serde_json::to_vec(&*self.read())?;
         let part = self.file.with_extension("json.part");
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
         file.write_all(&text)?;
         fs::rename(part, &self.file)
     }

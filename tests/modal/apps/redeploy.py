@@ -1,11 +1,12 @@
 """Code under one name: deployed, deployed again, rolled back, rolled over."""
 
 import modal
+import modal.runner
 from modal.cli.entry_point import entrypoint_cli
 from modal.exception import ConflictError
 
 
-def deploy(answer, tag):
+def deploy(answer, tag, staged=False):
     app = modal.App("answers", include_source=False)
 
     @app.function(serialized=True, name="answer")
@@ -19,8 +20,7 @@ def deploy(answer, tag):
         def extra():
             return -answer
 
-    app.deploy(tag=tag)
-    return app.app_id
+    return modal.runner.deploy_app(app, tag=tag, staged=staged).app_id
 
 
 def tool(*args):
@@ -59,6 +59,12 @@ tool("rollover", "answers", "--strategy", "recreate")
 assert ask() == 2
 info = modal.App.lookup("answers").info()
 assert info.lifecycle.version == 6, info
+
+# A staged version waits until it is promoted.
+deploy(3, "three", staged=True)
+assert ask() == 2
+tool("promote", "answers", "v7")
+assert (ask(), ask("extra")) == (3, -3)
 
 tool("stop", "answers", "--yes")
 for call in (ask, lambda: modal.App.lookup("answers")):

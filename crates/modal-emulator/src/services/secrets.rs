@@ -44,7 +44,10 @@ struct Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<&String> = self.variables.keys().collect();
-        f.debug_struct("Secret").field("name", &self.name).field("keys", &keys).finish_non_exhaustive()
+        f.debug_struct("Secret")
+            .field("name", &self.name)
+            .field("keys", &keys)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,19 +97,32 @@ pub(crate) fn env(world: &World, ids: &[String]) -> Result<BTreeMap<String, Stri
     for id in ids {
         let secret = secrets.secrets.get_mut(id).ok_or_else(|| unknown(id))?;
         secret.last_used_at = clock::seconds();
-        env.extend(secret.variables.iter().map(|(key, value)| (key.clone(), value.clone())));
+        env.extend(
+            secret
+                .variables
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
     }
     Ok(env)
 }
 
 /// Removes what an app owned.
 pub(super) fn remove_of_app(world: &World, app_id: &str) {
-    world.secrets.write().secrets.retain(|_, secret| secret.app_id.as_deref() != Some(app_id));
+    world
+        .secrets
+        .write()
+        .secrets
+        .retain(|_, secret| secret.app_id.as_deref() != Some(app_id));
 }
 
 /// Removes what is in an environment.
 pub(super) fn remove_of_environment(world: &World, environment: &str) {
-    world.secrets.write().secrets.retain(|_, secret| secret.environment != environment);
+    world
+        .secrets
+        .write()
+        .secrets
+        .retain(|_, secret| secret.environment != environment);
 }
 
 /// Follows a new name of an environment.
@@ -150,7 +166,10 @@ async fn get_or_create(
     }
 
     let mut secrets = world.secrets.write();
-    let existing = secrets.by_name(&environment, &name).filter(|_| !anonymous).map(str::to_owned);
+    let existing = secrets
+        .by_name(&environment, &name)
+        .filter(|_| !anonymous)
+        .map(str::to_owned);
     let variables = request.env_dict.into_iter().collect();
     let id = match (kind, existing) {
         (Kind::Unspecified, None) => {
@@ -200,7 +219,10 @@ async fn get_or_create(
         let text = format!("Secret is missing key(s): {}", absent.join(", "));
         return Err(Status::failed_precondition(text));
     }
-    Ok(SecretGetOrCreateResponse { metadata: Some(secret.metadata()), secret_id: id })
+    Ok(SecretGetOrCreateResponse {
+        metadata: Some(secret.metadata()),
+        secret_id: id,
+    })
 }
 
 async fn list(
@@ -209,7 +231,10 @@ async fn list(
 ) -> Result<SecretListResponse, Status> {
     let environment_name = environments::resolve(&world, &call.message.environment_name)?;
     let page = call.message.pagination.unwrap_or_default();
-    let most = usize::try_from(page.max_objects).ok().filter(|most| *most > 0).unwrap_or(PAGE);
+    let most = usize::try_from(page.max_objects)
+        .ok()
+        .filter(|most| *most > 0)
+        .unwrap_or(PAGE);
     let before = match page.created_before {
         0.0 => f64::INFINITY,
         before => before,
@@ -232,12 +257,20 @@ async fn list(
         .collect();
     items.sort_by(|a, b| b.created_at.total_cmp(&a.created_at));
     items.truncate(most.min(PAGE));
-    Ok(SecretListResponse { items, environment_name })
+    Ok(SecretListResponse {
+        items,
+        environment_name,
+    })
 }
 
 async fn delete(world: Arc<World>, call: Call<SecretDeleteRequest>) -> Result<(), Status> {
     let id = &call.message.secret_id;
-    world.secrets.write().secrets.remove(id).ok_or_else(|| unknown(id))?;
+    world
+        .secrets
+        .write()
+        .secrets
+        .remove(id)
+        .ok_or_else(|| unknown(id))?;
     call.meta.effect("secret.delete", id);
     Ok(())
 }
@@ -246,8 +279,14 @@ async fn get_info(
     world: Arc<World>,
     call: Call<SecretGetInfoRequest>,
 ) -> Result<SecretGetInfoResponse, Status> {
-    let metadata = world.secrets.read().get(&call.message.secret_id)?.metadata();
-    Ok(SecretGetInfoResponse { metadata: Some(metadata) })
+    let metadata = world
+        .secrets
+        .read()
+        .get(&call.message.secret_id)?
+        .metadata();
+    Ok(SecretGetInfoResponse {
+        metadata: Some(metadata),
+    })
 }
 
 async fn update(world: Arc<World>, call: Call<SecretUpdateRequest>) -> Result<(), Status> {
@@ -256,7 +295,10 @@ async fn update(world: Arc<World>, call: Call<SecretUpdateRequest>) -> Result<()
         check_key(&update.key)?;
     }
     let mut secrets = world.secrets.write();
-    let secret = secrets.secrets.get_mut(&secret_id).ok_or_else(|| unknown(&secret_id))?;
+    let secret = secrets
+        .secrets
+        .get_mut(&secret_id)
+        .ok_or_else(|| unknown(&secret_id))?;
     for update in updates {
         match update.value {
             Some(value) => secret.variables.insert(update.key, value),

@@ -56,7 +56,10 @@ impl Draft {
 
 fn client_version(meta: &Meta, told: &str) -> String {
     match told {
-        "" => meta.header("x-modal-client-version").unwrap_or_default().to_owned(),
+        "" => meta
+            .header("x-modal-client-version")
+            .unwrap_or_default()
+            .to_owned(),
         told => told.to_owned(),
     }
 }
@@ -89,7 +92,10 @@ async fn publish(
     world: Arc<World>,
     call: Call<AppPublishRequest>,
 ) -> Result<AppPublishResponse, Status> {
-    let Call { message: request, meta } = call;
+    let Call {
+        message: request,
+        meta,
+    } = call;
     let app_id = request.app_id;
     let layout = Layout {
         function_ids: request.function_ids.into_iter().collect(),
@@ -156,7 +162,11 @@ async fn publish(
     if !request.staged {
         parts::in_force(&world, &app_id, false);
     }
-    Ok(AppPublishResponse { url: page(&world, &app_id), deployed_at, ..Default::default() })
+    Ok(AppPublishResponse {
+        url: page(&world, &app_id),
+        deployed_at,
+        ..Default::default()
+    })
 }
 
 async fn get_layout(
@@ -164,7 +174,9 @@ async fn get_layout(
     call: Call<AppGetLayoutRequest>,
 ) -> Result<AppGetLayoutResponse, Status> {
     let layout = super::layout(&world, &call.message.app_id)?;
-    Ok(AppGetLayoutResponse { app_layout: Some(layout) })
+    Ok(AppGetLayoutResponse {
+        app_layout: Some(layout),
+    })
 }
 
 async fn history(
@@ -217,9 +229,14 @@ async fn again(
 }
 
 fn numbered(app: &App, number: i32) -> Result<Version, Status> {
-    let version = u32::try_from(number).ok().and_then(|number| app.version(number));
+    let version = u32::try_from(number)
+        .ok()
+        .and_then(|number| app.version(number));
     version.cloned().ok_or_else(|| {
-        Status::not_found(format!("App '{}' has no version v{number}", app.description))
+        Status::not_found(format!(
+            "App '{}' has no version v{number}",
+            app.description
+        ))
     })
 }
 
@@ -229,19 +246,28 @@ async fn rollback(
 ) -> Result<AppRollbackResponse, Status> {
     let AppRollbackRequest { app_id, version } = call.message;
     let pick = |app: &App| rollback_target(app, version);
-    let deployed_at =
-        again(&world, &call.meta, &app_id, DeploymentType::Rollback, pick).await?;
-    Ok(AppRollbackResponse { url: page(&world, &app_id), deployed_at, ..Default::default() })
+    let deployed_at = again(&world, &call.meta, &app_id, DeploymentType::Rollback, pick).await?;
+    Ok(AppRollbackResponse {
+        url: page(&world, &app_id),
+        deployed_at,
+        ..Default::default()
+    })
 }
 
 /// The version that is meant: by its number, or the one before that in force.
 pub(super) fn rollback_target(app: &App, version: i32) -> Result<Version, Status> {
     if version < 0 {
         let earlier = |version: &&Version| version.number < app.production && !version.staged;
-        return app.versions.iter().rev().find(earlier).cloned().ok_or_else(|| {
-            let text = format!("App '{}' has no earlier version", app.description);
-            Status::failed_precondition(text)
-        });
+        return app
+            .versions
+            .iter()
+            .rev()
+            .find(earlier)
+            .cloned()
+            .ok_or_else(|| {
+                let text = format!("App '{}' has no earlier version", app.description);
+                Status::failed_precondition(text)
+            });
     }
     let version = numbered(app, version)?;
     let refused = match () {
@@ -268,9 +294,12 @@ async fn promote(
         }
         Ok(version)
     };
-    let deployed_at =
-        again(&world, &call.meta, &app_id, DeploymentType::Promotion, pick).await?;
-    Ok(AppPromoteResponse { url: page(&world, &app_id), deployed_at, ..Default::default() })
+    let deployed_at = again(&world, &call.meta, &app_id, DeploymentType::Promotion, pick).await?;
+    Ok(AppPromoteResponse {
+        url: page(&world, &app_id),
+        deployed_at,
+        ..Default::default()
+    })
 }
 
 async fn rollover(
@@ -284,7 +313,10 @@ async fn rollover(
             Status::failed_precondition(text)
         })
     };
-    let deployed_at =
-        again(&world, &call.meta, &app_id, DeploymentType::Rollover, pick).await?;
-    Ok(AppRolloverResponse { url: page(&world, &app_id), deployed_at, ..Default::default() })
+    let deployed_at = again(&world, &call.meta, &app_id, DeploymentType::Rollover, pick).await?;
+    Ok(AppRolloverResponse {
+        url: page(&world, &app_id),
+        deployed_at,
+        ..Default::default()
+    })
 }

@@ -55,7 +55,15 @@ async fn list(world: Arc<World>, call: Call<AppListRequest>) -> Result<AppListRe
         app.environment == environment
             && (app.state() != AppState::Stopped || app.stopped_at > recent)
     };
-    let apps: Vec<App> = world.apps.kept.read().apps.values().filter(shown).cloned().collect();
+    let apps: Vec<App> = world
+        .apps
+        .kept
+        .read()
+        .apps
+        .values()
+        .filter(shown)
+        .cloned()
+        .collect();
     let running = parts::running(&world);
     let item = |app: &App| AppListItem {
         app_id: app.id.clone(),
@@ -79,7 +87,11 @@ async fn lookup(
     world: Arc<World>,
     call: Call<AppLookupRequest>,
 ) -> Result<AppLookupResponse, Status> {
-    let app = super::deployed(&world, &call.message.app_name, &call.message.environment_name)?;
+    let app = super::deployed(
+        &world,
+        &call.message.app_name,
+        &call.message.environment_name,
+    )?;
     Ok(AppLookupResponse { app_id: app.id })
 }
 
@@ -87,7 +99,10 @@ async fn get_by_name(
     world: Arc<World>,
     call: Call<AppGetByDeploymentNameRequest>,
 ) -> Result<AppGetByDeploymentNameResponse, Status> {
-    let AppGetByDeploymentNameRequest { name, environment_name } = call.message;
+    let AppGetByDeploymentNameRequest {
+        name,
+        environment_name,
+    } = call.message;
     let environment_name = environments::resolve(&world, &environment_name)?;
     let apps = world.apps.kept.read();
     let deployed = apps.deployed(&environment_name, &name);
@@ -109,7 +124,9 @@ async fn get_lifecycle(
     call: Call<AppGetLifecycleRequest>,
 ) -> Result<AppGetLifecycleResponse, Status> {
     let lifecycle = super::get(&world, &call.message.app_id)?.lifecycle();
-    Ok(AppGetLifecycleResponse { lifecycle: Some(lifecycle) })
+    Ok(AppGetLifecycleResponse {
+        lifecycle: Some(lifecycle),
+    })
 }
 
 async fn get_info(
@@ -135,7 +152,9 @@ async fn get_tags(
     call: Call<AppGetTagsRequest>,
 ) -> Result<AppGetTagsResponse, Status> {
     let tags = super::get(&world, &call.message.app_id)?.tags;
-    Ok(AppGetTagsResponse { tags: tags.into_iter().collect() })
+    Ok(AppGetTagsResponse {
+        tags: tags.into_iter().collect(),
+    })
 }
 
 /// Containers and deployments are counted; calls are not.
@@ -143,14 +162,25 @@ async fn stats(
     world: Arc<World>,
     call: Call<AppGetTimeRangeStatsRequest>,
 ) -> Result<AppGetTimeRangeStatsResponse, Status> {
-    let AppGetTimeRangeStatsRequest { app_id, since, until } = call.message;
+    let AppGetTimeRangeStatsRequest {
+        app_id,
+        since,
+        until,
+    } = call.message;
     let app = super::get(&world, &app_id)?;
     let (functions, sandboxes) = parts::live(&world, &app_id);
     let from = clock::from_message(since.as_ref()).unwrap_or(0.0);
     let to = clock::from_message(until.as_ref()).unwrap_or(f64::INFINITY);
-    let inside = app.versions.iter().filter(|v| (from..to).contains(&v.deployed_at)).count();
+    let inside = app
+        .versions
+        .iter()
+        .filter(|v| (from..to).contains(&v.deployed_at))
+        .count();
     let mut counts = AppFunctionCounts::default();
-    counts.containers.get_or_insert_default().container_active_count = functions;
+    counts
+        .containers
+        .get_or_insert_default()
+        .container_active_count = functions;
     counts.calls.get_or_insert_default();
     let mut servers = AppServerCounts::default();
     servers.containers.get_or_insert_default();
@@ -158,9 +188,19 @@ async fn stats(
     Ok(AppGetTimeRangeStatsResponse {
         since,
         until,
-        functions: Some(AppFunctionStatsGroup { total: Some(counts), ..Default::default() }),
-        servers: Some(AppServerStatsGroup { total: Some(servers), ..Default::default() }),
-        sandboxes: Some(AppSandboxCounts { total: sandboxes, finished: 0, live: sandboxes }),
+        functions: Some(AppFunctionStatsGroup {
+            total: Some(counts),
+            ..Default::default()
+        }),
+        servers: Some(AppServerStatsGroup {
+            total: Some(servers),
+            ..Default::default()
+        }),
+        sandboxes: Some(AppSandboxCounts {
+            total: sandboxes,
+            finished: 0,
+            live: sandboxes,
+        }),
         lifecycle: Some(app.lifecycle()),
         deployment_count: Some(inside as u64),
     })

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use moorline_modal_proto::client::{
     AppClientDisconnectRequest, AppCreateRequest, AppCreateResponse, AppGetOrCreateRequest,
-    AppGetOrCreateResponse, AppHeartbeatRequest, AppState, AppStopRequest,
-    ObjectCreationType,
+    AppGetOrCreateResponse, AppHeartbeatRequest, AppState, AppStopRequest, ObjectCreationType,
 };
 use tonic::Status;
 
@@ -74,7 +73,11 @@ async fn create(
     let state = match AppState::try_from(request.app_state) {
         Ok(state @ (AppState::Ephemeral | AppState::Detached | AppState::Initializing)) => state,
         Ok(AppState::Unspecified) => AppState::Initializing,
-        _ => return Err(Status::invalid_argument("an app cannot be created in that state")),
+        _ => {
+            return Err(Status::invalid_argument(
+                "an app cannot be created in that state",
+            ));
+        }
     };
     let mut app = App::new(ids::new("ap"), request.description, environment, state);
     app.tags = request.tags.into_iter().collect();
@@ -95,7 +98,11 @@ async fn get_or_create(
 ) -> Result<AppGetOrCreateResponse, Status> {
     use ObjectCreationType as Kind;
 
-    let AppGetOrCreateRequest { app_name, environment_name, object_creation_type } = call.message;
+    let AppGetOrCreateRequest {
+        app_name,
+        environment_name,
+        object_creation_type,
+    } = call.message;
     let environment = environments::resolve(&world, &environment_name)?;
     if app_name.is_empty() {
         return Err(Status::invalid_argument("an app needs a name"));
@@ -106,7 +113,9 @@ async fn get_or_create(
         let found = apps.deployed(&environment, &app_name).cloned();
         match (found, kind) {
             (Some(_), Kind::CreateFailIfExists) => {
-                return Err(Status::already_exists(format!("App '{app_name}' already exists")));
+                return Err(Status::already_exists(format!(
+                    "App '{app_name}' already exists"
+                )));
             }
             (Some(app), _) => app,
             (None, Kind::Unspecified) => {
@@ -125,7 +134,10 @@ async fn get_or_create(
         }
     };
     let handle_metadata = Some(inspect::handle(&world, &app));
-    Ok(AppGetOrCreateResponse { app_id: app.id, handle_metadata })
+    Ok(AppGetOrCreateResponse {
+        app_id: app.id,
+        handle_metadata,
+    })
 }
 
 async fn heartbeat(world: Arc<World>, call: Call<AppHeartbeatRequest>) -> Result<(), Status> {
@@ -151,10 +163,18 @@ async fn disconnect(
     world: Arc<World>,
     call: Call<AppClientDisconnectRequest>,
 ) -> Result<(), Status> {
-    let AppClientDisconnectRequest { app_id, reason, exception } = call.message;
+    let AppClientDisconnectRequest {
+        app_id,
+        reason,
+        exception,
+    } = call.message;
     world.apps.kept.read().get(&app_id)?;
     if !exception.is_empty() {
-        tracing::info!(app = app_id, reason, "the client of an app ended with an exception");
+        tracing::info!(
+            app = app_id,
+            reason,
+            "the client of an app ended with an exception"
+        );
     }
     world.apps.forget(&app_id);
     let task = world.tasks.spawn({
@@ -191,7 +211,10 @@ async fn disconnected(world: &Arc<World>, app_id: &str) {
 async fn stop_idle(world: &Arc<World>) {
     let left: Vec<String> = {
         let apps = world.apps.kept.read();
-        let left = apps.apps.values().filter(|a| a.state() == AppState::DetachedDisconnected);
+        let left = apps
+            .apps
+            .values()
+            .filter(|a| a.state() == AppState::DetachedDisconnected);
         left.map(|app| app.id.clone()).collect()
     };
     for id in left {
@@ -218,7 +241,9 @@ async fn stop_rpc(world: Arc<World>, call: Call<AppStopRequest>) -> Result<(), S
 pub(crate) async fn stop(world: &Arc<World>, app_id: &str, by: &str) -> bool {
     {
         let mut apps = world.apps.kept.write();
-        let Ok(app) = apps.get_mut(app_id) else { return false };
+        let Ok(app) = apps.get_mut(app_id) else {
+            return false;
+        };
         if app.ended() {
             return false;
         }
@@ -241,7 +266,10 @@ pub(crate) async fn stop(world: &Arc<World>, app_id: &str, by: &str) -> bool {
 pub(crate) async fn stop_environment(world: &Arc<World>, environment: &str) {
     let ids: Vec<String> = {
         let apps = world.apps.kept.read();
-        let there = apps.apps.values().filter(|app| app.environment == environment);
+        let there = apps
+            .apps
+            .values()
+            .filter(|app| app.environment == environment);
         there.map(|app| app.id.clone()).collect()
     };
     for id in ids {

@@ -64,7 +64,9 @@ pub(crate) fn deployed(world: &World, name: &str, environment: &str) -> Result<A
     let environment = super::environments::resolve(world, environment)?;
     let apps = world.apps.kept.read();
     apps.deployed(&environment, name).cloned().ok_or_else(|| {
-        Status::not_found(format!("App '{name}' not found in environment '{environment}'"))
+        Status::not_found(format!(
+            "App '{name}' not found in environment '{environment}'"
+        ))
     })
 }
 
@@ -90,7 +92,9 @@ pub(crate) fn layout_of_version(
         return Ok(app.layout);
     }
     let text = || format!("App '{app_id}' has no version {version}");
-    let version = app.version(version).ok_or_else(|| Status::not_found(text()))?;
+    let version = app
+        .version(version)
+        .ok_or_else(|| Status::not_found(text()))?;
     Ok(version.layout.clone())
 }
 

@@ -15,8 +15,14 @@ use crate::world::World;
 
 /// The objects of a layout, with what their handles need.
 pub(super) fn objects(world: &World, layout: &Layout) -> Vec<Object> {
-    let functions = layout.function_ids.values().filter_map(|id| functions::object(world, id));
-    let classes = layout.class_ids.values().filter_map(|id| classes::object(world, id));
+    let functions = layout
+        .function_ids
+        .values()
+        .filter_map(|id| functions::object(world, id));
+    let classes = layout
+        .class_ids
+        .values()
+        .filter_map(|id| classes::object(world, id));
     functions.chain(classes).collect()
 }
 
@@ -46,7 +52,10 @@ pub(super) fn names(
     layout: &Layout,
 ) -> (HashMap<String, String>, HashMap<String, String>) {
     let catalog = world.functions.catalog.read();
-    let all = layout.function_ids.iter().map(|(name, id)| (name.clone(), id.clone()));
+    let all = layout
+        .function_ids
+        .iter()
+        .map(|(name, id)| (name.clone(), id.clone()));
     all.partition(|(_, id)| !catalog.data(id).is_some_and(|data| data.is_server))
 }
 
@@ -55,10 +64,16 @@ pub(super) fn summaries(world: &World, layout: &Layout) -> HashMap<String, Funct
     let catalog = world.functions.catalog.read();
     let summary = |id: &String| {
         let data = catalog.data(id)?;
-        let ranked = data.ranked_functions.iter().filter_map(|one| one.function.as_ref());
+        let ranked = data
+            .ranked_functions
+            .iter()
+            .filter_map(|one| one.function.as_ref());
         let gpus = ranked.filter_map(|one| one.resources.as_ref()?.gpu_config.clone());
         let gpu_config = gpus.filter(|gpu| gpu.count > 0).collect();
-        let web = data.webhook_config.as_ref().filter(|config| config.r#type != 0);
+        let web = data
+            .webhook_config
+            .as_ref()
+            .filter(|config| config.r#type != 0);
         let summary = FunctionInfoSummary {
             gpu_config,
             schedule: data.schedule.clone(),
@@ -87,13 +102,22 @@ pub(super) fn running(world: &World) -> BTreeMap<String, i32> {
 
 /// Whether anything in an app is under way.
 pub(super) fn busy(world: &World, app_id: &str) -> bool {
-    world.running.running().iter().any(|(_, _, app)| app == app_id)
+    world
+        .running
+        .running()
+        .iter()
+        .any(|(_, _, app)| app == app_id)
 }
 
 /// Containers of functions, and sandboxes, that run in an app.
 pub(super) fn live(world: &World, app_id: &str) -> (u64, u64) {
     let mut counts = (0, 0);
-    for (_, kind, _) in world.running.running().iter().filter(|(_, _, app)| app == app_id) {
+    for (_, kind, _) in world
+        .running
+        .running()
+        .iter()
+        .filter(|(_, _, app)| app == app_id)
+    {
         match kind {
             TaskKind::Function(_) => counts.0 += 1,
             TaskKind::Sandbox(_) => counts.1 += 1,

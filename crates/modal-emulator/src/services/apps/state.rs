@@ -27,7 +27,11 @@ pub(crate) struct AppsPart {
 
 impl AppsPart {
     pub(crate) fn new(kept: Kept<Apps>) -> Self {
-        Self { kept, heard: Mutex::default(), watch: Notify::new() }
+        Self {
+            kept,
+            heard: Mutex::default(),
+            watch: Notify::new(),
+        }
     }
 
     pub(crate) fn flush(&self) -> std::io::Result<()> {
@@ -44,16 +48,30 @@ impl AppsPart {
 
     /// An app needs no client any more.
     pub(super) fn forget(&self, app_id: &str) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(app_id);
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(app_id);
     }
 
     /// Apps whose clients were silent for too long, and the time until the next one will be.
     pub(super) fn expired(&self, now: f64) -> (Vec<String>, Option<Duration>) {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |at: f64| at + GRACE <= now;
-        let expired = heard.iter().filter(|(_, at)| over(**at)).map(|(id, _)| id.clone()).collect();
-        let next = heard.values().filter(|at| !over(**at)).copied().reduce(f64::min);
-        (expired, next.map(|at| Duration::from_secs_f64((at + GRACE - now).max(0.0))))
+        let expired = heard
+            .iter()
+            .filter(|(_, at)| over(**at))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let next = heard
+            .values()
+            .filter(|at| !over(**at))
+            .copied()
+            .reduce(f64::min);
+        (
+            expired,
+            next.map(|at| Duration::from_secs_f64((at + GRACE - now).max(0.0))),
+        )
     }
 }
 
@@ -166,7 +184,12 @@ impl From<Commit> for CommitInfo {
 }
 
 impl App {
-    pub(super) fn new(id: String, description: String, environment: String, state: AppState) -> Self {
+    pub(super) fn new(
+        id: String,
+        description: String,
+        environment: String,
+        state: AppState,
+    ) -> Self {
         Self {
             id,
             description,
@@ -198,11 +221,16 @@ impl App {
 
     /// Its client is still there, and its silence means something.
     pub(super) fn has_client(&self) -> bool {
-        matches!(self.state(), AppState::Ephemeral | AppState::Initializing | AppState::Detached)
+        matches!(
+            self.state(),
+            AppState::Ephemeral | AppState::Initializing | AppState::Detached
+        )
     }
 
     pub(super) fn version(&self, number: u32) -> Option<&Version> {
-        self.versions.iter().find(|version| version.number == number)
+        self.versions
+            .iter()
+            .find(|version| version.number == number)
     }
 
     pub(super) fn lifecycle(&self) -> AppLifecycle {
@@ -212,7 +240,9 @@ impl App {
             app_state: self.state,
             created_at: self.created_at,
             created_by: user(),
-            deployed_at: current.map(|version| version.deployed_at).unwrap_or_default(),
+            deployed_at: current
+                .map(|version| version.deployed_at)
+                .unwrap_or_default(),
             deployed_by: current.map(|_| user()).unwrap_or_default(),
             version: i32::try_from(self.production).unwrap_or(i32::MAX),
             stopped_at: self.stopped_at,
@@ -232,7 +262,8 @@ impl Apps {
 
     /// The deployed app of a name.
     pub(super) fn deployed<'a>(&'a self, environment: &'a str, name: &'a str) -> Option<&'a App> {
-        self.named(environment, name).find(|app| app.state() == AppState::Deployed)
+        self.named(environment, name)
+            .find(|app| app.state() == AppState::Deployed)
     }
 
     /// The app of a name that was stopped last.
@@ -271,7 +302,10 @@ mod tests {
         assert_eq!(part.expired(101.0), (vec![], Some(Duration::from_secs(59))));
         part.hear("ap-1", 115.0);
         let expired = part.expired(170.0);
-        assert_eq!(expired, (vec!["ap-2".to_owned()], Some(Duration::from_secs(5))));
+        assert_eq!(
+            expired,
+            (vec!["ap-2".to_owned()], Some(Duration::from_secs(5)))
+        );
         part.forget("ap-2");
         part.forget("ap-1");
         assert_eq!(part.expired(1000.0), (vec![], None));

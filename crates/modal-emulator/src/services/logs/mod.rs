@@ -64,7 +64,9 @@ pub(crate) fn log(world: &World, line: Line) {
     };
     if let Some(new) = new {
         world.logs.place(&new.task_id, &line.app_id);
-        world.logs.place(new.sandbox_id.as_deref().unwrap_or_default(), &line.app_id);
+        world
+            .logs
+            .place(new.sandbox_id.as_deref().unwrap_or_default(), &line.app_id);
     }
     match told {
         Told::All => log.changed.notify_waiters(),
@@ -139,8 +141,14 @@ impl Logs {
         if let Some(log) = apps.get(app_id) {
             return Arc::clone(log);
         }
-        let state = State { store: Store::new(&self.dir), held: HashMap::new() };
-        let log = Arc::new(AppLog { state: Mutex::new(state), changed: Notify::new() });
+        let state = State {
+            store: Store::new(&self.dir),
+            held: HashMap::new(),
+        };
+        let log = Arc::new(AppLog {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        });
         apps.insert(app_id.to_owned(), Arc::clone(&log));
         log
     }
@@ -253,7 +261,9 @@ impl State {
 /// How many bytes at the end are the beginning of a character.
 fn unfinished(text: &[u8]) -> usize {
     let tail = text.len().saturating_sub(3);
-    let Some(tail) = text.get(tail..) else { return 0 };
+    let Some(tail) = text.get(tail..) else {
+        return 0;
+    };
     for (back, byte) in tail.iter().rev().enumerate() {
         let length = match byte {
             0xC2..=0xDF => 2,
@@ -276,12 +286,18 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State { store: Store::new(Path::new("/nonexistent")), held: HashMap::new() }
+        State {
+            store: Store::new(Path::new("/nonexistent")),
+            held: HashMap::new(),
+        }
     }
 
     fn texts(state: &State) -> Vec<String> {
         let (entries, _) = state.store.read(0, usize::MAX, |_, _| true).unwrap();
-        entries.iter().map(|entry| String::from_utf8(entry.text.to_vec()).unwrap()).collect()
+        entries
+            .iter()
+            .map(|entry| String::from_utf8(entry.text.to_vec()).unwrap())
+            .collect()
     }
 
     #[test]

@@ -63,7 +63,10 @@ impl Filter {
         };
         (self.fd == 0 || self.fd == fd)
             && (self.functions.is_empty()
-                || source.function_id.as_ref().is_some_and(|id| self.functions.contains(id)))
+                || source
+                    .function_id
+                    .as_ref()
+                    .is_some_and(|id| self.functions.contains(id)))
             && is(&self.variant, source.function_id.as_ref())
             && is(&self.call, source.function_call_id.as_ref())
             && is(&self.input, source.input_id.as_ref())
@@ -91,7 +94,10 @@ struct Batches {
 
 impl Batches {
     fn add(&mut self, entry: &Entry, lines: &[&[u8]]) {
-        let same = self.source.as_ref().is_some_and(|source| Arc::ptr_eq(source, &entry.source));
+        let same = self
+            .source
+            .as_ref()
+            .is_some_and(|source| Arc::ptr_eq(source, &entry.source));
         if !same {
             let source = &entry.source;
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -105,9 +111,13 @@ impl Batches {
             });
             self.source = Some(Arc::clone(source));
         }
-        let Some(batch) = self.batches.back_mut() else { return };
+        let Some(batch) = self.batches.back_mut() else {
+            return;
+        };
         batch.entry_id = entry_id(entry.number);
-        batch.items.extend(lines.iter().map(|line| item(entry, line)));
+        batch
+            .items
+            .extend(lines.iter().map(|line| item(entry, line)));
     }
 }
 
@@ -138,10 +148,12 @@ fn after(entry_id: &str) -> Result<u64, Status> {
     if entry_id.is_empty() {
         return Ok(0);
     }
-    let number = entry_id.split('-').next().and_then(|number| number.parse::<u64>().ok());
-    let number = number.ok_or_else(|| {
-        Status::invalid_argument(format!("`{entry_id}` is no entry id of a log"))
-    })?;
+    let number = entry_id
+        .split('-')
+        .next()
+        .and_then(|number| number.parse::<u64>().ok());
+    let number = number
+        .ok_or_else(|| Status::invalid_argument(format!("`{entry_id}` is no entry id of a log")))?;
     Ok(number + 1)
 }
 
@@ -163,7 +175,10 @@ fn app_of(world: &World, app: &str, task: &str, sandbox: &str) -> Result<String,
     let id = if task.is_empty() { sandbox } else { task };
     let running = || {
         let running = world.running.running();
-        running.into_iter().find(|(task, ..)| task == id).map(|(_, _, app)| app)
+        running
+            .into_iter()
+            .find(|(task, ..)| task == id)
+            .map(|(_, _, app)| app)
     };
     let found = world.logs.app_of(id).or_else(running);
     found.ok_or_else(|| Status::not_found(format!("no log of '{id}'")))
@@ -188,7 +203,12 @@ async fn get_logs(
     call: Call<AppGetLogsRequest>,
 ) -> Result<Answers<TaskLogsBatch>, Status> {
     let request = call.message;
-    let app_id = app_of(&world, &request.app_id, &request.task_id, &request.sandbox_id)?;
+    let app_id = app_of(
+        &world,
+        &request.app_id,
+        &request.task_id,
+        &request.sandbox_id,
+    )?;
     let waits = request.timeout > 0.0;
     let follower = Follower {
         from: after(&request.last_entry_id)?,
@@ -238,10 +258,15 @@ impl Follower {
             }
             if ended {
                 self.done = true;
-                let last = TaskLogsBatch { app_done: true, ..TaskLogsBatch::default() };
+                let last = TaskLogsBatch {
+                    app_done: true,
+                    ..TaskLogsBatch::default()
+                };
                 return Ok(Some((last, self)));
             }
-            let Some(until) = &mut self.until else { return Ok(None) };
+            let Some(until) = &mut self.until else {
+                return Ok(None);
+            };
             tokio::select! {
                 () = changed => {}
                 () = until => return Ok(None),
@@ -302,7 +327,9 @@ fn span(
     }
     // A second of grace: the two ends are rounded apart.
     if until - since > (SPAN + 1) * SECOND {
-        return Err(Status::invalid_argument("the time range cannot exceed 35 days"));
+        return Err(Status::invalid_argument(
+            "the time range cannot exceed 35 days",
+        ));
     }
     Ok((since, until))
 }
@@ -312,7 +339,12 @@ async fn fetch_logs(
     call: Call<AppFetchLogsRequest>,
 ) -> Result<AppFetchLogsResponse, Status> {
     let request = call.message;
-    let app_id = app_of(&world, &request.app_id, &request.task_id, &request.sandbox_id)?;
+    let app_id = app_of(
+        &world,
+        &request.app_id,
+        &request.task_id,
+        &request.sandbox_id,
+    )?;
     let (since, until) = span(request.since, request.until)?;
     let limit = match request.limit {
         0 => LINES,
@@ -349,14 +381,19 @@ async fn fetch_logs(
             left > 0
         };
         let wanted = |source: &Source, fd| filter.wants(source, fd);
-        state.store.newest(since, until, wanted, take).map_err(unreadable)?;
+        state
+            .store
+            .newest(since, until, wanted, take)
+            .map_err(unreadable)?;
     }
     let mut batches = Batches::default();
     for (entry, skip) in found.iter().rev() {
         let lines: Vec<&[u8]> = filter.lines(entry).skip(*skip).collect();
         batches.add(entry, &lines);
     }
-    Ok(AppFetchLogsResponse { batches: batches.batches.into() })
+    Ok(AppFetchLogsResponse {
+        batches: batches.batches.into(),
+    })
 }
 
 async fn count_logs(
@@ -364,7 +401,12 @@ async fn count_logs(
     call: Call<AppCountLogsRequest>,
 ) -> Result<AppCountLogsResponse, Status> {
     let request = call.message;
-    let app_id = app_of(&world, &request.app_id, &request.task_id, &request.sandbox_id)?;
+    let app_id = app_of(
+        &world,
+        &request.app_id,
+        &request.task_id,
+        &request.sandbox_id,
+    )?;
     let (since, until) = span(request.since, request.until)?;
     let width = u64::from(request.bucket_secs) * SECOND;
     if width == 0 || (until - since) / width > BUCKETS {
@@ -402,16 +444,27 @@ async fn count_logs(
             true
         };
         let wanted = |source: &Source, fd| filter.wants(source, fd);
-        state.store.newest(since, until, wanted, take).map_err(unreadable)?;
+        state
+            .store
+            .newest(since, until, wanted, take)
+            .map_err(unreadable)?;
     }
-    let buckets = counts.into_iter().map(|(at, [stdout_logs, stderr_logs, system_logs])| {
-        let start = i64::try_from(at * width / SECOND).unwrap_or(i64::MAX);
-        LogBucket {
-            bucket_start_at: Some(prost_types::Timestamp { seconds: start, nanos: 0 }),
-            stdout_logs,
-            stderr_logs,
-            system_logs,
-        }
-    });
-    Ok(AppCountLogsResponse { app_id, buckets: buckets.collect() })
+    let buckets = counts
+        .into_iter()
+        .map(|(at, [stdout_logs, stderr_logs, system_logs])| {
+            let start = i64::try_from(at * width / SECOND).unwrap_or(i64::MAX);
+            LogBucket {
+                bucket_start_at: Some(prost_types::Timestamp {
+                    seconds: start,
+                    nanos: 0,
+                }),
+                stdout_logs,
+                stderr_logs,
+                system_logs,
+            }
+        });
+    Ok(AppCountLogsResponse {
+        app_id,
+        buckets: buckets.collect(),
+    })
 }

@@ -111,7 +111,9 @@ impl Store {
 
     /// The number of the next entry.
     pub(super) fn next(&self) -> u64 {
-        self.segments.back().map_or(0, |last| last.first + last.metas.len() as u64)
+        self.segments
+            .back()
+            .map_or(0, |last| last.first + last.metas.len() as u64)
     }
 
     /// Adds an entry of at most [`ENTRY`] bytes.
@@ -141,19 +143,29 @@ impl Store {
             && let (Ok(at), Ok(len)) = (u32::try_from(held.len()), u32::try_from(text.len()))
         {
             held.extend_from_slice(text);
-            segment.metas.push(Meta { time, at, len, source, fd });
+            segment.metas.push(Meta {
+                time,
+                at,
+                len,
+                source,
+                fd,
+            });
         }
     }
 
     /// Moves the text of the newest segment to the file. It stays in memory if the disk refuses it.
     fn seal(&mut self) {
-        let Some(last) = self.segments.back_mut() else { return };
+        let Some(last) = self.segments.back_mut() else {
+            return;
+        };
         let Some(text) = &last.text else { return };
         let written = (|| {
             if self.file.is_none() {
                 self.file = Some(tempfile::tempfile_in(&self.dir)?);
             }
-            let Some(file) = &self.file else { return Ok(()) };
+            let Some(file) = &self.file else {
+                return Ok(());
+            };
             file.write_all_at(text, slot(last.ordinal))
         })();
         match written {
@@ -171,7 +183,9 @@ impl Store {
         wanted: impl Fn(&Source, i32) -> bool,
     ) -> io::Result<(Vec<Entry>, u64)> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        let begin = self.segments.partition_point(|s| s.first + s.metas.len() as u64 <= from);
+        let begin = self
+            .segments
+            .partition_point(|s| s.first + s.metas.len() as u64 <= from);
         for segment in self.segments.iter().skip(begin) {
             let skipped = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
             for (at, meta) in segment.metas.iter().enumerate().skip(skipped) {
@@ -197,7 +211,11 @@ impl Store {
         mut take: impl FnMut(Entry) -> bool,
     ) -> io::Result<()> {
         for segment in self.segments.iter().rev() {
-            if segment.metas.first().is_none_or(|first| first.time >= until) {
+            if segment
+                .metas
+                .first()
+                .is_none_or(|first| first.time >= until)
+            {
                 continue;
             }
             if segment.metas.last().is_none_or(|last| last.time < since) {
@@ -206,7 +224,9 @@ impl Store {
             let begin = segment.metas.partition_point(|meta| meta.time < since);
             let end = segment.metas.partition_point(|meta| meta.time < until);
             for at in (begin..end).rev() {
-                let Some(meta) = segment.metas.get(at) else { continue };
+                let Some(meta) = segment.metas.get(at) else {
+                    continue;
+                };
                 let number = segment.first + at as u64;
                 if let Some(entry) = self.entry(segment, number, *meta, &wanted)?
                     && !take(entry)
@@ -225,7 +245,9 @@ impl Store {
         meta: Meta,
         wanted: impl Fn(&Source, i32) -> bool,
     ) -> io::Result<Option<Entry>> {
-        let Some(source) = self.sources.get(meta.source as usize) else { return Ok(None) };
+        let Some(source) = self.sources.get(meta.source as usize) else {
+            return Ok(None);
+        };
         if !wanted(source, meta.fd) {
             return Ok(None);
         }
@@ -240,7 +262,13 @@ impl Store {
             (None, None) => Bytes::new(),
         };
         let source = Arc::clone(source);
-        Ok(Some(Entry { number, time: meta.time, source, fd: meta.fd, text }))
+        Ok(Some(Entry {
+            number,
+            time: meta.time,
+            source,
+            fd: meta.fd,
+            text,
+        }))
     }
 }
 
@@ -254,13 +282,19 @@ mod tests {
     use super::*;
 
     fn source(task: &str) -> Source {
-        Source { task_id: task.to_owned(), ..Source::default() }
+        Source {
+            task_id: task.to_owned(),
+            ..Source::default()
+        }
     }
 
     fn read(store: &Store, from: u64) -> Vec<(u64, String)> {
         let (entries, _) = store.read(from, usize::MAX, |_, _| true).unwrap();
         let text = |entry: &Entry| String::from_utf8_lossy(&entry.text).into_owned();
-        entries.iter().map(|entry| (entry.number, text(entry))).collect()
+        entries
+            .iter()
+            .map(|entry| (entry.number, text(entry)))
+            .collect()
     }
 
     #[test]
@@ -277,7 +311,9 @@ mod tests {
         assert_eq!((entries.len(), next), (1, 1));
         assert_eq!(read(&store, next), [(1, "b\n".to_owned())]);
         assert_eq!(read(&store, 2), []);
-        let (entries, next) = store.read(0, 100, |source, _| source.task_id == "ta-2").unwrap();
+        let (entries, next) = store
+            .read(0, 100, |source, _| source.task_id == "ta-2")
+            .unwrap();
         assert_eq!((entries[0].time, next), (5, 2), "time does not go back");
     }
 

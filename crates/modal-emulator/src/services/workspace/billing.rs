@@ -61,7 +61,10 @@ impl Used {
         }
         let mut cost = vec![(CONTAINER.to_owned(), seconds * rates.container_second)];
         if let Some((gpu, count)) = &self.gpu {
-            cost.push((format!("GPU {gpu}"), seconds * f64::from(*count) * rates.gpu_second));
+            cost.push((
+                format!("GPU {gpu}"),
+                seconds * f64::from(*count) * rates.gpu_second,
+            ));
         }
         cost
     }
@@ -73,18 +76,23 @@ pub(crate) fn settle(world: &World) {
     if ended.is_empty() {
         return;
     }
-    let used: Vec<Used> = ended.into_iter().filter_map(|span| used(world, span)).collect();
+    let used: Vec<Used> = ended
+        .into_iter()
+        .filter_map(|span| used(world, span))
+        .collect();
     world.workspace.write().billing.used.extend(used);
 }
 
 fn used(world: &World, span: crate::services::tasks::Span) -> Option<Used> {
     let app = apps::describe(world, &span.app_id)?;
+    // The SDKs name an empty one where none is wanted.
+    let gpu = span.gpu.filter(|gpu| !gpu.gpu_type.is_empty());
     Some(Used {
         app_id: app.id,
         description: app.description,
         environment: app.environment,
         tags: app.tags,
-        gpu: span.gpu.map(|gpu| (gpu.gpu_type, gpu.count.max(1))),
+        gpu: gpu.map(|gpu| (gpu.gpu_type, gpu.count.max(1))),
         from: span.started_at,
         to: span.finished_at,
     })
@@ -109,12 +117,19 @@ pub(crate) fn running(world: &World, environment: Option<&str>) -> usize {
         let app = apps::describe(world, app_id);
         environment.is_none_or(|name| app.is_some_and(|app| app.environment == name))
     };
-    world.running.running().iter().filter(|(_, _, app_id)| there(app_id)).count()
+    world
+        .running
+        .running()
+        .iter()
+        .filter(|(_, _, app_id)| there(app_id))
+        .count()
 }
 
 /// Dollars that an environment has cost since the month (UTC) began.
 pub(crate) fn month_of_environment(world: &World, environment: &str) -> f64 {
-    sum(world, Some(environment), &month(Timestamp::now())).values().sum()
+    sum(world, Some(environment), &month(Timestamp::now()))
+        .values()
+        .sum()
 }
 
 /// Whether something may still be started in an environment, by name.
@@ -126,7 +141,9 @@ pub(crate) fn check_spend(world: &World, environment: &str) -> Result<(), Status
     let limit = world.faults.limits().spend_dollars;
     let over = |limit: Option<f64>, environment: Option<&str>| {
         limit.is_some_and(|limit| {
-            let spent: f64 = sum(world, environment, &month(Timestamp::now())).values().sum();
+            let spent: f64 = sum(world, environment, &month(Timestamp::now()))
+                .values()
+                .sum();
             spent >= limit
         })
     };
@@ -135,7 +152,9 @@ pub(crate) fn check_spend(world: &World, environment: &str) -> Result<(), Status
         return Err(Status::resource_exhausted(text));
     }
     if over(limit, None) {
-        return Err(Status::resource_exhausted("the spend limit of the workspace is reached"));
+        return Err(Status::resource_exhausted(
+            "the spend limit of the workspace is reached",
+        ));
     }
     Ok(())
 }
@@ -150,11 +169,7 @@ pub(crate) fn rename_environment(world: &World, old: &str, new: &str) {
 }
 
 /// Dollars within a span, by resource.
-fn sum(
-    world: &World,
-    environment: Option<&str>,
-    span: &Range<f64>,
-) -> BTreeMap<String, f64> {
+fn sum(world: &World, environment: Option<&str>, span: &Range<f64>) -> BTreeMap<String, f64> {
     let rates = world.faults.limits().rates;
     let mut sums = BTreeMap::new();
     for used in all(world) {
@@ -190,7 +205,9 @@ fn dollars(amount: f64) -> String {
 }
 
 fn breakdown(sums: &BTreeMap<String, f64>) -> std::collections::HashMap<String, String> {
-    sums.iter().map(|(resource, amount)| (resource.clone(), dollars(*amount))).collect()
+    sums.iter()
+        .map(|(resource, amount)| (resource.clone(), dollars(*amount)))
+        .collect()
 }
 
 pub(super) fn register(rpcs: &mut Rpcs<'_>) {
@@ -233,7 +250,10 @@ async fn environment_summary(
     world: Arc<World>,
     call: Call<EnvironmentBillingSummaryRequest>,
 ) -> Result<EnvironmentBillingSummaryResponse, Status> {
-    let EnvironmentBillingSummaryRequest { start_timestamp, environment_id } = call.message;
+    let EnvironmentBillingSummaryRequest {
+        start_timestamp,
+        environment_id,
+    } = call.message;
     let name = environments::name_of(&world, &environment_id)?;
     let span = cycle(start_timestamp)?;
     let sums = sum(&world, Some(&name), &span);
@@ -250,10 +270,16 @@ async fn rates(
     _: Call<WorkspaceBillingRatesRequest>,
 ) -> Result<WorkspaceBillingRatesResponse, Status> {
     let rates = world.faults.limits().rates;
-    let all = [("container", rates.container_second), ("gpu", rates.gpu_second)];
+    let all = [
+        ("container", rates.container_second),
+        ("gpu", rates.gpu_second),
+    ];
     let line = |(name, price): (&str, f64)| format!("{name}: ${} a second\n", dollars(price));
     Ok(WorkspaceBillingRatesResponse {
-        rates: all.iter().map(|(name, price)| ((*name).to_owned(), dollars(*price))).collect(),
+        rates: all
+            .iter()
+            .map(|(name, price)| ((*name).to_owned(), dollars(*price)))
+            .collect(),
         formatted: all.into_iter().map(line).collect(),
         ..WorkspaceBillingRatesResponse::default()
     })
@@ -323,7 +349,10 @@ fn rows(
     let every = tag_names.iter().any(|name| name == "*");
     let row = |((at, app_id), sums): ((u64, &str), BTreeMap<String, f64>)| {
         let app = seen.get(app_id)?;
-        let tags = app.tags.iter().filter(|(name, _)| every || tag_names.contains(name));
+        let tags = app
+            .tags
+            .iter()
+            .filter(|(name, _)| every || tag_names.contains(name));
         Some(WorkspaceBillingReportItem {
             object_id: app_id.to_owned(),
             description: app.description.clone(),
@@ -333,7 +362,9 @@ fn rows(
                 nanos: 0,
             }),
             cost: dollars(sums.values().sum()),
-            tags: tags.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            tags: tags
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             cost_by_resource: breakdown(&sums),
         })
     };
@@ -358,7 +389,10 @@ mod tests {
 
     #[test]
     fn time_is_billed_in_the_interval_in_which_it_was_used() {
-        let rates = Rates { container_second: 0.5, gpu_second: 0.25 };
+        let rates = Rates {
+            container_second: 0.5,
+            gpu_second: 0.25,
+        };
         let used = [used("ap-1", 3590.0, 3610.0), used("ap-1", 3600.0, 3601.0)];
         let rows = rows(&used, 0.0..7200.0, 3600.0, &rates, &["team".to_owned()]);
         let told: Vec<(i64, &str)> = rows
@@ -381,9 +415,13 @@ mod tests {
     #[test]
     fn a_month_is_whole() {
         let time: Timestamp = "2026-02-11T10:00:00Z".parse().unwrap();
-        let seconds = |text: &str| text.parse::<Timestamp>().unwrap().as_duration().as_secs_f64();
-        let month = month(time);
-        assert_eq!(month.start, seconds("2026-02-01T00:00:00Z"));
-        assert_eq!(month.end, seconds("2026-03-01T00:00:00Z"));
+        let seconds = |text: &str| {
+            text.parse::<Timestamp>()
+                .unwrap()
+                .as_duration()
+                .as_secs_f64()
+        };
+        let whole = seconds("2026-02-01T00:00:00Z")..seconds("2026-03-01T00:00:00Z");
+        assert_eq!(month(time), whole);
     }
 }

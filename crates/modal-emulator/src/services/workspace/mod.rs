@@ -38,7 +38,9 @@ const AUTH_TOKEN: f64 = 20.0 * 60.0;
 /// What Modal gives new workspaces that ask for nothing else.
 const BUILDER: &str = "2025.06";
 /// What can be chosen.
-const BUILDERS: [&str; 6] = ["2023.12", "2024.04", "2024.10", "2025.06", "2026.10", "PREVIEW"];
+const BUILDERS: [&str; 6] = [
+    "2023.12", "2024.04", "2024.10", "2025.06", "2026.10", "PREVIEW",
+];
 
 /// The workspace's part of the world.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -53,7 +55,12 @@ pub(crate) struct Workspace {
 
 /// The image builder version of environments that have none of their own.
 pub(crate) fn image_builder_version(world: &World) -> String {
-    world.workspace.read().builder.clone().unwrap_or_else(|| BUILDER.to_owned())
+    world
+        .workspace
+        .read()
+        .builder
+        .clone()
+        .unwrap_or_else(|| BUILDER.to_owned())
 }
 
 /// A JWT that no one signed: its readers look at the time alone.
@@ -82,14 +89,19 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
 
 async fn hello(world: Arc<World>, _: Call<()>) -> Result<ClientHelloResponse, Status> {
     let image_builder_version = image_builder_version(&world);
-    Ok(ClientHelloResponse { image_builder_version, ..ClientHelloResponse::default() })
+    Ok(ClientHelloResponse {
+        image_builder_version,
+        ..ClientHelloResponse::default()
+    })
 }
 
 async fn auth_token(
     _: Arc<World>,
     _: Call<AuthTokenGetRequest>,
 ) -> Result<AuthTokenGetResponse, Status> {
-    Ok(AuthTokenGetResponse { token: unsigned_jwt(AUTH_TOKEN) })
+    Ok(AuthTokenGetResponse {
+        token: unsigned_jwt(AUTH_TOKEN),
+    })
 }
 
 async fn token_info(
@@ -97,7 +109,11 @@ async fn token_info(
     call: Call<TokenInfoGetRequest>,
 ) -> Result<TokenInfoGetResponse, Status> {
     Ok(TokenInfoGetResponse {
-        token_id: call.meta.header("x-modal-token-id").unwrap_or_default().to_owned(),
+        token_id: call
+            .meta
+            .header("x-modal-token-id")
+            .unwrap_or_default()
+            .to_owned(),
         workspace_id: WORKSPACE_ID.to_owned(),
         workspace_name: WORKSPACE.to_owned(),
         identity: Some(Identity::UserIdentity(user())),
@@ -107,7 +123,10 @@ async fn token_info(
 
 /// The only user.
 pub(super) fn user() -> UserIdentity {
-    UserIdentity { user_id: "us-0000000000000000emulator".to_owned(), username: USER.to_owned() }
+    UserIdentity {
+        user_id: "us-0000000000000000emulator".to_owned(),
+        username: USER.to_owned(),
+    }
 }
 
 async fn token_flow_create(
@@ -115,7 +134,11 @@ async fn token_flow_create(
     _: Call<TokenFlowCreateRequest>,
 ) -> Result<TokenFlowCreateResponse, Status> {
     let (id, secret) = (ids::new("tf"), ids::new("ws"));
-    world.workspace.write().flows.insert(id.clone(), secret.clone());
+    world
+        .workspace
+        .write()
+        .flows
+        .insert(id.clone(), secret.clone());
     Ok(TokenFlowCreateResponse {
         web_url: world.url(&format!("/token-flow/{id}")),
         token_flow_id: id,
@@ -129,10 +152,16 @@ async fn token_flow_wait(
     world: Arc<World>,
     call: Call<TokenFlowWaitRequest>,
 ) -> Result<TokenFlowWaitResponse, Status> {
-    let TokenFlowWaitRequest { token_flow_id, wait_secret, .. } = call.message;
+    let TokenFlowWaitRequest {
+        token_flow_id,
+        wait_secret,
+        ..
+    } = call.message;
     let mut workspace = world.workspace.write();
     if workspace.flows.get(&token_flow_id) != Some(&wait_secret) {
-        return Err(Status::not_found(format!("Token flow '{token_flow_id}' not found")));
+        return Err(Status::not_found(format!(
+            "Token flow '{token_flow_id}' not found"
+        )));
     }
     workspace.flows.remove(&token_flow_id);
     let token_id = ids::new("ak");
@@ -181,5 +210,7 @@ async fn set_builder(
     }
     world.workspace.write().builder = Some(version.clone());
     call.meta.effect("workspace.update", WORKSPACE_ID);
-    Ok(WorkspaceSetImageBuilderVersionResponse { image_builder_version: version })
+    Ok(WorkspaceSetImageBuilderVersionResponse {
+        image_builder_version: version,
+    })
 }

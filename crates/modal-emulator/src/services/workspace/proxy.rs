@@ -46,7 +46,9 @@ struct Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Token")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +70,9 @@ impl Token {
 
 /// Whether a pair of `Modal-Key` and `Modal-Secret` opens the endpoints of an environment (by name).
 pub(crate) fn proxy_token_ok(world: &World, key: &str, secret: &str, environment: &str) -> bool {
-    let Ok(environment) = environments::get(world, environment) else { return false };
+    let Ok(environment) = environments::get(world, environment) else {
+        return false;
+    };
     let workspace = world.workspace.read();
     let token = workspace.proxy.pairs.get(key);
     token.is_some_and(|token| token.secret == secret && token.opens(&environment.id))
@@ -77,7 +81,11 @@ pub(crate) fn proxy_token_ok(world: &World, key: &str, secret: &str, environment
 /// Whether a bearer token of `modal curl` is good. Without the word `Bearer`.
 pub(crate) fn bearer_ok(world: &World, token: &str) -> bool {
     let workspace = world.workspace.read();
-    workspace.proxy.bearers.get(token).is_some_and(|end| *end > clock::seconds())
+    workspace
+        .proxy
+        .bearers
+        .get(token)
+        .is_some_and(|end| *end > clock::seconds())
 }
 
 pub(super) fn register(rpcs: &mut Rpcs<'_>) {
@@ -108,15 +116,29 @@ async fn create(
         name,
         environments: BTreeSet::new(),
     };
-    world.workspace.write().proxy.pairs.insert(token_id.clone(), token);
+    world
+        .workspace
+        .write()
+        .proxy
+        .pairs
+        .insert(token_id.clone(), token);
     call.meta.effect("proxy_token.create", &token_id);
-    Ok(TokenCreateResponse { token_id, token_secret })
+    Ok(TokenCreateResponse {
+        token_id,
+        token_secret,
+    })
 }
 
 fn listed(world: &World, wanted: impl Fn(&Token) -> bool) -> WebhookTokenListResponse {
     let workspace = world.workspace.read();
-    let tokens = workspace.proxy.pairs.iter().filter(|(_, token)| wanted(token));
-    WebhookTokenListResponse { tokens: tokens.map(|(id, token)| token.message(id)).collect() }
+    let tokens = workspace
+        .proxy
+        .pairs
+        .iter()
+        .filter(|(_, token)| wanted(token));
+    WebhookTokenListResponse {
+        tokens: tokens.map(|(id, token)| token.message(id)).collect(),
+    }
 }
 
 async fn list(world: Arc<World>, _: Call<()>) -> Result<WebhookTokenListResponse, Status> {
@@ -132,13 +154,13 @@ async fn list_for_environment(
 }
 
 /// Changes a token, if there is one of that id.
-fn change(
-    world: &World,
-    id: &str,
-    how: impl FnOnce(&mut Token),
-) -> Result<WebhookToken, Status> {
+fn change(world: &World, id: &str, how: impl FnOnce(&mut Token)) -> Result<WebhookToken, Status> {
     let mut workspace = world.workspace.write();
-    let token = workspace.proxy.pairs.get_mut(id).ok_or_else(|| unknown(id))?;
+    let token = workspace
+        .proxy
+        .pairs
+        .get_mut(id)
+        .ok_or_else(|| unknown(id))?;
     how(token);
     Ok(token.message(id))
 }
@@ -147,7 +169,10 @@ async fn add(
     world: Arc<World>,
     call: Call<WebhookTokenEnvironmentAddRequest>,
 ) -> Result<(), Status> {
-    let WebhookTokenEnvironmentAddRequest { token_id, environment_id } = call.message;
+    let WebhookTokenEnvironmentAddRequest {
+        token_id,
+        environment_id,
+    } = call.message;
     environments::name_of(&world, &environment_id)?;
     change(&world, &token_id, |token| {
         token.environments.insert(environment_id);
@@ -160,7 +185,10 @@ async fn remove(
     world: Arc<World>,
     call: Call<WebhookTokenEnvironmentRemoveRequest>,
 ) -> Result<(), Status> {
-    let WebhookTokenEnvironmentRemoveRequest { token_id, environment_id } = call.message;
+    let WebhookTokenEnvironmentRemoveRequest {
+        token_id,
+        environment_id,
+    } = call.message;
     change(&world, &token_id, |token| {
         token.environments.remove(&environment_id);
     })?;
@@ -184,7 +212,13 @@ async fn update(
 
 async fn delete(world: Arc<World>, call: Call<TokenDeleteRequest>) -> Result<(), Status> {
     let id = call.message.token_id;
-    world.workspace.write().proxy.pairs.remove(&id).ok_or_else(|| unknown(&id))?;
+    world
+        .workspace
+        .write()
+        .proxy
+        .pairs
+        .remove(&id)
+        .ok_or_else(|| unknown(&id))?;
     call.meta.effect("proxy_token.delete", &id);
     Ok(())
 }
