@@ -75,10 +75,9 @@ with socket.create_server(("", 0)) as outside:
     assert sb.exec(*connect).wait() == 0
     sb.terminate()
 
-    # By the proxy, whatever is said of loopback addresses elsewhere.
-    def fetch(sb, host):
-        script = f"import urllib.request as r; r.urlopen('http://{host}:{port}', timeout=3)"
-        return sb.exec("python3", "-c", script, env={"no_proxy": "", "NO_PROXY": ""}).wait()
+    def fetch(sb):
+        script = f"import urllib.request as r; r.urlopen('http://{machine}:{port}', timeout=3)"
+        return sb.exec("python3", "-c", script).wait()
 
     def answer():
         while True:
@@ -91,12 +90,16 @@ with socket.create_server(("", 0)) as outside:
                 connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     threading.Thread(target=answer, daemon=True).start()
-    sb = modal.Sandbox.create("sleep", "600", app=app, image=image, outbound_cidr_allowlist=["127.0.0.2/32"])
-    assert fetch(sb, "127.0.0.2") == 0
-    assert fetch(sb, "127.0.0.3") != 0
-    sb._experimental_set_outbound_network_policy(outbound_cidr_allowlist=["127.0.0.3/32"])
-    assert fetch(sb, "127.0.0.2") != 0
-    assert fetch(sb, "127.0.0.3") == 0
+    # An address of this machine that is not its loopback: nothing is sent, the kernel is asked for a route.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.connect(("192.0.2.1", 9))
+        machine = asked.getsockname()[0]
+    sb = modal.Sandbox.create("sleep", "600", app=app, image=image, outbound_cidr_allowlist=[f"{machine}/32"])
+    assert fetch(sb) == 0
+    sb._experimental_set_outbound_network_policy(outbound_cidr_allowlist=["198.51.100.0/24"])
+    assert fetch(sb) != 0
+    sb._experimental_set_outbound_network_policy()
+    assert fetch(sb) == 0
     sb.terminate()
 raises(InvalidError, lambda: modal.Sandbox.create("true", app=app, image=image, outbound_cidr_allowlist=["not-an-ip/8"]))
 raises(InvalidError, lambda: modal.Sandbox.create("true", app=app, image=image, outbound_domain_allowlist=["*.*.com"]))

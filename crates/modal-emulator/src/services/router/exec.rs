@@ -4,8 +4,10 @@
 //! `TaskExecStdinWriteStream`.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use moorline_modal_proto::client::PtyInfo;
 use moorline_modal_proto::router::task_exec_poll_response::ExitStatus as Polled;
 use moorline_modal_proto::router::task_exec_stdin_write_stream_request::Payload;
@@ -23,9 +25,10 @@ use super::{Target, target};
 use crate::call::{Call, Meta};
 use crate::container::{Exec, Exit};
 use crate::routes::Rpcs;
-use crate::services::sandboxes::command::{Command, told};
+use crate::services::sandboxes::command::{Command, Stream, told};
 use crate::services::sandboxes::definition;
 use crate::services::sandboxes::live::{Silent, Started};
+use crate::services::sandboxes::output::{Output, Pieces};
 use crate::world::World;
 
 /// SIGKILL: what became of a command whose time was over, or whose container ended.
@@ -101,7 +104,7 @@ async fn start(
     };
     let command = Command::start(&target.place.container, exec, &world.tasks).await;
     let command = command.map_err(|error| told(&error))?;
-    Ok(Arc::new(Started { command, silent }))
+    Ok(Arc::new(Started::new(command, silent)))
 }
 
 /// What programs ask about their terminal.
@@ -146,23 +149,28 @@ async fn find(world: &World, meta: &Meta, task_id: &str, exec_id: &str) -> Resul
     })
 }
 
-/// One of a command's outputs.
-pub(super) async fn output(
+/// What one of a command's outputs has from an offset on.
+pub(super) async fn pieces(
     world: &World,
     meta: &Meta,
     (task_id, exec_id): (&str, &str),
-    stream: crate::services::sandboxes::command::Stream,
-) -> Result<crate::services::sandboxes::output::Output, Status> {
-    use crate::services::sandboxes::{command::Stream, output::Output};
+    (stream, offset): (Stream, u64),
+) -> Result<Pieces, Status> {
     let (target, started) = started(world, meta, task_id, exec_id).await?;
     let silent = match stream {
         Stream::Stdout => started.silent.stdout,
         Stream::Stderr => started.silent.stderr,
     };
-    if silent {
-        return Ok(Output::Nothing);
-    }
-    Ok(started.command.output(stream, &target.place.readers))
+    let output = if silent {
+        Output::Nothing
+    } else {
+        started.command.output(stream, &target.place.readers)
+    };
+    let end = futures::stream::poll_fn(move |_| {
+        started.was_read(stream);
+        Poll::Ready(None)
+    });
+    Ok(Box::pin(output.read(offset).chain(end)))
 }
 
 async fn task_exec_poll(
@@ -185,7 +193,9 @@ async fn task_exec_wait(
 ) -> Result<TaskExecWaitResponse, Status> {
     let TaskExecWaitRequest { task_id, exec_id } = &call.message;
     let (_, started) = started(&world, &call.meta, task_id, exec_id).await?;
-    let exit_status = match started.command.wait().await {
+    let exit = started.command.wait().await;
+    started.let_readers_finish().await;
+    let exit_status = match exit {
         Exit::Code(code) => Waited::Code(code),
         Exit::Signal(signal) => Waited::Signal(signal),
         Exit::TimedOut | Exit::ContainerGone => Waited::Signal(KILLED),

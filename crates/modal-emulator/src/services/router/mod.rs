@@ -19,7 +19,7 @@ use crate::call::Meta;
 use crate::routes::Rpcs;
 use crate::services::sandboxes::access;
 use crate::services::sandboxes::activity::Busy;
-use crate::services::sandboxes::live::{Live, Place, ended};
+use crate::services::sandboxes::live::{Live, Place};
 use crate::world::World;
 
 pub(crate) fn register(rpcs: &mut Rpcs<'_>) {
@@ -47,7 +47,7 @@ fn admit(world: &World, meta: &Meta, task_id: &str) -> Result<(), Status> {
 /// `NOT_FOUND` when it has ended.
 fn live(world: &World, meta: &Meta, task_id: &str) -> Result<Arc<Live>, Status> {
     admit(world, meta, task_id)?;
-    world.sandboxes.live(task_id).ok_or_else(|| ended(task_id))
+    world.sandboxes.live(task_id).ok_or_else(|| world.sandboxes.gone(task_id))
 }
 
 /// A container that takes commands.
@@ -77,11 +77,12 @@ async fn target(
     admit(world, meta, task_id)?;
     let Some(live) = world.sandboxes.live(task_id) else {
         let place = world.sandboxes.guest(task_id).filter(|_| container_id.is_empty());
-        let place = place.ok_or_else(|| ended(task_id))?;
+        let place = place.ok_or_else(|| world.sandboxes.gone(task_id))?;
         return Ok(Target { place, live: None });
     };
     let place = if container_id.is_empty() {
-        Arc::clone(&live.main().await?.place)
+        let main = live.main().await.map_err(|_| world.sandboxes.gone(task_id))?;
+        Arc::clone(&main.place)
     } else {
         Arc::clone(&containers::by_id(&live, container_id)?.main.place)
     };

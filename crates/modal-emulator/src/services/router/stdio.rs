@@ -41,8 +41,8 @@ async fn task_exec_stdio_read(
         TaskExecStdioFileDescriptor::Stderr => Stream::Stderr,
     };
     let command = (request.task_id.as_str(), request.exec_id.as_str());
-    let output = exec::output(&world, &call.meta, command, stream).await?;
-    let pieces = output.read(request.offset).map_err(unreadable);
+    let wanted = (stream, request.offset);
+    let pieces = exec::pieces(&world, &call.meta, command, wanted).await?.map_err(unreadable);
     Ok(pieces.map_ok(|(_, data)| TaskExecStdioReadResponse { data }).boxed())
 }
 

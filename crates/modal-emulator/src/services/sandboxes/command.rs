@@ -97,6 +97,14 @@ impl Command {
         }
     }
 
+    /// Whether there is anything in its two outputs.
+    pub(crate) fn wrote(&self) -> [bool; 2] {
+        match &self.run {
+            Run::Process(process) => [process.stdout().len() > 0, process.stderr().len() > 0],
+            Run::Refused { .. } => [false, true],
+        }
+    }
+
     /// The process, when it could be started.
     pub(crate) fn process(&self) -> Option<&Arc<Process>> {
         match &self.run {

@@ -13,11 +13,14 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::activity::Activity;
-use super::command::Command;
+use super::command::{Command, Stream};
 use super::ports::Tokens;
 use super::record::Outcome;
 use super::sidecars::Sidecar;
 use crate::container::Container;
+
+/// How long the end of a command is held back for those who read what it wrote.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How far a sandbox is.
 #[derive(Debug, Clone)]
@@ -104,6 +107,33 @@ pub(crate) struct Commands {
 pub(crate) struct Started {
     pub(crate) command: Command,
     pub(crate) silent: Silent,
+    /// Which outputs a reader was sent to their end: standard output, standard error.
+    read: watch::Sender<[bool; 2]>,
+}
+
+impl Started {
+    pub(crate) fn new(command: Command, silent: Silent) -> Self {
+        Self { command, silent, read: watch::Sender::new([false; 2]) }
+    }
+
+    /// A reader was sent an output to its end.
+    pub(crate) fn was_read(&self, stream: Stream) {
+        self.read.send_modify(|[stdout, stderr]| match stream {
+            Stream::Stdout => *stdout = true,
+            Stream::Stderr => *stderr = true,
+        });
+    }
+
+    /// Waits until somebody has read what a command that is over wrote, but not for long. The command line
+    /// tool prints what it has when it is told of the end, and forgets the rest.
+    pub(crate) async fn let_readers_finish(&self) {
+        let wrote = |wrote: bool, silent: bool| wrote && !silent;
+        let [stdout, stderr] = self.command.wrote();
+        let (stdout, stderr) = (wrote(stdout, self.silent.stdout), wrote(stderr, self.silent.stderr));
+        let mut read = self.read.subscribe();
+        let all = read.wait_for(|read| (read[0] || !stdout) && (read[1] || !stderr));
+        drop(tokio::time::timeout(PATIENCE, all).await);
+    }
 }
 
 /// Outputs that nobody wants.

@@ -32,12 +32,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use moorline_modal_proto::client::generic_result::GenericStatus;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use self::access::Key;
 use self::capacity::Capacity;
-use self::live::{Live, Place, lock};
+use self::live::{Live, Place, ended, lock};
 use self::persistent::Persistent;
 use self::record::{Record, Table};
 use self::restore::Snapshot;
@@ -117,6 +118,18 @@ impl Sandboxes {
     /// `NOT_FOUND`.
     fn record<T>(&self, id: &str, look: impl FnOnce(&Record) -> T) -> Result<T, Status> {
         self.kept.read().table.get(id).map(look).ok_or_else(|| unknown(id))
+    }
+
+    /// The answer to whoever wants something of a sandbox that is over, or was never there.
+    pub(crate) fn gone(&self, id: &str) -> Status {
+        match self.record(id, Record::result) {
+            Ok(Some(result)) if result.status() == GenericStatus::InitFailure => {
+                let why = result.exception;
+                Status::not_found(format!("Sandbox '{id}' could not be started: {why}"))
+            }
+            Ok(_) => ended(id),
+            Err(unknown) => unknown,
+        }
     }
 
     /// Whether the second is the id of a sandbox whose task the first one is.

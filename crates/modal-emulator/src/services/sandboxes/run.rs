@@ -57,7 +57,9 @@ async fn run(world: &Arc<World>, live: &Arc<Live>, plan: Plan, leave: Leave) {
     let main = match start(world, plan).await {
         Ok(main) => Arc::new(main),
         Err(error) => {
-            let outcome = Outcome::new(GenericStatus::InitFailure, 1, error.to_string());
+            let why = super::command::told(&error).message().to_owned();
+            tracing::warn!(sandbox = live.id, why, "a sandbox could not be started");
+            let outcome = Outcome::new(GenericStatus::InitFailure, 1, why);
             return finish(world, live, None, outcome).await;
         }
     };
