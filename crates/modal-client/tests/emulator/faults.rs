@@ -1,10 +1,12 @@
 //! Nothing is lost, repeated, or applied twice under any fault of the emulator's plan.
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use moorline_modal_client::sandbox::{ExecExit, ExecSpec};
+use moorline_modal_client::sandbox::{ExecExit, ExecSpec, Outcome};
 use moorline_modal_client::transfer::{Files, Source};
 use moorline_modal_client::volume::{PutOptions, Version};
 use moorline_modal_client::{CallOptions, ErrorKind, Existence};
+
+use proptest::prelude::*;
 
 use crate::support::{Emu, content};
 
@@ -18,13 +20,16 @@ const UNARY: [&str; 6] = [
     r#""kind":"throttle","retry_after_secs":0.1"#,
 ];
 
+/// As a token is answered that has ended.
+const REFUSED: &str = r#""kind":"fail_before","code":16"#;
+
 /// Faults of a stream that a client survives.
 const STREAM: [&str; 5] = [
     r#""kind":"fail_before","code":14"#,
     r#""kind":"reset","after":0"#,
     r#""kind":"reset","after":2"#,
     r#""kind":"stall","after":1"#,
-    r#""kind":"fail_before","code":16"#,
+    REFUSED,
 ];
 
 fn plan(faults: &[(&str, &str)]) -> String {
@@ -70,6 +75,13 @@ async fn a_command_is_started_once_whatever_happens_to_the_call() {
         assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0), "{fault}");
         assert_eq!(emu.counts("exec.start").0, number + 1, "{fault}");
     }
+    // A token that the router refuses is renewed, once for each call.
+    emu.faults(&plan(&[("TaskExecStart", REFUSED), ("TaskExecWait", REFUSED)]));
+    let process = sandbox.exec(&ExecSpec::new(["true"])).await.unwrap();
+    assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0));
+    emu.faults(r#"[{"rpc":"TaskExecStart","times":9,"kind":"fail_before","code":16}]"#);
+    let refused = sandbox.exec(&ExecSpec::new(["true"])).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
     emu.faults("[]");
     let started = sandbox.fs().read("/tmp/started", 99).await.unwrap();
     assert_eq!(started.len(), 2 * UNARY.len(), "one line a command");
@@ -123,8 +135,7 @@ async fn a_pending_read_can_be_dropped_and_taken_up_again() {
             Ok(None) => break,
         }
     }
-    let expected: String = lines().iter().map(|line| format!("{line}\n")).collect();
-    assert_eq!(String::from_utf8(read).unwrap(), expected);
+    assert_eq!(String::from_utf8(read).unwrap(), lines().join("\n") + "\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,4 +297,62 @@ async fn what_can_not_succeed_is_not_tried_again() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(!error.may_have_happened());
     assert_eq!(emu.counts("sandbox.create"), (0, 0));
+}
+
+/// A fault of any kind that a unary call survives, on its n-th call, for a few calls.
+fn unary_fault() -> impl Strategy<Value = String> {
+    (prop::sample::select(UNARY.to_vec()), 1..3_u64, 1..3_u64)
+        .prop_map(|(fault, nth, times)| format!(r#""nth":{nth},"times":{times},{fault}"#))
+}
+
+fn stream_fault() -> impl Strategy<Value = String> {
+    (prop::sample::select(STREAM.to_vec()), 1..3_u64)
+        .prop_map(|(fault, nth)| format!(r#""nth":{nth},{fault}"#))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4) })]
+
+    /// Whatever happens to every call of a session at once: one sandbox, one command, each byte once.
+    #[test]
+    fn a_session_is_exact_under_any_plan_of_faults(
+        unary in prop::collection::vec(unary_fault(), 6),
+        streams in prop::collection::vec(stream_fault(), 2),
+    ) {
+        let unary_rpcs = [
+            "SandboxCreateV2", "SandboxWaitV2", "SandboxTerminateV2",
+            "TaskExecStart", "TaskExecStdinWrite", "TaskExecWait",
+        ];
+        let stream_rpcs = ["SandboxStdioReadV2", "TaskExecStdioRead"];
+        let faults: Vec<_> = unary_rpcs
+            .into_iter()
+            .chain(stream_rpcs)
+            .zip(unary.iter().chain(&streams).map(String::as_str))
+            .collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(session(&plan(&faults)));
+    }
+}
+
+async fn session(faults: &str) {
+    let emu = Emu::start().await;
+    let spec = emu.spec(&["sh", "-c", "echo begin; exec sleep 1000"]).await;
+    emu.faults(faults);
+    let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
+    let mut output = sandbox.stdout().await.unwrap();
+    assert_eq!(output.try_next().await.unwrap().unwrap().data, "begin\n", "{faults}");
+    let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
+    let mut stdin = process.stdin();
+    for piece in ["one ", "two ", "three"] {
+        stdin.write(piece).await.unwrap();
+    }
+    stdin.close().await.unwrap();
+    assert_eq!(process.stdout().read_to_end(99).await.unwrap(), "one two three", "{faults}");
+    assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0), "{faults}");
+    sandbox.terminate().await.unwrap();
+    assert_eq!(sandbox.wait().await.unwrap(), Outcome::Terminated, "{faults}");
+    assert_eq!(output.try_next().await.unwrap(), None, "{faults}");
+    for what in ["sandbox.create", "exec.start", "sandbox.terminate"] {
+        assert_eq!(emu.counts(what), (1, 1), "{what} {faults}");
+    }
 }
