@@ -106,7 +106,7 @@ fn an_app_is_run_deployed_and_served_from_the_command_line() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(serving.stdout.take().unwrap())
+    let mut lines = BufReader::new(serving.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok);
     let address = |line: String| {
@@ -119,7 +119,8 @@ fn an_app_is_run_deployed_and_served_from_the_command_line() {
         // The app's page has a path; the function's address has none.
         (!url.contains('/')).then_some(url)
     };
-    let address = { lines }.find_map(address).unwrap();
+    // The pipe stays open: a tool that can not print ends.
+    let address = lines.find_map(address).unwrap();
     // The address is shown before the app is up.
     let up = wait::until(Duration::from_secs(20), "the served function", || {
         get(&address).ends_with("\"served\"")

@@ -9,7 +9,7 @@ use moorline_modal_proto::client::{
     FunctionGetOutputsResponse, FunctionInput, FunctionRetryPolicy, GenericResult,
     InputCategoryInfo, InputInfo,
 };
-use prost::Message as _;
+use prost::Message;
 use tokio::sync::Notify;
 
 /// Bytes of outputs in one answer, but for a single larger one: well below the size of a message.
@@ -178,6 +178,12 @@ impl Call {
         answer
     }
 
+    /// What its outputs and streams take, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let outputs: usize = self.log.iter().flatten().map(Message::encoded_len).sum();
+        outputs + self.data_in.size() + self.data_out.size()
+    }
+
     /// How far the call is.
     pub(crate) fn info(&self) -> FunctionCallInfo {
         let mut info = FunctionCallInfo {
@@ -276,6 +282,11 @@ impl DataStream {
             }
             changed.await;
         }
+    }
+
+    /// What is kept, in bytes.
+    fn size(&self) -> usize {
+        self.lock().kept.iter().map(Message::encoded_len).sum()
     }
 
     /// Whether there is a chunk after index `after`.

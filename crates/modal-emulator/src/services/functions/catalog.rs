@@ -22,7 +22,14 @@ pub(crate) struct Catalog {
     functions: BTreeMap<String, Entry>,
     classes: BTreeMap<String, Class>,
     /// By definition id.
-    definitions: BTreeMap<String, Stored<FunctionData>>,
+    definitions: BTreeMap<String, Definition>,
+}
+
+/// One definition of a function. It stays for as long as the function does: a rollback may name it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Definition {
+    function_id: String,
+    data: Stored<FunctionData>,
 }
 
 /// One function.
@@ -51,34 +58,11 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bound {
     pub(crate) base: String,
-    #[serde(with = "base64_bytes")]
+    #[serde(with = "super::stored::base64_bytes")]
     pub(crate) params: Bytes,
     pub(crate) options: Stored<FunctionOptions>,
     /// Instead of the definition that is in force for the base.
     pub(crate) definition_id: Option<String>,
-}
-
-mod base64_bytes {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use bytes::Bytes;
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &Bytes,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(from)?;
-        STANDARD
-            .decode(text)
-            .map(Bytes::from)
-            .map_err(D::Error::custom)
-    }
 }
 
 /// One class.
@@ -154,14 +138,17 @@ impl Catalog {
         let same = |id: &&String| {
             self.definitions
                 .get(*id)
-                .is_some_and(|known| known.0 == data)
+                .is_some_and(|known| known.data.0 == data)
         };
         let known = known.into_iter().flatten().find(same).cloned();
         let definition_id = known.unwrap_or_else(|| ids::new("de"));
         let first = entry.definition_id.is_none();
         self.definitions
             .entry(definition_id.clone())
-            .or_insert(Stored(data));
+            .or_insert_with(|| Definition {
+                function_id: id.to_owned(),
+                data: Stored(data),
+            });
         if let Some(entry) = self.functions.get_mut(id) {
             entry.newest = Some(definition_id.clone());
         }
@@ -196,20 +183,23 @@ impl Catalog {
 
     /// The schedule in force.
     pub(crate) fn schedule(&self, id: &str) -> Option<Schedule> {
-        let entry = self
-            .functions
-            .get(id)
-            .filter(|entry| entry.bound.is_none())?;
-        let definition = self.definitions.get(entry.definition_id.as_ref()?)?;
-        let first = definition
-            .0
-            .ranked_functions
-            .first()
-            .and_then(|ranked| ranked.function.as_ref());
-        let schedule = definition.0.schedule.clone();
-        schedule
-            .or_else(|| first?.schedule.clone())
-            .filter(|s| s.schedule_oneof.is_some())
+        let entry = self.functions.get(id)?;
+        if entry.bound.is_some() {
+            return None;
+        }
+        let data = &self.definitions.get(entry.definition_id.as_ref()?)?.data.0;
+        let first = data.ranked_functions.first()?.function.as_ref();
+        let schedule = data.schedule.clone().or_else(|| first?.schedule.clone())?;
+        schedule.schedule_oneof.is_some().then_some(schedule)
+    }
+
+    /// Forgets functions and classes of apps that are gone.
+    pub(crate) fn forget(&mut self, gone: impl Fn(&str) -> bool) {
+        self.functions.retain(|_, entry| !gone(&entry.app_id));
+        self.classes.retain(|_, class| !gone(&class.app_id));
+        let functions = &self.functions;
+        self.definitions
+            .retain(|_, definition| functions.contains_key(&definition.function_id));
     }
 
     /// Lets containers of what is in force now take no more inputs.
@@ -288,7 +278,7 @@ impl Catalog {
         let entry = self.functions.get(id)?;
         let definition = definition_id.and_then(|id| self.definitions.get(id));
         let mut data = match (definition, &entry.bound) {
-            (Some(definition), _) => definition.0.clone(),
+            (Some(definition), _) => definition.data.0.clone(),
             (None, Some(bound)) => self.functions.get(&bound.base)?.draft.0.clone(),
             (None, None) => entry.draft.0.clone(),
         };

@@ -225,16 +225,16 @@ pub(crate) fn in_force(world: &Arc<World>, app_id: &str, renew: bool) {
     world.schedules.look();
 }
 
-/// Starts what runs by itself: web ports, schedules, and the containers that are kept warm.
+/// Starts what runs by itself: web ports, schedules, and the containers that are kept warm. What is left of
+/// apps that have stopped is forgotten.
 pub(crate) fn begin(world: &Arc<World>) {
+    let ids: Vec<String> = {
+        let mut catalog = world.functions.catalog.write();
+        catalog.forget(|app_id| super::apps::live(world, app_id).is_err());
+        catalog.ids().map(|(id, _)| id.to_owned()).collect()
+    };
     crate::http::gateway::begin(world);
     super::schedules::begin(world);
-    let ids: Vec<String> = {
-        let catalog = world.functions.catalog.read();
-        let all = catalog.ids();
-        let live = all.filter(|(_, entry)| super::apps::live(world, &entry.app_id).is_ok());
-        live.map(|(id, _)| id.to_owned()).collect()
-    };
     act(world, |board| {
         for id in &ids {
             let _ = ready_pool(world, board, id);

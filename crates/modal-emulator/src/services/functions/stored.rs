@@ -26,6 +26,32 @@ impl<'de, M: Message + Default> Deserialize<'de> for Stored<M> {
     }
 }
 
+/// Plain bytes, in the same way: for `#[serde(with = …)]`.
+pub(super) mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(in crate::services::functions) fn serialize<S: Serializer>(
+        bytes: &Bytes,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(in crate::services::functions) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD
+            .decode(text)
+            .map(Bytes::from)
+            .map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use moorline_modal_proto::client::FunctionRetryPolicy;

@@ -127,11 +127,15 @@ impl Board {
         self.fail_waiting(function_id, result);
     }
 
+    /// The inputs that wait have nothing to wait for, unless another container serves them.
     fn fail_waiting(&mut self, function_id: &str, result: &GenericResult) {
         let Some(pool) = self.pools.get_mut(function_id) else {
             return;
         };
         pool.failed_to_start(instant());
+        if pool.slots.values().any(|slot| slot.ready && !slot.leaving) {
+            return;
+        }
         let waiting = std::mem::take(&mut pool.ready);
         for (id, _) in waiting {
             self.end(&id, result.clone());

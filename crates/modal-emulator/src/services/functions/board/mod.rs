@@ -24,6 +24,8 @@ use crate::services::tasks::Leave;
 
 /// Calls that have ended and are remembered; older results have expired.
 const REMEMBERED: usize = 10_000;
+/// What the results of these may take together, in bytes.
+const REMEMBERED_BYTES: usize = 1 << 30;
 
 /// All calls and pools.
 #[derive(Debug, Default)]
@@ -33,8 +35,10 @@ pub(crate) struct Board {
     inputs: HashMap<String, (String, i32)>,
     /// By function id.
     pub(crate) pools: HashMap<String, Pool>,
-    /// Calls without unfinished inputs, oldest first.
-    ended: VecDeque<String>,
+    /// Calls without unfinished inputs and their sizes, oldest first.
+    ended: VecDeque<(String, usize)>,
+    /// The sum of the sizes.
+    ended_bytes: usize,
     pub(super) follow: Follow,
 }
 
@@ -387,8 +391,9 @@ impl Board {
         }
         call.finish(idx, output);
         if call.unfinished == 0 {
-            let id = call.id.clone();
-            self.ended.push_back(id);
+            let (id, size) = (call.id.clone(), call.size());
+            self.ended.push_back((id, size));
+            self.ended_bytes += size;
             self.forget_oldest();
         }
     }
@@ -420,10 +425,14 @@ impl Board {
     }
 
     fn forget_oldest(&mut self) {
-        while self.ended.len() > REMEMBERED {
-            let Some(id) = self.ended.pop_front() else {
+        // The last one has just ended: its caller has not even asked.
+        while self.ended.len() > 1
+            && (self.ended.len() > REMEMBERED || self.ended_bytes > REMEMBERED_BYTES)
+        {
+            let Some((id, size)) = self.ended.pop_front() else {
                 return;
             };
+            self.ended_bytes -= size;
             // It may have been taken up again since.
             if self.calls.get(&id).is_some_and(|call| call.unfinished == 0)
                 && let Some(call) = self.calls.remove(&id)
