@@ -21,6 +21,23 @@ fn the_python_sdk_builds_images_that_do_what_their_definitions_say() {
 }
 
 #[test]
+fn the_command_line_tool_builds_and_pulls_images() {
+    let emu = Emu::start();
+    let dockerfile = "FROM alpine:3.21\nCOPY data.txt /\nRUN cat /data.txt\n";
+    std::fs::write(emu.home().join("Dockerfile"), dockerfile).unwrap();
+    std::fs::write(emu.home().join("data.txt"), "text of data\n").unwrap();
+    let built = emu.modal(&["image", "build", "-t", "built:v1", "."]);
+    assert!(built.stdout.contains("text of data"), "{built:?}");
+    let pulled = emu.modal(&["image", "pull", "docker.io/library/alpine:3.21", "--name", "pulled"]);
+    assert!(pulled.stdout.contains("Pulled"), "{pulled:?}");
+    let again = emu.modal(&["image", "pull", "docker.io/library/alpine:3.21"]);
+    assert!(again.stdout.contains("Used a cached pull"), "{again:?}");
+    let names = emu.modal(&["image", "names", "list", "--json"]);
+    assert!(names.stdout.contains("built:v1") && names.stdout.contains("pulled:latest"), "{names:?}");
+    emu.stop();
+}
+
+#[test]
 fn the_javascript_sdk_builds_publishes_and_deletes_images() {
     let emu = Emu::start();
     emu.node("images/build.mjs");
