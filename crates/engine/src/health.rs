@@ -16,6 +16,9 @@ pub(crate) async fn report(inner: &Inner) -> HealthReport {
             name: format!("executor {name}"),
             ok: true,
             found: match capabilities.missing.len() {
+                _ if capabilities.protections.is_empty() => {
+                    "gives no protection: production lanes are refused here".to_owned()
+                }
                 0 => "every protection can be had: production lanes can run here".to_owned(),
                 n => format!("{n} protections can not be had: production lanes are refused here"),
             },

@@ -45,7 +45,9 @@ pub enum ModalCommand {
 #[derive(Debug, Subcommand)]
 pub enum AppCommand {
     /// List apps
-    #[command(after_help = "Examples:\n  moorline modal app list\n  moorline modal app list --env dev --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal app list\n  moorline modal app list --env dev --json"
+    )]
     List,
     /// Print the log of an app
     #[command(
@@ -71,13 +73,17 @@ pub enum AppCommand {
         yes: bool,
     },
     /// List the deployments of an app, newest first
-    #[command(after_help = "Examples:\n  moorline modal app history my-app\n  moorline modal app history my-app --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal app history my-app\n  moorline modal app history my-app --json"
+    )]
     History {
         /// Name of a deployed app, or id.
         app: String,
     },
     /// Deploy an earlier version again
-    #[command(after_help = "Examples:\n  moorline modal app rollback my-app\n  moorline modal app rollback my-app v3")]
+    #[command(
+        after_help = "Examples:\n  moorline modal app rollback my-app\n  moorline modal app rollback my-app v3"
+    )]
     Rollback {
         /// Name of a deployed app, or id.
         app: String,
@@ -90,7 +96,9 @@ pub enum AppCommand {
 #[derive(Debug, Subcommand)]
 pub enum SandboxCommand {
     /// List sandboxes
-    #[command(after_help = "Examples:\n  moorline modal sandbox list\n  moorline modal sandbox list --all --tag moorline-step=load --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal sandbox list\n  moorline modal sandbox list --all --tag moorline-step=load --json"
+    )]
     List {
         /// Only of this app, by id.
         #[arg(long, value_name = "ID")]
@@ -103,7 +111,9 @@ pub enum SandboxCommand {
         all: bool,
     },
     /// Run a command in a sandbox
-    #[command(after_help = "Examples:\n  moorline modal sandbox exec sb-123 -- ls -l /job\n  echo data | moorline modal sandbox exec sb-123 -- wc -c")]
+    #[command(
+        after_help = "Examples:\n  moorline modal sandbox exec sb-123 -- ls -l /job\n  echo data | moorline modal sandbox exec sb-123 -- wc -c"
+    )]
     Exec {
         /// Id of the sandbox.
         sandbox: String,
@@ -112,7 +122,9 @@ pub enum SandboxCommand {
         command: Vec<String>,
     },
     /// Open a shell in a sandbox
-    #[command(after_help = "Examples:\n  moorline modal sandbox shell sb-123\n  moorline modal sandbox shell sb-123 --cmd /bin/bash")]
+    #[command(
+        after_help = "Examples:\n  moorline modal sandbox shell sb-123\n  moorline modal sandbox shell sb-123 --cmd /bin/bash"
+    )]
     Shell {
         /// Id of the sandbox.
         sandbox: String,
@@ -121,7 +133,9 @@ pub enum SandboxCommand {
         cmd: String,
     },
     /// Print what a sandbox wrote to its standard output and error
-    #[command(after_help = "Examples:\n  moorline modal sandbox logs sb-123\n  moorline modal sandbox logs sb-123 -f")]
+    #[command(
+        after_help = "Examples:\n  moorline modal sandbox logs sb-123\n  moorline modal sandbox logs sb-123 -f"
+    )]
     Logs {
         /// Id of the sandbox.
         sandbox: String,
@@ -141,7 +155,9 @@ pub enum SandboxCommand {
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
     /// List secrets and the names of their keys
-    #[command(after_help = "Examples:\n  moorline modal secret list\n  moorline modal secret list --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal secret list\n  moorline modal secret list --json"
+    )]
     List,
     /// Create a secret; values never come as arguments
     #[command(
@@ -178,10 +194,14 @@ pub enum SecretCommand {
 #[derive(Debug, Subcommand)]
 pub enum VolumeCommand {
     /// List volumes
-    #[command(after_help = "Examples:\n  moorline modal volume list\n  moorline modal volume list --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume list\n  moorline modal volume list --json"
+    )]
     List,
     /// Create a volume
-    #[command(after_help = "Examples:\n  moorline modal volume create data\n  moorline modal volume create data --version 2")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume create data\n  moorline modal volume create data --version 2"
+    )]
     Create {
         /// Name of the volume.
         name: String,
@@ -199,7 +219,9 @@ pub enum VolumeCommand {
         yes: bool,
     },
     /// List files of a volume
-    #[command(after_help = "Examples:\n  moorline modal volume ls data\n  moorline modal volume ls data /2026 --recursive --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume ls data\n  moorline modal volume ls data /2026 --recursive --json"
+    )]
     Ls {
         /// Name of the volume.
         name: String,
@@ -211,7 +233,9 @@ pub enum VolumeCommand {
         recursive: bool,
     },
     /// Send a file or directory to a volume
-    #[command(after_help = "Examples:\n  moorline modal volume put data may.ofx /2026/may.ofx\n  moorline modal volume put data models /models --force")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume put data may.ofx /2026/may.ofx\n  moorline modal volume put data models /models --force"
+    )]
     Put {
         /// Name of the volume.
         name: String,
@@ -225,7 +249,9 @@ pub enum VolumeCommand {
         force: bool,
     },
     /// Fetch a file or directory from a volume
-    #[command(after_help = "Examples:\n  moorline modal volume get data /2026/may.ofx\n  moorline modal volume get data /models ./models\n  moorline modal volume get data /notes.txt -")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume get data /2026/may.ofx\n  moorline modal volume get data /models ./models\n  moorline modal volume get data /notes.txt -"
+    )]
     Get {
         /// Name of the volume.
         name: String,
@@ -239,7 +265,9 @@ pub enum VolumeCommand {
         force: bool,
     },
     /// Remove a file or directory of a volume
-    #[command(after_help = "Examples:\n  moorline modal volume rm data /old.txt\n  moorline modal volume rm data /2025 --recursive")]
+    #[command(
+        after_help = "Examples:\n  moorline modal volume rm data /old.txt\n  moorline modal volume rm data /2025 --recursive"
+    )]
     Rm {
         /// Name of the volume.
         name: String,
@@ -275,7 +303,9 @@ pub enum VolumeCommand {
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// List the names of images and what they stand for
-    #[command(after_help = "Examples:\n  moorline modal image list\n  moorline modal image list team/ --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal image list\n  moorline modal image list team/ --json"
+    )]
     List {
         /// Only names that begin so.
         #[arg(default_value = "")]
@@ -293,7 +323,9 @@ pub enum ImageCommand {
 #[derive(Debug, Subcommand)]
 pub enum EnvironmentCommand {
     /// List environments
-    #[command(after_help = "Examples:\n  moorline modal environment list\n  moorline modal env list --json")]
+    #[command(
+        after_help = "Examples:\n  moorline modal environment list\n  moorline modal env list --json"
+    )]
     List,
     /// Create an environment
     #[command(after_help = "Examples:\n  moorline modal environment create staging")]
@@ -311,7 +343,9 @@ pub enum EnvironmentCommand {
         yes: bool,
     },
     /// Change an environment
-    #[command(after_help = "Examples:\n  moorline modal environment update staging --set-name test\n  moorline modal environment update staging --set-web-suffix test")]
+    #[command(
+        after_help = "Examples:\n  moorline modal environment update staging --set-name test\n  moorline modal environment update staging --set-web-suffix test"
+    )]
     Update {
         /// The name it has.
         name: String,

@@ -42,7 +42,11 @@ pub(super) fn run(context: &Context<'_>, args: EmulatorArgs) -> Result<u8, ApiEr
 fn serve(context: &Context<'_>, args: &EmulatorArgs) -> Result<u8, ApiError> {
     let mut options = options(context)?;
     options.port = args.port;
-    options.state = context.global.state.as_ref().map(|dir| context.env.cwd.join(dir));
+    options.state = context
+        .global
+        .state
+        .as_ref()
+        .map(|dir| context.env.cwd.join(dir));
     if let Some(python) = &args.python {
         options.python = program(context, python);
     }
@@ -51,7 +55,8 @@ fn serve(context: &Context<'_>, args: &EmulatorArgs) -> Result<u8, ApiError> {
     }
     crate::context::runtime()?.block_on(async {
         // Before anything is printed: whoever reads the first line may send a signal at once.
-        let failed = |error| ApiError::new(ErrorCode::Internal, "can not wait for signals").because(error);
+        let failed =
+            |error| ApiError::new(ErrorCode::Internal, "can not wait for signals").because(error);
         let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
         let emulator = start(options).await?;
@@ -68,21 +73,29 @@ fn serve(context: &Context<'_>, args: &EmulatorArgs) -> Result<u8, ApiError> {
 /// Options with the programs of this installation.
 pub(crate) fn options(context: &Context<'_>) -> Result<EmulatorOptions, ApiError> {
     let helper = context.env.program.clone().ok_or_else(|| {
-        ApiError::new(ErrorCode::Internal, "can not find out where this program is")
+        ApiError::new(
+            ErrorCode::Internal,
+            "can not find out where this program is",
+        )
     })?;
-    Ok(EmulatorOptions { helper, ..EmulatorOptions::default() })
+    Ok(EmulatorOptions {
+        helper,
+        ..EmulatorOptions::default()
+    })
 }
 
 /// Starts one, with its errors as this program tells them.
 pub(crate) async fn start(options: EmulatorOptions) -> Result<Emulator, ApiError> {
-    Emulator::start(options).await.map_err(|error| match &error {
-        EmulatorError::Listen { .. } => ApiError::new(ErrorCode::Config, error.to_string())
-            .because(error)
-            .hint("give another port with `--port`, or none to take a free one"),
-        _ => ApiError::new(ErrorCode::Config, error.to_string())
-            .because(error)
-            .hint("give a directory that can be written with `--state DIR`"),
-    })
+    Emulator::start(options)
+        .await
+        .map_err(|error| match &error {
+            EmulatorError::Listen { .. } => ApiError::new(ErrorCode::Config, error.to_string())
+                .because(error)
+                .hint("give another port with `--port`, or none to take a free one"),
+            _ => ApiError::new(ErrorCode::Config, error.to_string())
+                .because(error)
+                .hint("give a directory that can be written with `--state DIR`"),
+        })
 }
 
 fn announce(context: &Context<'_>, args: &EmulatorArgs, emulator: &Emulator) {
@@ -112,7 +125,11 @@ fn announce(context: &Context<'_>, args: &EmulatorArgs, emulator: &Emulator) {
 
 /// A name with a slash is a path from here; another is looked for in `PATH` when it is started.
 fn program(context: &Context<'_>, name: &Path) -> std::path::PathBuf {
-    if name.components().count() > 1 { context.env.cwd.join(name) } else { name.to_owned() }
+    if name.components().count() > 1 {
+        context.env.cwd.join(name)
+    } else {
+        name.to_owned()
+    }
 }
 
 fn read_plan(path: &Path, stdin: bool) -> Result<FaultPlan, ApiError> {
@@ -124,7 +141,11 @@ fn read_plan(path: &Path, stdin: bool) -> Result<FaultPlan, ApiError> {
         std::fs::read_to_string(path)
     };
     let text = text.map_err(|error| {
-        ApiError::new(ErrorCode::Usage, format!("the fault plan {shown} can not be read")).because(error)
+        ApiError::new(
+            ErrorCode::Usage,
+            format!("the fault plan {shown} can not be read"),
+        )
+        .because(error)
     })?;
     serde_json::from_str(&text).map_err(|error| {
         ApiError::new(ErrorCode::Usage, format!("{shown} is not a fault plan: {error}")).hint(
@@ -150,7 +171,9 @@ fn ask<T>(
         ApiError::new(code, error.to_string()).because(error)
     };
     let control = Control::at(url).map_err(failed)?;
-    crate::context::runtime()?.block_on(question(context, control)).map_err(failed)?;
+    crate::context::runtime()?
+        .block_on(question(context, control))
+        .map_err(failed)?;
     Ok(0)
 }
 
@@ -188,9 +211,17 @@ async fn journal(
         return Ok(());
     }
     let rows = effects.into_iter().map(|effect| {
-        vec![effect.id.to_string(), effect.what, effect.subject, effect.key.unwrap_or_default()]
+        vec![
+            effect.id.to_string(),
+            effect.what,
+            effect.subject,
+            effect.key.unwrap_or_default(),
+        ]
     });
-    output::table(&["ID", "EFFECT", "SUBJECT", "IDEMPOTENCY KEY"], rows.collect());
+    output::table(
+        &["ID", "EFFECT", "SUBJECT", "IDEMPOTENCY KEY"],
+        rows.collect(),
+    );
     Ok(())
 }
 

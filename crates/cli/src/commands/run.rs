@@ -25,8 +25,10 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError> {
     if args.emulator && args.executor.as_deref() != Some("modal") {
-        return Err(ApiError::new(ErrorCode::Usage, "--emulator is for runs at Modal")
-            .hint("write `--executor modal --emulator`"));
+        return Err(
+            ApiError::new(ErrorCode::Usage, "--emulator is for runs at Modal")
+                .hint("write `--executor modal --emulator`"),
+        );
     }
     let request = request(context, args)?;
     // Compiled beside the opening of the store, so that neither waits for the other.

@@ -86,7 +86,11 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
 /// What an executor's handle says of GPUs that were asked for before the one it got: members `gpu` and
 /// `gpu_passed_over`, a list. Nothing where the first choice came, or GPUs are not spoken of.
 fn gpu_fallback(handle: &Handle) -> Option<Value> {
-    let passed_over = handle.data.get("gpu_passed_over")?.as_array().filter(|list| !list.is_empty())?;
+    let passed_over = handle
+        .data
+        .get("gpu_passed_over")?
+        .as_array()
+        .filter(|list| !list.is_empty())?;
     let attempt_id = handle.attempt_id;
     let got = handle.data.get("gpu");
     Some(json!({"attempt_id": attempt_id, "passed_over": passed_over, "got": got}))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::*;
@@ -308,10 +308,17 @@ fn a_gpu_that_did_not_come_is_told_when_its_replacement_did() {
         apply(&claimed.run, Command::Launched { token, handle }, at(0)).unwrap()
     };
     let fallback = launched(json!({"gpu": "T4.1", "gpu_passed_over": ["H100.1"]}));
-    assert_eq!(kinds(&fallback), ["attempt.launched", "attempt.gpu_fallback"]);
+    assert_eq!(
+        kinds(&fallback),
+        ["attempt.launched", "attempt.gpu_fallback"]
+    );
     let told = json!({"attempt_id": attempt(1), "passed_over": ["H100.1"], "got": "T4.1"});
     assert_eq!(fallback.events[1].data, told);
-    for data in [Value::Null, json!({"gpu": "H100.1"}), json!({"gpu_passed_over": []})] {
+    for data in [
+        Value::Null,
+        json!({"gpu": "H100.1"}),
+        json!({"gpu_passed_over": []}),
+    ] {
         assert_eq!(kinds(&launched(data)), ["attempt.launched"]);
     }
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use moorline_api::ApiError;
 use moorline_core::app_name::{DevPrefix, LaneScope};
 use moorline_core::error_code::ErrorCode;
-use moorline_executor::Executor;
 use moorline_executor::modal::{ModalConfig, ModalExecutor, Unconfigured};
+use moorline_executor::{Executor, ExecutorError};
 use moorline_modal_client::{Client, Config};
 
 /// The executor; one that says what is missing, where Modal is not set up.
@@ -28,7 +28,10 @@ pub(super) fn executor(
     let client = match Config::from_env(vars).and_then(Client::new) {
         Ok(client) => client,
         // Most installations never use it, so that is no error before a job asks for it.
-        Err(error) => return Ok(Arc::new(Unconfigured::new(error.to_string()))),
+        Err(error) => {
+            let executor = Unconfigured::new(error.to_string(), root).map_err(refused)?;
+            return Ok(Arc::new(executor));
+        }
     };
     let helper = var("MOORLINE_MODAL_HELPER").map_or_else(|| helper.to_owned(), Into::into);
     let mut config = ModalConfig::new(client, root, helper);
@@ -46,9 +49,14 @@ pub(super) fn executor(
         }
     };
     config.environments = config.policy.scope != LaneScope::AppSuffix;
-    let prefix = DevPrefix { branch: var("MODAL_APP_BRANCH"), user: var("MODAL_APP_USER") };
+    let prefix = DevPrefix {
+        branch: var("MODAL_APP_BRANCH"),
+        user: var("MODAL_APP_USER"),
+    };
     config.policy.dev_prefix = (prefix != DevPrefix::default()).then_some(prefix);
-    let executor = ModalExecutor::new(config)
-        .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()).because(error))?;
-    Ok(Arc::new(executor))
+    Ok(Arc::new(ModalExecutor::new(config).map_err(refused)?))
+}
+
+fn refused(error: ExecutorError) -> ApiError {
+    ApiError::new(ErrorCode::Config, error.to_string()).because(error)
 }

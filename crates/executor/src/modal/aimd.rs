@@ -22,7 +22,11 @@ pub struct StartLimits {
 
 impl Default for StartLimits {
     fn default() -> Self {
-        Self { initial: 8, least: 1, most: 64 }
+        Self {
+            initial: 8,
+            least: 1,
+            most: 64,
+        }
     }
 }
 
@@ -63,9 +67,21 @@ pub(super) struct Permit {
 
 impl Starts {
     pub(super) fn new(limits: StartLimits) -> Arc<Self> {
-        let cap = f64::from(limits.initial.clamp(limits.least.max(1), limits.most.max(1)));
-        let state = Mutex::new(State { cap, starting: 0, epoch: 0 });
-        Arc::new(Self { limits, state, changed: Notify::new() })
+        let cap = f64::from(
+            limits
+                .initial
+                .clamp(limits.least.max(1), limits.most.max(1)),
+        );
+        let state = Mutex::new(State {
+            cap,
+            starting: 0,
+            epoch: 0,
+        });
+        Arc::new(Self {
+            limits,
+            state,
+            changed: Notify::new(),
+        })
     }
 
     /// Waits for room below the cap.
@@ -88,13 +104,20 @@ impl Starts {
             return None;
         }
         state.starting += 1;
-        Some(Permit { starts: Arc::clone(self), epoch: state.epoch, told: false })
+        Some(Permit {
+            starts: Arc::clone(self),
+            epoch: state.epoch,
+            told: false,
+        })
     }
 
     fn finish(&self, epoch: u64, how: Started) {
         let mut state = self.state();
         state.starting = state.starting.saturating_sub(1);
-        let (least, most) = (f64::from(self.limits.least.max(1)), f64::from(self.limits.most.max(1)));
+        let (least, most) = (
+            f64::from(self.limits.least.max(1)),
+            f64::from(self.limits.most.max(1)),
+        );
         match how {
             Started::Well => state.cap = (state.cap + 1.0 / state.cap).min(most),
             Started::Refused if epoch == state.epoch => {
@@ -135,7 +158,11 @@ mod tests {
 
     #[test]
     fn the_cap_grows_by_one_for_a_whole_round_and_halves_once() {
-        let starts = Starts::new(StartLimits { initial: 4, least: 1, most: 8 });
+        let starts = Starts::new(StartLimits {
+            initial: 4,
+            least: 1,
+            most: 8,
+        });
         let round: Vec<_> = (0..4).map(|_| starts.try_acquire().unwrap()).collect();
         assert!(starts.try_acquire().is_none());
         for permit in round {
@@ -152,7 +179,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_goes_on_when_another_start_is_done() {
-        let starts = Starts::new(StartLimits { initial: 1, least: 1, most: 1 });
+        let starts = Starts::new(StartLimits {
+            initial: 1,
+            least: 1,
+            most: 1,
+        });
         let first = starts.acquire().await;
         let waiting = tokio::spawn({
             let starts = Arc::clone(&starts);

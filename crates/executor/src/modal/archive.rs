@@ -49,7 +49,9 @@ pub(super) struct Filling {
 impl Archives {
     pub(super) fn open(root: &Path) -> Result<Self, ExecutorError> {
         let made = fs::create_dir_all(root).map_err(failed(root, "making"));
-        made.map(|()| Self { root: root.to_owned() })
+        made.map(|()| Self {
+            root: root.to_owned(),
+        })
     }
 
     fn dir(&self, id: AttemptId) -> PathBuf {
@@ -78,15 +80,24 @@ impl Archives {
         let files = record.outputs.map_err(refused)?;
         Ok(files
             .into_iter()
-            .map(|file| CollectedFile { local: dir.join(&file.path), path: file.path, size: file.size })
+            .map(|file| CollectedFile {
+                local: dir.join(&file.path),
+                path: file.path,
+                size: file.size,
+            })
             .collect())
     }
 
     /// Begins an archive. What another process began for the same attempt is its own.
     pub(super) fn fill(&self, id: AttemptId) -> Result<Filling, ExecutorError> {
-        let dir = self.root.join(format!("{FILLING}{id}-{}", uuid::Uuid::now_v7()));
+        let dir = self
+            .root
+            .join(format!("{FILLING}{id}-{}", uuid::Uuid::now_v7()));
         private_dir(&dir).map_err(failed(&dir, "making"))?;
-        Ok(Filling { dir, target: self.dir(id) })
+        Ok(Filling {
+            dir,
+            target: self.dir(id),
+        })
     }
 
     /// The handles of an owner's archived attempts.
@@ -100,7 +111,10 @@ impl Archives {
             }
             let path = entry.path().join("handle.json");
             let kept: Option<Owned> = layout::read(&path).map_err(failed(&path, "reading"))?;
-            handles.extend(kept.filter(|kept| kept.owner == owner).map(|kept| kept.handle));
+            handles.extend(
+                kept.filter(|kept| kept.owner == owner)
+                    .map(|kept| kept.handle),
+            );
         }
         Ok(handles)
     }
@@ -143,7 +157,10 @@ impl Filling {
         handle: &Handle,
         record: &GuestRecord,
     ) -> Result<(), ExecutorError> {
-        let owned = Owned { owner: owner.to_owned(), handle: handle.clone() };
+        let owned = Owned {
+            owner: owner.to_owned(),
+            handle: handle.clone(),
+        };
         layout::publish(&self.dir.join("handle.json"), &owned, IfThere::Replace)
             .and_then(|_| layout::publish(&self.dir.join(RECORD), record, IfThere::Replace))
             .and_then(|_| match fs::rename(&self.dir, &self.target) {
@@ -185,11 +202,17 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let archives = Archives::open(home.path()).unwrap();
         let id = AttemptId::new(uuid::Uuid::from_u128(7));
-        let handle =
-            Handle { executor: "modal".to_owned(), attempt_id: id, data: serde_json::Value::Null };
+        let handle = Handle {
+            executor: "modal".to_owned(),
+            attempt_id: id,
+            data: serde_json::Value::Null,
+        };
         let record = GuestRecord {
             outcome: without_record(&SandboxEnd::TimedOut, false, jiff::Timestamp::UNIX_EPOCH),
-            outputs: Ok(vec![KeptFile { path: "a/b".to_owned(), size: 1 }]),
+            outputs: Ok(vec![KeptFile {
+                path: "a/b".to_owned(),
+                size: 1,
+            }]),
         };
         for _ in 0..2 {
             let filling = archives.fill(id).unwrap();
@@ -207,6 +230,10 @@ mod tests {
         archives.remove(id).unwrap();
         archives.remove(id).unwrap();
         assert_eq!(archives.record(id).unwrap(), None);
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "nothing is left");
+        assert_eq!(
+            fs::read_dir(home.path()).unwrap().count(),
+            0,
+            "nothing is left"
+        );
     }
 }

@@ -21,7 +21,11 @@ pub(super) fn inside(attempt: &Attempt) -> Attempt {
         file.source = Path::new(guest::INPUT).join(&file.path);
     };
     inside.inputs.values_mut().for_each(moved);
-    inside.steps.values_mut().flat_map(|step| &mut step.outputs).for_each(moved);
+    inside
+        .steps
+        .values_mut()
+        .flat_map(|step| &mut step.outputs)
+        .for_each(moved);
     for mount in &mut inside.mounts {
         mount.source = PathBuf::from(&mount.path);
     }
@@ -39,11 +43,17 @@ pub(super) fn files(attempt: &Attempt, request: &GuestRequest) -> Result<Files, 
     let document = attempt.input_document(guest::INPUT);
     let mut files = Files::new()
         .bytes(written(serde_json::to_vec(request))?, guest::REQUEST)
-        .bytes(written(serde_json::to_vec(&document))?, format!("{}/input.json", guest::INPUT))
+        .bytes(
+            written(serde_json::to_vec(&document))?,
+            format!("{}/input.json", guest::INPUT),
+        )
         .directory(&attempt.bundle, guest::JOB);
     for file in attempt.input_files() {
         if !is_plain(Path::new(&file.path)) {
-            let what = format!("take the input path `{}`, which leaves the input directory", file.path);
+            let what = format!(
+                "take the input path `{}`, which leaves the input directory",
+                file.path
+            );
             return Err(ExecutorError::unsupported(NAME, what));
         }
         files = files.file(&file.source, format!("{}/{}", guest::INPUT, file.path));
@@ -59,7 +69,11 @@ mod tests {
 
     fn with_input(path: &str) -> Attempt {
         let mut attempt = attempt();
-        let input = InputFile { source: "/data/may.ofx".into(), path: path.to_owned(), size: 3 };
+        let input = InputFile {
+            source: "/data/may.ofx".into(),
+            path: path.to_owned(),
+            size: 3,
+        };
         attempt.inputs.insert("statement".to_owned(), input);
         attempt
     }
@@ -67,13 +81,16 @@ mod tests {
     #[test]
     fn the_sandbox_sees_paths_of_its_own() {
         let inside = inside(&with_input("statement/may.ofx"));
-        assert_eq!(inside.inputs["statement"].source, Path::new("/in/statement/may.ofx"));
+        assert_eq!(
+            inside.inputs["statement"].source,
+            Path::new("/in/statement/may.ofx")
+        );
         assert_eq!(inside.bundle, Path::new("/job"));
     }
 
     #[test]
     fn an_input_does_not_leave_its_directory() {
-        let request = |attempt| launch::request(attempt, &[], Vec::new(), 0);
+        let request = |attempt: &Attempt| launch::request(attempt, &[], Vec::new(), 0);
         let good = with_input("statement/may.ofx");
         assert!(files(&good, &request(&good)).is_ok());
         for path in ["../x", "/x"] {

@@ -53,7 +53,11 @@ pub struct WarmLimits {
 
 impl Default for WarmLimits {
     fn default() -> Self {
-        Self { entries: 16, ttl: Duration::from_hours(7 * 24), hold: Duration::from_mins(1) }
+        Self {
+            entries: 16,
+            ttl: Duration::from_hours(7 * 24),
+            hold: Duration::from_mins(1),
+        }
     }
 }
 

@@ -21,7 +21,9 @@ pub(super) fn translate(rule: &Rule, need: IsolationNeed) -> Result<Egress, Exec
         Rule::Open => return Ok(Egress::Open),
         Rule::Allow(entries) => entries,
     };
-    let rules = rule.host_rules().map_err(|error| ExecutorError::unsupported(NAME, error.to_string()))?;
+    let rules = rule
+        .host_rules()
+        .map_err(|error| ExecutorError::unsupported(NAME, error.to_string()))?;
     if rule.is_unbounded() {
         if need == IsolationNeed::Required {
             let what = "allow every host where isolation is required: list the hosts";
@@ -49,7 +51,8 @@ pub(super) fn translate(rule: &Rule, need: IsolationNeed) -> Result<Egress, Exec
         }
     }
     let list = Egress::AllowList { cidrs, domains };
-    list.validate().map_err(|error| ExecutorError::unsupported(NAME, error.to_string()))?;
+    list.validate()
+        .map_err(|error| ExecutorError::unsupported(NAME, error.to_string()))?;
     Ok(list)
 }
 
@@ -68,7 +71,10 @@ mod tests {
 
     fn list(cidrs: &[&str], domains: &[&str]) -> Egress {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Egress::AllowList { cidrs: strings(cidrs), domains: strings(domains) }
+        Egress::AllowList {
+            cidrs: strings(cidrs),
+            domains: strings(domains),
+        }
     }
 
     #[test]
@@ -76,16 +82,31 @@ mod tests {
         let need = IsolationNeed::Required;
         assert_eq!(translate(&Rule::None, need).unwrap(), Egress::Blocked);
         assert_eq!(translate(&Rule::Open, need).unwrap(), Egress::Open);
-        let rule = allow(&["api.example.com:443", "*.github.com", "10.1.2.3:80", "files.example.org"]);
-        let expected = list(&["10.1.2.3/32"], &["api.example.com", "*.github.com", "files.example.org"]);
+        let rule = allow(&[
+            "api.example.com:443",
+            "*.github.com",
+            "10.1.2.3:80",
+            "files.example.org",
+        ]);
+        let expected = list(
+            &["10.1.2.3/32"],
+            &["api.example.com", "*.github.com", "files.example.org"],
+        );
         assert_eq!(translate(&rule, need).unwrap(), expected);
     }
 
     #[test]
     fn what_modal_can_not_keep_is_refused() {
-        let error = translate(&allow(&["smtp.example.com:587"]), IsolationNeed::BestEffort).unwrap_err();
-        assert!(error.to_string().contains("`smtp.example.com:587`"), "{error}");
-        assert_eq!(translate(&allow(&["*"]), IsolationNeed::BestEffort).unwrap(), Egress::Open);
+        let error =
+            translate(&allow(&["smtp.example.com:587"]), IsolationNeed::BestEffort).unwrap_err();
+        assert!(
+            error.to_string().contains("`smtp.example.com:587`"),
+            "{error}"
+        );
+        assert_eq!(
+            translate(&allow(&["*"]), IsolationNeed::BestEffort).unwrap(),
+            Egress::Open
+        );
         assert!(translate(&allow(&["*"]), IsolationNeed::Required).is_err());
     }
 }

@@ -51,7 +51,9 @@ impl ModalExecutor {
             reaped: AtomicBool::new(false),
             config,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 }
 
@@ -67,12 +69,19 @@ impl Executor for ModalExecutor {
             gpu: true,
             platform: vec![
                 ("server".to_owned(), inner.remote.server()),
-                ("default image".to_owned(), inner.config.default_image.clone()),
+                (
+                    "default image".to_owned(),
+                    inner.config.default_image.clone(),
+                ),
             ],
         }
     }
 
-    async fn launch(&self, attempt: &Attempt, secrets: &SecretEnv) -> Result<Handle, ExecutorError> {
+    async fn launch(
+        &self,
+        attempt: &Attempt,
+        secrets: &SecretEnv,
+    ) -> Result<Handle, ExecutorError> {
         Launcher::new(&self.inner, attempt, secrets)?.launch().await
     }
 
@@ -121,8 +130,14 @@ impl Executor for ModalExecutor {
         }
         let place = inner.place(handle)?;
         let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let command = [PROGRAM, GUEST, CANCEL].map(str::to_owned).into_iter().chain([millis.to_string()]);
-        let asked = inner.remote.exec(&place.sandbox_id, command.collect()).await;
+        let command = [PROGRAM, GUEST, CANCEL]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([millis.to_string()]);
+        let asked = inner
+            .remote
+            .exec(&place.sandbox_id, command.collect())
+            .await;
         let why = match asked {
             Ok((0, _)) => return Ok(()),
             Ok((code, _)) => format!("the supervisor's answer is {code}"),
@@ -136,7 +151,10 @@ impl Executor for ModalExecutor {
         if let Some(volume) = inner.volume(handle.attempt_id, &place).await? {
             let mark = Files::new().bytes("", CANCELLED);
             let options = PutOptions::new().overwrite();
-            volume.put(&mark, options).await.map_err(failed("noting the request to cancel"))?;
+            volume
+                .put(&mark, options)
+                .await
+                .map_err(failed("noting the request to cancel"))?;
         }
         let ended = inner.remote.terminate(&place.sandbox_id).await;
         ended.map_err(failed(format!("terminating sandbox {}", place.sandbox_id)))
@@ -175,7 +193,11 @@ impl Executor for ModalExecutor {
             Ok(None) => return Err(ExecutorError::StillRunning),
             Ok(Some(end)) => end,
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(handle::not_found(id)),
-            Err(error) => return Err(failed(format!("asking for sandbox {}", place.sandbox_id))(error)),
+            Err(error) => {
+                return Err(failed(format!("asking for sandbox {}", place.sandbox_id))(
+                    error,
+                ));
+            }
         };
         let record = inner.record(handle, &place, &end).await?;
         inner.archive(handle, &place, &record).await?;

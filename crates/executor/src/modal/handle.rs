@@ -87,7 +87,11 @@ impl Place {
 pub(super) fn make(id: AttemptId, place: &Place) -> Result<Handle, ExecutorError> {
     let data = serde_json::to_value(place)
         .map_err(|error| ExecutorError::io("writing a handle", error.into()))?;
-    Ok(Handle { executor: NAME.to_owned(), attempt_id: id, data })
+    Ok(Handle {
+        executor: NAME.to_owned(),
+        attempt_id: id,
+        data,
+    })
 }
 
 /// The coordinates that a handle holds.
@@ -97,13 +101,18 @@ pub(super) fn place(handle: &Handle) -> Result<Place, ExecutorError> {
         return Err(ExecutorError::NotFound { what });
     }
     serde_json::from_value(handle.data.clone()).map_err(|error| ExecutorError::NotFound {
-        what: format!("attempt {}: its handle is damaged: {error}", handle.attempt_id),
+        what: format!(
+            "attempt {}: its handle is damaged: {error}",
+            handle.attempt_id
+        ),
     })
 }
 
 /// The error for an attempt that is not there, or not any more.
 pub(super) fn not_found(id: AttemptId) -> ExecutorError {
-    ExecutorError::NotFound { what: format!("attempt {id}") }
+    ExecutorError::NotFound {
+        what: format!("attempt {id}"),
+    }
 }
 
 /// Name of the volume of an attempt.
@@ -118,7 +127,11 @@ pub(super) fn attempt_of_volume(name: &str) -> Option<AttemptId> {
 
 /// The owner as a tag: any text may name an owner, few characters make a tag.
 pub(super) fn owner_tag(owner: &str) -> String {
-    ContentId::of_bytes(owner.as_bytes()).to_hex().chars().take(32).collect()
+    ContentId::of_bytes(owner.as_bytes())
+        .to_hex()
+        .chars()
+        .take(32)
+        .collect()
 }
 
 /// A key of the warm cache as a tag.
@@ -156,7 +169,13 @@ pub(super) fn tags(attempt: &Attempt) -> BTreeMap<String, String> {
 
 /// A text made fit for a tag, for people who look at Modal's own pages.
 fn tag_text(text: &str) -> String {
-    let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let fit = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            c
+        } else {
+            '-'
+        }
+    };
     let tag: String = text.chars().map(fit).take(LONGEST_TAG).collect();
     if tag.is_empty() { "-".to_owned() } else { tag }
 }
@@ -210,10 +229,19 @@ mod tests {
         let place = Place::new(server, String::new(), sandbox, &tags);
         let handle = make(id, &place).unwrap();
         assert_eq!(super::place(&handle).unwrap(), place);
-        let foreign = Handle { executor: "local".to_owned(), ..handle.clone() };
-        let damaged = Handle { data: serde_json::json!({}), ..handle };
+        let foreign = Handle {
+            executor: "local".to_owned(),
+            ..handle.clone()
+        };
+        let damaged = Handle {
+            data: serde_json::json!({}),
+            ..handle
+        };
         for handle in [foreign, damaged] {
-            assert!(matches!(super::place(&handle), Err(ExecutorError::NotFound { .. })));
+            assert!(matches!(
+                super::place(&handle),
+                Err(ExecutorError::NotFound { .. })
+            ));
         }
     }
 }

@@ -28,7 +28,10 @@ struct Made {
 pub(super) async fn mount(inner: &Inner, app_id: &str) -> Result<String, ExecutorError> {
     let program = &inner.config.helper;
     let meta = fs::metadata(program).map_err(|error| {
-        ExecutorError::io(format!("the supervisor program `{}`", program.display()), error)
+        ExecutorError::io(
+            format!("the supervisor program `{}`", program.display()),
+            error,
+        )
     })?;
     let changed = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
     let mut wanted = Made {

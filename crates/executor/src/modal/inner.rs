@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use moorline_core::attempt::{Attempt, Exit, Handle, Outcome};
+use moorline_core::attempt::{Attempt, Handle, Outcome};
 use moorline_core::clock::{Clock as _, SystemClock};
 use moorline_core::ids::AttemptId;
 use moorline_modal_client::volume::Volume;
@@ -16,15 +16,18 @@ use super::aimd::Starts;
 use super::archive::Archives;
 use super::config::ModalConfig;
 use super::handle::{self, Place, TAG_ATTEMPT, TAG_OWNER};
-use super::launch;
 use super::outcome::{SandboxEnd, without_record};
 use super::remote::Remote;
 use super::warm::Index;
+use super::{launch, world};
 use crate::executor::ExecutorError;
 use crate::supervise::guest::{GuestRecord, KEPT_LOG, KEPT_OUTPUTS, RECORD};
 
-/// A record is written before its sandbox ends; how long it may take to be seen from outside.
-const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+/// A record is written before its sandbox ends; how often, and after how long each, it is looked for until
+/// it is seen from outside.
+const LOOKS: u32 = 100;
+/// See [`LOOKS`].
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A record is small.
 const LARGEST_RECORD: usize = 16 << 20;
 /// Says that a sandbox was ended by request although the supervisor in it could not be reached.
@@ -65,43 +68,35 @@ impl Inner {
     }
 
     /// The outcome when it is over. Asks for at most `hold`.
-    pub(super) async fn look(&self, handle: &Handle, hold: Duration) -> Result<Option<Outcome>, ExecutorError> {
+    pub(super) async fn look(
+        &self,
+        handle: &Handle,
+        hold: Duration,
+    ) -> Result<Option<Outcome>, ExecutorError> {
         if let Some(record) = self.archives.record(handle.attempt_id)? {
             return Ok(Some(record.outcome));
         }
         let place = match self.place(handle) {
             Ok(place) => place,
-            Err(error) => return self.ended_with_its_world(handle, error).map(Some),
+            Err(ExecutorError::NotFound { .. }) => {
+                return world::elsewhere(&self.archives, handle).await.map(Some);
+            }
+            Err(error) => return Err(error),
         };
         let end = self.remote.end(&place.sandbox_id, hold).await;
         match end {
             Ok(None) => Ok(None),
-            Ok(Some(end)) => self.record(handle, &place, &end).await.map(|record| Some(record.outcome)),
+            Ok(Some(end)) => self
+                .record(handle, &place, &end)
+                .await
+                .map(|record| Some(record.outcome)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(handle::not_found(handle.attempt_id))
             }
-            Err(error) => Err(failed(format!("asking for sandbox {}", place.sandbox_id))(error)),
+            Err(error) => Err(failed(format!("asking for sandbox {}", place.sandbox_id))(
+                error,
+            )),
         }
-    }
-
-    /// An attempt of an emulator that is gone went with it: everything that ran there has ended.
-    pub(super) fn ended_with_its_world(
-        &self,
-        handle: &Handle,
-        error: ExecutorError,
-    ) -> Result<Outcome, ExecutorError> {
-        let Ok(place) = handle::place(handle) else { return Err(error) };
-        if !Remote::is_local(&place.server) {
-            return Err(error);
-        }
-        let words = format!("the emulator at {} that it ran in is gone", place.server);
-        let mut outcome = without_record(&SandboxEnd::Terminated, false, SystemClock.now());
-        outcome.exit = Exit::Lost { reason: words };
-        let record = GuestRecord { outcome, outputs: Ok(Vec::new()) };
-        let filling = self.archives.fill(handle.attempt_id)?;
-        filling.finish(&place.owner, handle, &record)?;
-        let kept = self.archives.record(handle.attempt_id)?;
-        Ok(kept.unwrap_or(record).outcome)
     }
 
     /// The record of an attempt whose sandbox has ended.
@@ -114,32 +109,45 @@ impl Inner {
         let id = handle.attempt_id;
         let Some(volume) = self.volume(id, place).await? else {
             // Collected by another process meanwhile, or forgotten.
-            return self.archives.record(id)?.ok_or_else(|| handle::not_found(id));
+            return self
+                .archives
+                .record(id)?
+                .ok_or_else(|| handle::not_found(id));
         };
-        let began = tokio::time::Instant::now();
-        loop {
+        // It ended as one that left a record does, so that one will be seen.
+        let looks = if *end == SandboxEnd::Exited(0) {
+            LOOKS
+        } else {
+            1
+        };
+        for look in 1..=looks {
             match volume.read_to_bytes(RECORD, LARGEST_RECORD).await {
                 Ok(bytes) => {
                     return serde_json::from_slice(&bytes).map_err(|error| {
-                        ExecutorError::io(format!("reading the record of attempt {id}"), error.into())
+                        ExecutorError::io(
+                            format!("reading the record of attempt {id}"),
+                            error.into(),
+                        )
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(format!("reading the record of attempt {id}"))(error)),
+                Err(error) => {
+                    return Err(failed(format!("reading the record of attempt {id}"))(error));
+                }
             }
-            // It ended as one that left a record does.
-            let expected = *end == SandboxEnd::Exited(0) && began.elapsed() < SETTLES_WITHIN;
-            if !expected {
-                break;
+            if look < looks {
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let cancelled = match volume.read_to_bytes(CANCELLED, 0).await {
             Ok(_) => true,
             Err(error) => error.kind() != ErrorKind::NotFound,
         };
         let outcome = without_record(end, cancelled, SystemClock.now());
-        let record = GuestRecord { outcome, outputs: Ok(Vec::new()) };
+        let record = GuestRecord {
+            outcome,
+            outputs: Ok(Vec::new()),
+        };
         // What it could still say, before it is told and stays so.
         self.archive(handle, place, &record).await?;
         Ok(self.archives.record(id)?.unwrap_or(record))
@@ -179,15 +187,22 @@ impl Inner {
         }
         for file in record.outputs.iter().flatten() {
             let target = filling.output(&file.path)?;
-            let got = volume.get(&format!("{KEPT_OUTPUTS}/{}", file.path), &target).await;
-            got.map_err(failed(format!("fetching the output `{}` of attempt {id}", file.path)))?;
+            let got = volume
+                .get(&format!("{KEPT_OUTPUTS}/{}", file.path), &target)
+                .await;
+            got.map_err(failed(format!(
+                "fetching the output `{}` of attempt {id}",
+                file.path
+            )))?;
         }
         filling.finish(&place.owner, handle, record)?;
         match volume.delete().await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             // It has a time to live all the same.
-            Err(error) => tracing::warn!(attempt = %id, %error, "the attempt's volume was not deleted"),
+            Err(error) => {
+                tracing::warn!(attempt = %id, %error, "the attempt's volume was not deleted")
+            }
         }
         Ok(())
     }
@@ -202,8 +217,10 @@ impl Inner {
             let listed = listed.map_err(failed("listing sandboxes"))?;
             let volumes = self.remote.volumes(&environment).await;
             let volumes = volumes.map_err(failed("listing volumes"))?;
-            let kept: BTreeSet<AttemptId> =
-                volumes.iter().filter_map(|volume| handle::attempt_of_volume(&volume.name)).collect();
+            let kept: BTreeSet<AttemptId> = volumes
+                .iter()
+                .filter_map(|volume| handle::attempt_of_volume(&volume.name))
+                .collect();
             for found in listed {
                 let Some(id) = found.tags.get(TAG_ATTEMPT).and_then(|id| id.parse().ok()) else {
                     continue;
@@ -236,15 +253,21 @@ impl Inner {
     pub(super) async fn found(&self, attempt: &Attempt) -> Result<Option<Handle>, ExecutorError> {
         let tag = handle::owner_tag(&attempt.owner);
         let archived = self.archives.owned(&tag)?;
-        if let Some(handle) = archived.into_iter().find(|handle| handle.attempt_id == attempt.id) {
+        if let Some(handle) = archived
+            .into_iter()
+            .find(|handle| handle.attempt_id == attempt.id)
+        {
             return Ok(Some(handle));
         }
         let environment = self.environment(attempt)?;
         let tags = BTreeMap::from([(TAG_ATTEMPT.to_owned(), attempt.id.to_string())]);
         let listed = self.remote.find(&environment, tags).await;
         let listed = listed.map_err(failed(format!("looking for attempt {}", attempt.id)))?;
-        let Some(newest) = listed.into_iter().next() else { return Ok(None) };
-        self.handle_of(attempt, newest.sandbox_id, &newest.tags).map(Some)
+        let Some(newest) = listed.into_iter().next() else {
+            return Ok(None);
+        };
+        self.handle_of(attempt, newest.sandbox_id, &newest.tags)
+            .map(Some)
     }
 
     pub(super) fn handle_of(
@@ -260,9 +283,10 @@ impl Inner {
 
     pub(super) fn environment(&self, attempt: &Attempt) -> Result<String, ExecutorError> {
         if self.config.environments {
-            return Ok(launch::target(&self.config, attempt)?.environment.to_string());
+            return Ok(launch::target(&self.config, attempt)?
+                .environment
+                .to_string());
         }
         Ok(String::new())
     }
 }
-

@@ -8,9 +8,7 @@ use moorline_core::content_id::ContentId;
 use moorline_core::lane::Lane;
 use moorline_core::processor_ref::ProcessorRef;
 use moorline_core::spec::GpuChoice;
-use moorline_modal_client::sandbox::{
-    Egress, Gpu, Resources, SandboxSpec, SecretRef, VolumeAt,
-};
+use moorline_modal_client::sandbox::{Egress, Gpu, Resources, SandboxSpec, SecretRef, VolumeAt};
 use moorline_modal_client::secrets::SecretValues;
 use moorline_secrets::SecretEnv;
 
@@ -62,7 +60,9 @@ pub(super) fn isolation_of(attempt: &Attempt) -> Result<Isolation, ExecutorError
     }
     match isolation.missing.first() {
         Some(missing) if attempt.isolation == IsolationNeed::Required => {
-            Err(ExecutorError::Isolation { missing: missing.why.clone() })
+            Err(ExecutorError::Isolation {
+                missing: missing.why.clone(),
+            })
         }
         _ => Ok(isolation),
     }
@@ -71,18 +71,19 @@ pub(super) fn isolation_of(attempt: &Attempt) -> Result<Isolation, ExecutorError
 /// Environment and app of an attempt's lane. A job that is no processor is taken for one, in the namespace
 /// `jobs`.
 pub(super) fn target(config: &ModalConfig, attempt: &Attempt) -> Result<AppTarget, ExecutorError> {
-    let lane: Lane =
-        attempt.lane.parse().map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?;
+    let lane: Lane = attempt
+        .lane
+        .parse()
+        .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?;
     let name = format!("jobs/{}@1", attempt.job_id);
-    let processor: ProcessorRef = match name.parse() {
-        Ok(processor) => processor,
-        Err(_) => {
-            let hash = ContentId::of_bytes(attempt.job_id.as_bytes()).to_hex();
-            let short: String = hash.chars().take(16).collect();
-            format!("jobs/j{short}@1")
-                .parse()
-                .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?
-        }
+    let processor: ProcessorRef = if let Ok(processor) = name.parse() {
+        processor
+    } else {
+        let hash = ContentId::of_bytes(attempt.job_id.as_bytes()).to_hex();
+        let short: String = hash.chars().take(16).collect();
+        format!("jobs/j{short}@1")
+            .parse()
+            .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?
     };
     Ok(config.policy.derive(&processor, &lane))
 }
@@ -133,7 +134,10 @@ pub(super) fn spec(
     let mebibytes = mebibytes.map(|mebibytes| u32::try_from(mebibytes).unwrap_or(u32::MAX));
     (resources.memory_mib, resources.memory_limit_mib) = (mebibytes, mebibytes);
     (resources.cpu, resources.cpu_limit) = (limits.cpu, limits.cpu);
-    resources.gpu = gpu.map(|gpu| Gpu { kind: gpu.kind.clone(), count: gpu.count });
+    resources.gpu = gpu.map(|gpu| Gpu {
+        kind: gpu.kind.clone(),
+        count: gpu.count,
+    });
     let inline: SecretValues = secrets
         .iter()
         .map(|(key, value)| (key.as_str().to_owned(), value.expose().to_owned().into()))
@@ -152,7 +156,11 @@ pub(super) fn spec(
     }
     for (id, path, read_only) in &objects.volumes {
         let volume = VolumeAt::new(id, path);
-        spec = spec.volume(if *read_only { volume.read_only() } else { volume });
+        spec = spec.volume(if *read_only {
+            volume.read_only()
+        } else {
+            volume
+        });
     }
     spec
 }
@@ -160,7 +168,10 @@ pub(super) fn spec(
 /// How long the sandbox may live at most: the time to live of everything that runs.
 fn lifetime(attempt: &Attempt, hold: Duration) -> Duration {
     let limits = &attempt.limits;
-    let wanted = limits.timeout.checked_add(limits.grace).and_then(|time| time.checked_add(SLACK + hold));
+    let wanted = limits
+        .timeout
+        .checked_add(limits.grace)
+        .and_then(|time| time.checked_add(SLACK + hold));
     wanted.unwrap_or(LONGEST).min(LONGEST)
 }
 
@@ -182,7 +193,10 @@ mod tests {
         attempt.lane = "prod".to_owned();
         assert_eq!(app(&attempt), "jobs-bank-statement-v1-prod");
         attempt.job_id = "2b1f Ünïcode".to_owned();
-        assert!(app(&attempt).ends_with("-v1-prod"), "any job id gives a name");
+        assert!(
+            app(&attempt).ends_with("-v1-prod"),
+            "any job id gives a name"
+        );
     }
 
     #[test]
@@ -213,13 +227,30 @@ mod tests {
             moorline_secrets::SecretValue::from("correct horse"),
             moorline_secrets::Origin::new("test"),
         );
-        let gpu = GpuChoice { kind: "A10G".to_owned(), count: 2, queue_timeout_seconds: None };
-        let spec = spec(&attempt, &objects, Egress::Blocked, &secrets, Some(&gpu), Duration::ZERO);
+        let gpu = GpuChoice {
+            kind: "A10G".to_owned(),
+            count: 2,
+            queue_timeout_seconds: None,
+        };
+        let spec = spec(
+            &attempt,
+            &objects,
+            Egress::Blocked,
+            &secrets,
+            Some(&gpu),
+            Duration::ZERO,
+        );
         spec.validate().unwrap();
         assert_eq!(spec.name, Some(attempt.id.to_string()));
         assert_eq!(spec.resources.memory_limit_mib, Some(257));
         assert_eq!(spec.resources.cpu_limit, Some(0.5));
-        assert_eq!(spec.resources.gpu, Some(Gpu { kind: "A10G".to_owned(), count: 2 }));
+        assert_eq!(
+            spec.resources.gpu,
+            Some(Gpu {
+                kind: "A10G".to_owned(),
+                count: 2
+            })
+        );
         assert_eq!(spec.volumes.len(), 2);
         assert!(!format!("{spec:?}").contains("correct horse"));
         assert!(!spec.command.concat().contains("correct horse"));
@@ -232,6 +263,9 @@ mod tests {
         attempt.isolation = IsolationNeed::BestEffort;
         assert_eq!(isolation_of(&attempt).unwrap().missing.len(), 1);
         attempt.isolation = IsolationNeed::Required;
-        assert!(matches!(isolation_of(&attempt), Err(ExecutorError::Isolation { .. })));
+        assert!(matches!(
+            isolation_of(&attempt),
+            Err(ExecutorError::Isolation { .. })
+        ));
     }
 }

@@ -14,6 +14,7 @@ use moorline_modal_client::volume::Volume;
 use super::handle::{self, Place};
 use super::inner::{Inner, failed};
 use super::logs::LogBytes;
+use super::world;
 use crate::executor::ExecutorError;
 use crate::local::log_format::decode;
 use crate::supervise::guest::{GUEST, KEPT_LOG, LOG, PROGRAM};
@@ -35,17 +36,18 @@ impl Inner {
         if self.archives.record(id)?.is_some() {
             return archived(&self.archives.log(id), from);
         }
-        let place = match self.place(&handle) {
-            Ok(place) => place,
-            Err(error) => {
-                self.ended_with_its_world(&handle, error)?;
-                return archived(&self.archives.log(id), from);
-            }
+        let Ok(place) = self.place(&handle) else {
+            world::elsewhere(&self.archives, &handle).await?;
+            return archived(&self.archives.log(id), from);
         };
         let ended = match self.remote.end(&place.sandbox_id, Duration::ZERO).await {
             Ok(end) => end.is_some(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(handle::not_found(id)),
-            Err(error) => return Err(failed(format!("asking for sandbox {}", place.sandbox_id))(error)),
+            Err(error) => {
+                return Err(failed(format!("asking for sandbox {}", place.sandbox_id))(
+                    error,
+                ));
+            }
         };
         if ended {
             let Some(volume) = self.volume(id, &place).await? else {
@@ -59,11 +61,15 @@ impl Inner {
         if follow {
             return Ok(self.remote.stdout(&place.sandbox_id, from));
         }
-        let command = [PROGRAM, GUEST, LOG].map(str::to_owned).into_iter().chain([from.to_string()]);
+        let command = [PROGRAM, GUEST, LOG]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([from.to_string()]);
         match self.remote.exec(&place.sandbox_id, command.collect()).await {
             Ok((0, bytes)) => Ok(stream::iter([Ok(bytes)]).boxed()),
             Ok((code, _)) => {
-                let what = format!("reading the log of attempt {id}: the supervisor's answer is {code}");
+                let what =
+                    format!("reading the log of attempt {id}: the supervisor's answer is {code}");
                 Err(ExecutorError::io(what, io::ErrorKind::Other.into()))
             }
             // It has ended between the two questions.
@@ -106,9 +112,12 @@ impl Inner {
         let _unfinished = tokio::time::timeout(PATIENCE, reading).await;
         let complete = memchr::memrchr(b'\n', &log).map_or(0, |end| end + 1);
         log.truncate(complete);
-        if log.split(|&byte| byte == b'\n').rev().skip(1).any(|line| {
-            decode(line).is_none()
-        }) {
+        if log
+            .split(|&byte| byte == b'\n')
+            .rev()
+            .skip(1)
+            .any(|line| decode(line).is_none())
+        {
             // Not a log of ours: the supervisor was never there.
             return Ok(());
         }
@@ -120,7 +129,7 @@ impl Inner {
     }
 }
 
-fn archived(path: &Path, from: u64) -> Result<LogBytes, ExecutorError> {
+pub(super) fn archived(path: &Path, from: u64) -> Result<LogBytes, ExecutorError> {
     use std::io::{Read as _, Seek as _};
     let fail = |error| ExecutorError::io(format!("reading `{}`", path.display()), error);
     let mut file = match std::fs::File::open(path) {

@@ -15,7 +15,11 @@ pub(super) fn frames(
     bytes: LogBytes,
     from: LogCursor,
 ) -> BoxStream<'static, Result<LogChunk, ExecutorError>> {
-    let reader = Reader { bytes, pending: BytesMut::new(), offset: from.0 };
+    let reader = Reader {
+        bytes,
+        pending: BytesMut::new(),
+        offset: from.0,
+    };
     stream::try_unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
         Ok(next.map(|chunks| (stream::iter(chunks.into_iter().map(Ok)), reader)))
@@ -84,9 +88,14 @@ mod tests {
     }
 
     fn read(pieces: Vec<Vec<u8>>, from: u64) -> Vec<LogChunk> {
-        let bytes = stream::iter(pieces).map(|piece| Ok(Bytes::from(piece))).boxed();
+        let bytes = stream::iter(pieces)
+            .map(|piece| Ok(Bytes::from(piece)))
+            .boxed();
         let chunks = frames(bytes, LogCursor(from)).map(Result::unwrap);
-        futures::executor::block_on(chunks.collect())
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(chunks.collect())
     }
 
     proptest! {
@@ -115,13 +124,19 @@ mod tests {
         let whole = read(vec![log.clone()], 0);
         for (index, chunk) in whole.iter().enumerate() {
             let from = usize::try_from(chunk.next.0).unwrap();
-            assert_eq!(read(vec![log[from..].to_vec()], chunk.next.0), whole[index + 1..]);
+            assert_eq!(
+                read(vec![log[from..].to_vec()], chunk.next.0),
+                whole[index + 1..]
+            );
         }
     }
 
     #[test]
     fn a_line_without_its_end_is_not_yet_there() {
         let (log, texts) = log();
-        assert_eq!(read(vec![log[..log.len() - 1].to_vec()], 0).len(), texts.len() - 1);
+        assert_eq!(
+            read(vec![log[..log.len() - 1].to_vec()], 0).len(),
+            texts.len() - 1
+        );
     }
 }

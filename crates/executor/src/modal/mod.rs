@@ -46,6 +46,7 @@ mod snapshot;
 mod start;
 mod unconfigured;
 mod warm;
+mod world;
 
 pub use config::{ModalConfig, StartLimits, WarmLimits};
 pub use executor::ModalExecutor;
@@ -68,7 +69,11 @@ mod tests {
 
     pub(super) fn config() -> ModalConfig {
         let config = Config::new("http://127.0.0.1:1", "ak-1", "as-1").unwrap();
-        ModalConfig::new(Client::new(config).unwrap(), "/nonexistent/root", "/nonexistent/supervisor")
+        ModalConfig::new(
+            Client::new(config).unwrap(),
+            "/nonexistent/root",
+            "/nonexistent/supervisor",
+        )
     }
 
     pub(super) fn attempt() -> Attempt {

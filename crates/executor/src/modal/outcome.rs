@@ -31,13 +31,16 @@ pub(super) fn without_record(end: &SandboxEnd, cancelled: bool, now: Timestamp) 
     let exit = match end {
         SandboxEnd::TimedOut => Exit::TimedOut,
         _ if cancelled => Exit::Cancelled,
-        SandboxEnd::Terminated => {
-            Exit::Preempted { reason: "Modal ended its sandbox before the job was over".to_owned() }
-        }
+        SandboxEnd::Terminated => Exit::Preempted {
+            reason: "Modal ended its sandbox before the job was over".to_owned(),
+        },
         // The kernel's own kill; nothing inside sends it to the supervisor.
         SandboxEnd::Exited(137) => {
             let detail = "the sandbox was killed, as Modal does when memory is over".to_owned();
-            limits_hit.push(LimitHit { kind: LimitKind::Memory, detail });
+            limits_hit.push(LimitHit {
+                kind: LimitKind::Memory,
+                detail,
+            });
             Exit::Signaled { signal: 9 }
         }
         SandboxEnd::Exited(code @ (126 | 127)) => Exit::NotStarted {
@@ -46,14 +49,18 @@ pub(super) fn without_record(end: &SandboxEnd, cancelled: bool, now: Timestamp) 
                  linked one"
             ),
         },
-        SandboxEnd::Exited(guest::TAKEN) => {
-            Exit::NotStarted { reason: "another sandbox has taken this attempt".to_owned() }
-        }
-        SandboxEnd::Exited(code) => {
-            Exit::Lost { reason: format!("its supervisor ended with code {code} and left no record") }
-        }
-        SandboxEnd::Lost(words) => Exit::Preempted { reason: format!("Modal lost its sandbox: {words}") },
-        SandboxEnd::Failed(words) => Exit::NotStarted { reason: format!("its sandbox failed: {words}") },
+        SandboxEnd::Exited(guest::TAKEN) => Exit::NotStarted {
+            reason: "another sandbox has taken this attempt".to_owned(),
+        },
+        SandboxEnd::Exited(code) => Exit::Lost {
+            reason: format!("its supervisor ended with code {code} and left no record"),
+        },
+        SandboxEnd::Lost(words) => Exit::Preempted {
+            reason: format!("Modal lost its sandbox: {words}"),
+        },
+        SandboxEnd::Failed(words) => Exit::NotStarted {
+            reason: format!("its sandbox failed: {words}"),
+        },
     };
     let started = !matches!(exit, Exit::NotStarted { .. });
     Outcome {
@@ -78,11 +85,29 @@ mod tests {
         let exit = |end, cancelled| without_record(&end, cancelled, Timestamp::UNIX_EPOCH).exit;
         assert_eq!(exit(SandboxEnd::TimedOut, true), Exit::TimedOut);
         assert_eq!(exit(SandboxEnd::Terminated, true), Exit::Cancelled);
-        assert!(matches!(exit(SandboxEnd::Terminated, false), Exit::Preempted { .. }));
-        assert_eq!(exit(SandboxEnd::Exited(137), false), Exit::Signaled { signal: 9 });
-        assert!(matches!(exit(SandboxEnd::Exited(127), false), Exit::NotStarted { .. }));
-        assert!(matches!(exit(SandboxEnd::Exited(1), false), Exit::Lost { .. }));
-        assert!(matches!(exit(SandboxEnd::Lost("oops".into()), false), Exit::Preempted { .. }));
-        assert!(matches!(exit(SandboxEnd::Failed("no image".into()), false), Exit::NotStarted { .. }));
+        assert!(matches!(
+            exit(SandboxEnd::Terminated, false),
+            Exit::Preempted { .. }
+        ));
+        assert_eq!(
+            exit(SandboxEnd::Exited(137), false),
+            Exit::Signaled { signal: 9 }
+        );
+        assert!(matches!(
+            exit(SandboxEnd::Exited(127), false),
+            Exit::NotStarted { .. }
+        ));
+        assert!(matches!(
+            exit(SandboxEnd::Exited(1), false),
+            Exit::Lost { .. }
+        ));
+        assert!(matches!(
+            exit(SandboxEnd::Lost("oops".into()), false),
+            Exit::Preempted { .. }
+        ));
+        assert!(matches!(
+            exit(SandboxEnd::Failed("no image".into()), false),
+            Exit::NotStarted { .. }
+        ));
     }
 }

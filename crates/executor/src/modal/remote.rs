@@ -7,13 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use moorline_modal_client::images::{BuildOptions, ImageDefinition};
-use moorline_modal_client::sandbox::{
-    ExecSpec, Outcome, Sandbox, SandboxFilter, SandboxSpec,
-};
+use moorline_modal_client::sandbox::{ExecSpec, Outcome, Sandbox, SandboxFilter, SandboxSpec};
 use moorline_modal_client::transfer::Files;
 use moorline_modal_client::volume::{Version, Volume, VolumeInfo};
 use moorline_modal_client::{
-    CallOptions, Client, Credentials, Error, ErrorKind, Existence, Result, ServerUrl,
+    CallOptions, Client, Credentials, Error, ErrorKind, Existence, Result,
 };
 
 use super::inner::failed;
@@ -61,12 +59,12 @@ impl Remote {
 
     /// Address of the server, which tells one Modal from another.
     pub(super) fn server(&self) -> String {
-        self.client.config().servers.first().map(ToString::to_string).unwrap_or_default()
-    }
-
-    /// Whether an address is one of this machine.
-    pub(super) fn is_local(server: &str) -> bool {
-        ServerUrl::parse(server).is_ok_and(|url| url.is_local())
+        self.client
+            .config()
+            .servers
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 
     /// Whether no credentials are set.
@@ -81,7 +79,10 @@ impl Remote {
             return Ok(known.clone());
         }
         if let Some(environment) = named(environment) {
-            self.client.environments().lookup(Some(environment), Existence::CreateIfMissing).await?;
+            self.client
+                .environments()
+                .lookup(Some(environment), Existence::CreateIfMissing)
+                .await?;
         }
         let app = self
             .client
@@ -106,7 +107,11 @@ impl Remote {
         let definition = ImageDefinition::from_registry(reference)?;
         let mut options = BuildOptions::default();
         options.environment = named(environment).map(str::to_owned);
-        let image = self.client.images().build(app_id, &definition, &options).await?;
+        let image = self
+            .client
+            .images()
+            .build(app_id, &definition, &options)
+            .await?;
         lock(&self.images).insert(key, image.id.clone());
         Ok(image.id)
     }
@@ -124,19 +129,39 @@ impl Remote {
     /// The volume of that name, made when it is missing.
     pub(super) async fn volume(&self, name: &str, environment: &str) -> Result<Volume> {
         let environment = named(environment);
-        match self.client.volumes().lookup(name, environment, Existence::CreateIfMissing, Some(Version::V2)).await {
+        match self
+            .client
+            .volumes()
+            .lookup(
+                name,
+                environment,
+                Existence::CreateIfMissing,
+                Some(Version::V2),
+            )
+            .await
+        {
             // A volume that was there before may be of the first version, which does as well.
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                self.client.volumes().lookup(name, environment, Existence::MustExist, None).await
+                self.client
+                    .volumes()
+                    .lookup(name, environment, Existence::MustExist, None)
+                    .await
             }
             other => other,
         }
     }
 
     /// The volume of that name, if there is one.
-    pub(super) async fn find_volume(&self, name: &str, environment: &str) -> Result<Option<Volume>> {
-        let found =
-            self.client.volumes().lookup(name, named(environment), Existence::MustExist, None).await;
+    pub(super) async fn find_volume(
+        &self,
+        name: &str,
+        environment: &str,
+    ) -> Result<Option<Volume>> {
+        let found = self
+            .client
+            .volumes()
+            .lookup(name, named(environment), Existence::MustExist, None)
+            .await;
         or_none(found)
     }
 
@@ -148,7 +173,10 @@ impl Remote {
     /// Every environment of the workspace.
     pub(super) async fn environments(&self) -> Result<Vec<String>> {
         let all = self.client.environments().list().await?;
-        Ok(all.into_iter().map(|environment| environment.name).collect())
+        Ok(all
+            .into_iter()
+            .map(|environment| environment.name)
+            .collect())
     }
 
     /// Creates a sandbox, once for each key.
@@ -172,7 +200,10 @@ impl Remote {
         self.client
             .sandboxes()
             .list(filter)
-            .map_ok(|info| Found { sandbox_id: info.id, tags: info.tags })
+            .map_ok(|info| Found {
+                sandbox_id: info.id,
+                tags: info.tags,
+            })
             .try_collect()
             .await
     }
@@ -227,7 +258,11 @@ impl Remote {
     }
 
     /// Runs a command in a sandbox: its exit code and what it wrote to standard output.
-    pub(super) async fn exec(&self, sandbox_id: &str, command: Vec<String>) -> Result<(i32, Bytes)> {
+    pub(super) async fn exec(
+        &self,
+        sandbox_id: &str,
+        command: Vec<String>,
+    ) -> Result<(i32, Bytes)> {
         let sandbox = self.sandbox(sandbox_id).await?;
         let process = sandbox.exec(&ExecSpec::new(command)).await?;
         let answer = process.stdout().read_to_end(LARGEST_ANSWER).await?;
@@ -255,7 +290,10 @@ impl Remote {
     /// Keeps the file system of a sandbox as an image.
     pub(super) async fn snapshot(&self, sandbox_id: &str, ttl: Duration) -> Result<String> {
         const SNAPSHOT_WITHIN: Duration = Duration::from_mins(5);
-        self.sandbox(sandbox_id).await?.snapshot_filesystem(Some(ttl), SNAPSHOT_WITHIN).await
+        self.sandbox(sandbox_id)
+            .await?
+            .snapshot_filesystem(Some(ttl), SNAPSHOT_WITHIN)
+            .await
     }
 }
 

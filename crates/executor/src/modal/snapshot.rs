@@ -3,15 +3,17 @@
 use moorline_core::attempt::Handle;
 use moorline_core::clock::{Clock as _, SystemClock};
 
-use super::inner::Inner;
 use super::handle;
+use super::inner::Inner;
 use crate::executor::ExecutorError;
 use crate::supervise::guest::{GUEST, HELD, PROGRAM, RELEASE};
 
 /// Waits until the sandbox of an attempt that wants it is held, snapshots it, and lets it go. Of a handle
 /// that wants nothing, or when anything goes wrong, the attempt is none the worse.
 pub(super) async fn when_held(inner: &Inner, handle: &Handle) {
-    let Ok(place) = handle::place(handle) else { return };
+    let Ok(place) = handle::place(handle) else {
+        return;
+    };
     let Some(key) = place.warm else { return };
     if let Err(error) = take(inner, &place.sandbox_id, &key).await {
         tracing::warn!(attempt = %handle.attempt_id, %error, "no snapshot was taken for a warm start");

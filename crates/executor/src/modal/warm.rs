@@ -51,7 +51,9 @@ pub(super) fn key(attempt: &Attempt, image: &str) -> io::Result<String> {
         "argv": attempt.argv,
         "dependencies": manifests,
     });
-    let hash = ContentId::of_json(&what).map_err(io::Error::other)?.to_hex();
+    let hash = ContentId::of_json(&what)
+        .map_err(io::Error::other)?
+        .to_hex();
     // As long as a tag of the sandbox may be.
     Ok(super::handle::warm_tag(&hash))
 }
@@ -65,7 +67,10 @@ fn find(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) -> io::R
             find(&entry.path(), &format!("{prefix}{name}/"), found)?;
         } else if MANIFESTS.contains(&name.as_str()) {
             let content = fs::read(entry.path())?;
-            found.insert(format!("{prefix}{name}"), ContentId::of_bytes(&content).to_hex());
+            found.insert(
+                format!("{prefix}{name}"),
+                ContentId::of_bytes(&content).to_hex(),
+            );
         }
     }
     Ok(())
@@ -90,7 +95,10 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(root: &Path, most: usize) -> Self {
-        Self { path: root.join("warm.json"), most }
+        Self {
+            path: root.join("warm.json"),
+            most,
+        }
     }
 
     fn read(&self) -> BTreeMap<String, Entry> {
@@ -99,9 +107,9 @@ impl Index {
     }
 
     fn write(&self, entries: &BTreeMap<String, Entry>) -> Result<(), ExecutorError> {
-        layout::publish(&self.path, entries, IfThere::Replace).map(drop).map_err(|error| {
-            ExecutorError::io(format!("writing `{}`", self.path.display()), error)
-        })
+        layout::publish(&self.path, entries, IfThere::Replace)
+            .map(drop)
+            .map_err(|error| ExecutorError::io(format!("writing `{}`", self.path.display()), error))
     }
 
     /// The image for a key, which counts as a use.
@@ -126,7 +134,11 @@ impl Index {
     ) -> Result<Vec<String>, ExecutorError> {
         let mut entries = self.read();
         let mut gone: Vec<String> = Vec::new();
-        let entry = Entry { image_id, used_at: now, expires_at };
+        let entry = Entry {
+            image_id,
+            used_at: now,
+            expires_at,
+        };
         gone.extend(entries.insert(key, entry).map(|old| old.image_id));
         entries.retain(|_, entry| {
             let fresh = entry.expires_at > now;
@@ -135,7 +147,9 @@ impl Index {
         });
         while entries.len() > self.most {
             let oldest = entries.iter().min_by_key(|(_, entry)| entry.used_at);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
             gone.extend(entries.remove(&key).map(|entry| entry.image_id));
         }
         self.write(&entries)?;
@@ -182,7 +196,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let index = Index::new(dir.path(), 2);
         let put = |key: &str, second| {
-            index.put(key.to_owned(), format!("im-{key}"), at(second), at(1000)).unwrap()
+            index
+                .put(key.to_owned(), format!("im-{key}"), at(second), at(1000))
+                .unwrap()
         };
         assert_eq!(put("a", 1), Vec::<String>::new());
         assert_eq!(put("b", 2), Vec::<String>::new());

@@ -15,7 +15,7 @@
 //! uses.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -36,7 +36,10 @@ use crate::local::collect;
 use crate::local::layout::{self, AttemptDir, CancelRequest};
 
 /// The supervisor program, as the sandbox sees it.
-#[cfg_attr(not(feature = "modal"), expect(dead_code, reason = "the launcher is not part of this build"))]
+#[cfg_attr(
+    not(feature = "modal"),
+    expect(dead_code, reason = "the launcher is not part of this build")
+)]
 pub(crate) const PROGRAM: &str = "/__moorline/supervisor";
 /// The request.
 pub(crate) const REQUEST: &str = "/__moorline/request.json";
@@ -50,7 +53,10 @@ pub(crate) const OUTPUT: &str = "/out";
 pub(crate) const SCRATCH: &str = "/tmp";
 
 /// Where the directory that outlives the sandbox is mounted.
-#[cfg_attr(not(feature = "modal"), expect(dead_code, reason = "the launcher is not part of this build"))]
+#[cfg_attr(
+    not(feature = "modal"),
+    expect(dead_code, reason = "the launcher is not part of this build")
+)]
 pub(crate) const KEEP: &str = "/moorline-keep";
 
 /// Where the supervisor works inside the sandbox.
@@ -122,7 +128,7 @@ pub(crate) fn main() -> i32 {
     let mut arguments = std::env::args_os().skip(2);
     let done = match arguments.next() {
         None => run(),
-        Some(command) => act(&command, arguments.next()),
+        Some(command) => act(&command, arguments.next().as_deref()),
     };
     done.unwrap_or_else(|error| {
         // Seen in the sandbox's standard error. Errors of files hold no secret.
@@ -136,10 +142,11 @@ fn work(name: &str) -> PathBuf {
 }
 
 /// A command of another process of the sandbox.
-fn act(command: &OsString, argument: Option<OsString>) -> io::Result<i32> {
+fn act(command: &OsStr, argument: Option<&OsStr>) -> io::Result<i32> {
     let number = || -> io::Result<u64> {
-        let text = argument.as_ref().and_then(|text| text.to_str());
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+        let text = argument.and_then(OsStr::to_str);
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| io::ErrorKind::InvalidInput.into())
     };
     let request = read_request()?;
     let dir = AttemptDir::new(Path::new(WORK), request.attempt.id);
@@ -147,7 +154,10 @@ fn act(command: &OsString, argument: Option<OsString>) -> io::Result<i32> {
         Some(CANCEL) => {
             fs::create_dir_all(WORK)?;
             dir.create()?;
-            CancelRequest { grace_ms: number()? }.add(&dir)?;
+            CancelRequest {
+                grace_ms: number()?,
+            }
+            .add(&dir)?;
             wake()?;
         }
         Some(RELEASE) => {
@@ -207,7 +217,11 @@ fn run() -> io::Result<i32> {
     let signals = Signals::block()?;
     set_child_subreaper(Some(getpid()))?;
     let asked = read_request()?;
-    match File::options().write(true).create_new(true).open(asked.keep.join(CLAIM)) {
+    match File::options()
+        .write(true)
+        .create_new(true)
+        .open(asked.keep.join(CLAIM))
+    {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(TAKEN),
         Err(error) => return Err(error),
@@ -233,11 +247,12 @@ fn run() -> io::Result<i32> {
 
 /// The request as a supervisor of this machine would have had it.
 fn request(asked: &GuestRequest) -> Request {
-    let secrets: BTreeMap<String, SecretText> = asked
-        .secrets
-        .iter()
-        .filter_map(|name| Some((name.clone(), SecretText::new(std::env::var(name).ok()?.as_str()))))
-        .collect();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "secrets come as variables of this process alone, which is started for that"
+    )]
+    let value = |name: &String| Some((name.clone(), SecretText::new(&std::env::var(name).ok()?)));
+    let secrets: BTreeMap<String, SecretText> = asked.secrets.iter().filter_map(value).collect();
     Request {
         root: PathBuf::from(WORK),
         boot_id: String::new(),
@@ -271,15 +286,17 @@ fn publish(dir: &AttemptDir, keep: &Path, outcome: Outcome) -> io::Result<()> {
 }
 
 fn copy_outputs(from: &Path, to: &Path) -> Result<Vec<KeptFile>, String> {
-    let files = collect::collect(from).map_err(|error| match std::error::Error::source(&error) {
-        // A refusal says everything itself.
-        Some(source) if source.downcast_ref::<io::Error>().is_some_and(is_refusal) => {
-            error.to_string()
-        }
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })?;
-    let failed = |path: &str, error: io::Error| format!("the output `{path}` can not be kept: {error}");
+    let files =
+        collect::collect(from).map_err(|error| match std::error::Error::source(&error) {
+            // A refusal says everything itself.
+            Some(source) if source.downcast_ref::<io::Error>().is_some_and(is_refusal) => {
+                error.to_string()
+            }
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })?;
+    let failed =
+        |path: &str, error: io::Error| format!("the output `{path}` can not be kept: {error}");
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
         let target = to.join(&file.path);
@@ -287,7 +304,10 @@ fn copy_outputs(from: &Path, to: &Path) -> Result<Vec<KeptFile>, String> {
         fs::create_dir_all(parent)
             .and_then(|()| fs::copy(&file.local, &target))
             .map_err(|error| failed(&file.path, error))?;
-        kept.push(KeptFile { path: file.path, size: file.size });
+        kept.push(KeptFile {
+            path: file.path,
+            size: file.size,
+        });
     }
     Ok(kept)
 }
@@ -303,7 +323,10 @@ fn hold_on(signals: &Signals, hold: Duration) -> io::Result<()> {
         let Some(left) = deadline.checked_sub(super::clock::monotonic()) else {
             return Ok(());
         };
-        let mut fds = [rustix::event::PollFd::new(signals, rustix::event::PollFlags::IN)];
+        let mut fds = [rustix::event::PollFd::new(
+            signals,
+            rustix::event::PollFlags::IN,
+        )];
         match rustix::event::poll(&mut fds, Some(&super::clock::timespec(left))) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -71,7 +71,12 @@ impl Start<'_> {
     fn guest(&self, secrets: BTreeMap<String, SecretText>) -> Result<Started, String> {
         let places = Places::in_guest(self.dir).map_err(files)?;
         let mut env = places.environment(self.attempt, secrets);
-        for (name, value) in std::env::vars() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the image's variables are those of this process"
+        )]
+        let inherited = std::env::vars();
+        for (name, value) in inherited {
             let set = self.attempt.env.contains_key(&name);
             match name.as_str() {
                 "PATH" | "LANG" if !set => {

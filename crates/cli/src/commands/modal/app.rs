@@ -17,10 +17,15 @@ pub(super) fn run(modal: &Modal<'_>, command: AppCommand) -> Result<u8, ApiError
     modal.with_client(|client| async move {
         match command {
             AppCommand::List => list(modal, &client).await,
-            AppCommand::Logs { app, follow, tail } => logs(modal, &client, &app, follow, tail).await,
+            AppCommand::Logs { app, follow, tail } => {
+                logs(modal, &client, &app, follow, tail).await
+            }
             AppCommand::Stop { app, yes } => {
                 let id = resolve(modal, &client, &app).await?;
-                modal.confirm(yes, &format!("stop the app {app} and everything that runs in it"))?;
+                modal.confirm(
+                    yes,
+                    &format!("stop the app {app} and everything that runs in it"),
+                )?;
                 client.apps().stop(&id).await.map_err(told)?;
                 output::note(&format!("stopped {app}"));
                 Ok(0)
@@ -44,12 +49,21 @@ async fn resolve(modal: &Modal<'_>, client: &Client, app: &str) -> Result<String
         return Ok(found.id);
     }
     // Apps of sandboxes are not deployed; they have their name all the same.
-    let apps = client.apps().list(modal.environment()).await.map_err(told)?;
+    let apps = client
+        .apps()
+        .list(modal.environment())
+        .await
+        .map_err(told)?;
     let named = |info: &&moorline_modal_client::apps::AppInfo| {
         info.name.as_deref() == Some(app) || info.description == app
     };
     let alive = |info: &&moorline_modal_client::apps::AppInfo| info.state != AppState::Stopped;
-    match apps.iter().filter(alive).find(named).or_else(|| apps.iter().find(named)) {
+    match apps
+        .iter()
+        .filter(alive)
+        .find(named)
+        .or_else(|| apps.iter().find(named))
+    {
         Some(info) => Ok(info.id.clone()),
         None => found.map(|app| app.id).map_err(told),
     }
@@ -70,7 +84,11 @@ fn state(state: AppState) -> &'static str {
 }
 
 async fn list(modal: &Modal<'_>, client: &Client) -> Result<u8, ApiError> {
-    let apps = client.apps().list(modal.environment()).await.map_err(told)?;
+    let apps = client
+        .apps()
+        .list(modal.environment())
+        .await
+        .map_err(told)?;
     if modal.json() {
         let apps: Vec<_> = apps
             .iter()
@@ -99,7 +117,10 @@ async fn list(modal: &Modal<'_>, client: &Client) -> Result<u8, ApiError> {
             time(app.stopped_at),
         ]
     });
-    output::table(&["APP ID", "NAME", "STATE", "TASKS", "CREATED", "STOPPED"], rows.collect());
+    output::table(
+        &["APP ID", "NAME", "STATE", "TASKS", "CREATED", "STOPPED"],
+        rows.collect(),
+    );
     Ok(0)
 }
 
@@ -115,7 +136,12 @@ async fn logs(
     if !follow {
         let mut range = LogRange::default();
         range.limit = tail;
-        for batch in client.apps().fetch_logs(&id, &filter, &range).await.map_err(told)? {
+        for batch in client
+            .apps()
+            .fetch_logs(&id, &filter, &range)
+            .await
+            .map_err(told)?
+        {
             print(modal, &batch);
         }
         return Ok(0);
@@ -189,7 +215,10 @@ async fn history(modal: &Modal<'_>, client: &Client, app: &str) -> Result<u8, Ap
             deployment.client_version.clone(),
             deployment.deployed_by.clone(),
             deployment.tag.clone().unwrap_or_default(),
-            deployment.rollback_of.map(|version| format!("v{version}")).unwrap_or_default(),
+            deployment
+                .rollback_of
+                .map(|version| format!("v{version}"))
+                .unwrap_or_default(),
         ]
     });
     let header = ["VERSION", "DEPLOYED", "CLIENT", "BY", "TAG", "ROLLBACK OF"];

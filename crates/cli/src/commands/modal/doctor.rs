@@ -35,11 +35,21 @@ struct Finding {
 
 impl Finding {
     fn good(name: &str, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), ok: true, found: found.into(), hint: None }
+        Self {
+            name: name.to_owned(),
+            ok: true,
+            found: found.into(),
+            hint: None,
+        }
     }
 
     fn bad(name: &str, found: impl Into<String>, hint: &str) -> Self {
-        Self { name: name.to_owned(), ok: false, found: found.into(), hint: Some(hint.to_owned()) }
+        Self {
+            name: name.to_owned(),
+            ok: false,
+            found: found.into(),
+            hint: Some(hint.to_owned()),
+        }
     }
 }
 
@@ -84,12 +94,14 @@ fn settings(modal: &Modal<'_>, config: &Config) -> Vec<Finding> {
         "server_url" => servers.join(", "),
         "token_id" => credentials.clone(),
         "token_secret" => "set".to_owned(),
-        "environment" => {
-            config.environment.clone().unwrap_or_else(|| "the workspace's default".to_owned())
-        }
-        "image_builder_version" => {
-            config.image_builder_version.clone().unwrap_or_else(|| "the environment's".to_owned())
-        }
+        "environment" => config
+            .environment
+            .clone()
+            .unwrap_or_else(|| "the workspace's default".to_owned()),
+        "image_builder_version" => config
+            .image_builder_version
+            .clone()
+            .unwrap_or_else(|| "the environment's".to_owned()),
         "sandbox_v2" => config.sandbox_v2.to_string(),
         "max_throttle_wait" => match config.retry.max_throttle_wait {
             Some(wait) => format!("{} s", wait.as_secs()),
@@ -115,7 +127,11 @@ async fn remote(modal: &Modal<'_>, config: Config) -> Vec<Finding> {
     let client = match Client::new(config) {
         Ok(client) => client,
         Err(error) => {
-            return vec![Finding::bad("client", error.to_string(), "correct the settings above")];
+            return vec![Finding::bad(
+                "client",
+                error.to_string(),
+                "correct the settings above",
+            )];
         }
     };
     let began = Instant::now();
@@ -124,7 +140,12 @@ async fn remote(modal: &Modal<'_>, config: Config) -> Vec<Finding> {
         Ok(hello) => {
             let took = began.elapsed().as_millis();
             findings.push(Finding::good("server", format!("answers in {took} ms")));
-            findings.extend(hello.warnings.iter().map(|warning| Finding::good("server says", warning)));
+            findings.extend(
+                hello
+                    .warnings
+                    .iter()
+                    .map(|warning| Finding::good("server says", warning)),
+            );
         }
         Err(error) => {
             let hint = match error.kind() {
@@ -144,7 +165,10 @@ async fn remote(modal: &Modal<'_>, config: Config) -> Vec<Finding> {
                 Some(Identity::ServiceUser { name }) => format!(" of the service user {name}"),
                 _ => String::new(),
             };
-            let until = token.expires_at.map(|at| format!(", until {at:.0}")).unwrap_or_default();
+            let until = token
+                .expires_at
+                .map(|at| format!(", until {at:.0}"))
+                .unwrap_or_default();
             let found = format!("{}{whose}, workspace {}{until}", token.id, token.workspace);
             let expired = token.expires_at.is_some_and(|at| at <= SystemClock.now());
             findings.push(if expired {
@@ -164,10 +188,23 @@ async fn remote(modal: &Modal<'_>, config: Config) -> Vec<Finding> {
 /// answer over HTTP (RFC 9110, 6.6.1), which is exact to a second.
 async fn clock(client: &Client) -> Finding {
     let asked = async {
-        let url = client.config().servers.first().map(ToString::to_string).unwrap_or_default();
-        let answer = client.http().map_err(|error| error.to_string())?.get(url).send().await;
+        let url = client
+            .config()
+            .servers
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let answer = client
+            .http()
+            .map_err(|error| error.to_string())?
+            .get(url)
+            .send()
+            .await;
         let answer = answer.map_err(|error| error.to_string())?;
-        let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = answer
+            .headers()
+            .get("date")
+            .and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else {
             return Ok(None);
         };
@@ -192,7 +229,9 @@ async fn limits(modal: &Modal<'_>, client: &Client) -> Vec<Finding> {
         Ok(environments) => environments,
         Err(error) => return vec![Finding::good("limits", format!("not known: {error}"))],
     };
-    let wanted = modal.environment().or(client.config().environment.as_deref());
+    let wanted = modal
+        .environment()
+        .or(client.config().environment.as_deref());
     let found = environments
         .iter()
         .find(|environment| wanted.map_or(environment.is_default, |name| environment.name == name))
@@ -214,7 +253,11 @@ async fn limits(modal: &Modal<'_>, client: &Client) -> Vec<Finding> {
     let budget = environment.budget;
     if budget.reached {
         let found = format!("${:.2} spent: nothing more starts", budget.spent);
-        findings.push(Finding::bad("budget", found, "raise the limit of this billing cycle at Modal"));
+        findings.push(Finding::bad(
+            "budget",
+            found,
+            "raise the limit of this billing cycle at Modal",
+        ));
     } else if budget.limit > 0.0 {
         let found = format!("${:.2} of ${:.2} spent", budget.spent, budget.limit);
         findings.push(Finding::good("budget", found));

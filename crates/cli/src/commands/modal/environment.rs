@@ -34,7 +34,12 @@ pub(super) fn run(modal: &Modal<'_>, command: EnvironmentCommand) -> Result<u8, 
                     vec![
                         environment.name,
                         environment.web_suffix.unwrap_or_default(),
-                        if environment.is_default { "default" } else { "" }.to_owned(),
+                        if environment.is_default {
+                            "default"
+                        } else {
+                            ""
+                        }
+                        .to_owned(),
                         time(environment.created_at),
                     ]
                 });
@@ -45,17 +50,26 @@ pub(super) fn run(modal: &Modal<'_>, command: EnvironmentCommand) -> Result<u8, 
                 output::note(&format!("created the environment {name}"));
             }
             EnvironmentCommand::Delete { name, yes } => {
-                modal.confirm(yes, &format!("delete the environment {name} and everything in it"))?;
+                modal.confirm(
+                    yes,
+                    &format!("delete the environment {name} and everything in it"),
+                )?;
                 environments.delete(&name).await.map_err(told)?;
                 output::note(&format!("deleted the environment {name}"));
             }
-            EnvironmentCommand::Update { name, set_name, set_web_suffix } => {
+            EnvironmentCommand::Update {
+                name,
+                set_name,
+                set_web_suffix,
+            } => {
                 let mut change = EnvironmentUpdate::default();
                 change.name = set_name;
                 change.web_suffix = set_web_suffix;
                 if change == EnvironmentUpdate::default() {
-                    return Err(ApiError::new(ErrorCode::Usage, "nothing to change was given")
-                        .hint("give --set-name or --set-web-suffix"));
+                    return Err(
+                        ApiError::new(ErrorCode::Usage, "nothing to change was given")
+                            .hint("give --set-name or --set-web-suffix"),
+                    );
                 }
                 environments.update(&name, change).await.map_err(told)?;
                 output::note(&format!("changed the environment {name}"));

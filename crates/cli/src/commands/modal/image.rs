@@ -11,7 +11,11 @@ pub(super) fn run(modal: &Modal<'_>, command: ImageCommand) -> Result<u8, ApiErr
     modal.with_client(|client| async move {
         match command {
             ImageCommand::List { prefix } => {
-                let tags = client.images().tags(&prefix, modal.environment()).await.map_err(told)?;
+                let tags = client
+                    .images()
+                    .tags(&prefix, modal.environment())
+                    .await
+                    .map_err(told)?;
                 if modal.json() {
                     let tags: Vec<_> = tags
                         .iter()
@@ -28,7 +32,12 @@ pub(super) fn run(modal: &Modal<'_>, command: ImageCommand) -> Result<u8, ApiErr
                     return Ok(0);
                 }
                 let rows = tags.into_iter().map(|tag| {
-                    vec![tag.tag, tag.image_id, time(tag.created_at), time(tag.updated_at)]
+                    vec![
+                        tag.tag,
+                        tag.image_id,
+                        time(tag.created_at),
+                        time(tag.updated_at),
+                    ]
                 });
                 output::table(&["NAME", "IMAGE ID", "CREATED", "UPDATED"], rows.collect());
             }

@@ -23,7 +23,10 @@ use crate::args::{ModalArgs, ModalCommand};
 use crate::context::Context;
 
 pub(super) fn run(context: &Context<'_>, args: ModalArgs) -> Result<u8, ApiError> {
-    let modal = Modal { context, environment: args.env };
+    let modal = Modal {
+        context,
+        environment: args.env,
+    };
     match args.command {
         ModalCommand::App(command) => app::run(&modal, command),
         ModalCommand::Sandbox(command) => sandbox::run(&modal, command),
@@ -95,15 +98,17 @@ fn told(error: Error) -> ApiError {
             ErrorCode::Auth,
             Some("`moorline modal doctor` shows which token is used and where it comes from"),
         ),
-        ErrorKind::Config => {
-            (ErrorCode::Config, Some("`moorline modal doctor` shows where each setting comes from"))
-        }
+        ErrorKind::Config => (
+            ErrorCode::Config,
+            Some("`moorline modal doctor` shows where each setting comes from"),
+        ),
         ErrorKind::InvalidArgument | ErrorKind::AlreadyExists | ErrorKind::Conflict => {
             (ErrorCode::Usage, None)
         }
-        ErrorKind::Unavailable => {
-            (ErrorCode::AdapterInvocation, Some("`moorline modal doctor` checks the way to the server"))
-        }
+        ErrorKind::Unavailable => (
+            ErrorCode::AdapterInvocation,
+            Some("`moorline modal doctor` checks the way to the server"),
+        ),
         _ => (ErrorCode::AdapterInvocation, None),
     };
     let told = ApiError::new(code, error.to_string()).because(error);

@@ -46,11 +46,19 @@ async fn list(
     filter.include_finished = all;
     for text in tags {
         let (name, value) = text.split_once('=').ok_or_else(|| {
-            ApiError::new(ErrorCode::Usage, format!("--tag `{text}` is not of the form NAME=VALUE"))
+            ApiError::new(
+                ErrorCode::Usage,
+                format!("--tag `{text}` is not of the form NAME=VALUE"),
+            )
         })?;
         filter = filter.tag(name, value);
     }
-    let sandboxes: Vec<_> = client.sandboxes().list(filter).try_collect().await.map_err(told)?;
+    let sandboxes: Vec<_> = client
+        .sandboxes()
+        .list(filter)
+        .try_collect()
+        .await
+        .map_err(told)?;
     if modal.json() {
         let sandboxes: Vec<_> = sandboxes
             .iter()
@@ -71,17 +79,25 @@ async fn list(
         return Ok(0);
     }
     let rows = sandboxes.into_iter().map(|sandbox| {
-        let tags: Vec<String> =
-            sandbox.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let tags: Vec<String> = sandbox
+            .tags
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         vec![
             sandbox.id,
             sandbox.name.unwrap_or_default(),
             time(sandbox.created_at),
-            sandbox.outcome.map_or_else(|| "running".to_owned(), |outcome| outcome.to_string()),
+            sandbox
+                .outcome
+                .map_or_else(|| "running".to_owned(), |outcome| outcome.to_string()),
             tags.join(" "),
         ]
     });
-    output::table(&["SANDBOX ID", "NAME", "CREATED", "STATE", "TAGS"], rows.collect());
+    output::table(
+        &["SANDBOX ID", "NAME", "CREATED", "STATE", "TAGS"],
+        rows.collect(),
+    );
     Ok(0)
 }
 
@@ -103,8 +119,13 @@ async fn shell(client: &Client, sandbox: &str, cmd: String) -> Result<u8, ApiErr
     let raw = RawTerminal::take();
     if raw.is_some() {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-        let (rows, columns) = size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()));
-        spec = spec.pty(Pty { rows, columns, term: "xterm-256color".to_owned() });
+        let (rows, columns) =
+            size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()));
+        spec = spec.pty(Pty {
+            rows,
+            columns,
+            term: "xterm-256color".to_owned(),
+        });
     }
     let done = exec(client, sandbox, spec).await;
     drop(raw);

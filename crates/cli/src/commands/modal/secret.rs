@@ -19,13 +19,23 @@ use crate::output;
 pub(super) fn run(modal: &Modal<'_>, command: SecretCommand) -> Result<u8, ApiError> {
     match command {
         SecretCommand::List => list(modal),
-        SecretCommand::Create { name, keys, from_dotenv, from_env, force } => {
+        SecretCommand::Create {
+            name,
+            keys,
+            from_dotenv,
+            from_env,
+            force,
+        } => {
             let values = match from_dotenv {
                 Some(file) => from_file(modal, &file)?,
                 None if from_env => from_environment(modal, &keys)?,
                 None => from_input(&keys)?,
             };
-            let existence = if force { Existence::Overwrite } else { Existence::CreateNew };
+            let existence = if force {
+                Existence::Overwrite
+            } else {
+                Existence::CreateNew
+            };
             modal.with_client(|client| async move {
                 let secret = client
                     .secrets()
@@ -36,7 +46,10 @@ pub(super) fn run(modal: &Modal<'_>, command: SecretCommand) -> Result<u8, ApiEr
                 if modal.json() {
                     output::json(&json!({"secret_id": secret.id, "name": name, "keys": keys}));
                 } else {
-                    output::note(&format!("created the secret {name} with {} keys", keys.len()));
+                    output::note(&format!(
+                        "created the secret {name} with {} keys",
+                        keys.len()
+                    ));
                 }
                 Ok(0)
             })
@@ -45,7 +58,10 @@ pub(super) fn run(modal: &Modal<'_>, command: SecretCommand) -> Result<u8, ApiEr
             modal.confirm(yes, &format!("delete the secret {name}"))?;
             modal.with_client(|client| async move {
                 let secrets = client.secrets();
-                let found = secrets.lookup(&name, modal.environment(), &[]).await.map_err(told)?;
+                let found = secrets
+                    .lookup(&name, modal.environment(), &[])
+                    .await
+                    .map_err(told)?;
                 secrets.delete(&found.id).await.map_err(told)?;
                 output::note(&format!("deleted the secret {name}"));
                 Ok(0)
@@ -56,7 +72,11 @@ pub(super) fn run(modal: &Modal<'_>, command: SecretCommand) -> Result<u8, ApiEr
 
 fn list(modal: &Modal<'_>) -> Result<u8, ApiError> {
     modal.with_client(|client| async move {
-        let secrets = client.secrets().list(modal.environment()).await.map_err(told)?;
+        let secrets = client
+            .secrets()
+            .list(modal.environment())
+            .await
+            .map_err(told)?;
         if modal.json() {
             let secrets: Vec<_> = secrets
                 .iter()
@@ -75,7 +95,12 @@ fn list(modal: &Modal<'_>) -> Result<u8, ApiError> {
         }
         let rows = secrets.into_iter().map(|secret| {
             let keys = secret.keys.join(", ");
-            vec![secret.name, keys, time(secret.created_at), time(secret.last_used_at)]
+            vec![
+                secret.name,
+                keys,
+                time(secret.created_at),
+                time(secret.last_used_at),
+            ]
         });
         output::table(&["NAME", "KEYS", "CREATED", "LAST USED"], rows.collect());
         Ok(0)
@@ -100,8 +125,9 @@ fn from_input(keys: &[String]) -> Result<SecretValues, ApiError> {
     let prompt = PromptSource::stdin().map_err(closed)?;
     let mut values = SecretValues::new();
     for key in keys {
-        let checked: EnvKey =
-            key.parse().map_err(|error| refused(format!("`{key}` names no variable: {error}")))?;
+        let checked: EnvKey = key
+            .parse()
+            .map_err(|error| refused(format!("`{key}` names no variable: {error}")))?;
         let value = prompt.ask(checked.as_str()).map_err(|error| {
             refused(format!("no value for {key}: {error}")).hint(
                 "several values come by --from-dotenv FILE or --from-env, or one after the other at a terminal",
@@ -129,7 +155,10 @@ fn from_file(modal: &Modal<'_>, file: &Path) -> Result<SecretValues, ApiError> {
     };
     let values: SecretValues = source.iter().map(pair).collect();
     if values.is_empty() {
-        return Err(refused(format!("{} holds no NAME=value line", file.display())));
+        return Err(refused(format!(
+            "{} holds no NAME=value line",
+            file.display()
+        )));
     }
     Ok(values)
 }

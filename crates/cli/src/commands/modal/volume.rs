@@ -32,36 +32,70 @@ pub(super) fn run(modal: &Modal<'_>, command: VolumeCommand) -> Result<u8, ApiEr
                     .map_err(told)?;
                 if modal.json() {
                     let version = made.version().to_string();
-                    output::json(&json!({"volume_id": made.id(), "name": name, "version": version}));
+                    output::json(
+                        &json!({"volume_id": made.id(), "name": name, "version": version}),
+                    );
                 } else {
                     output::note(&format!("created the volume {name} ({})", made.version()));
                 }
             }
             VolumeCommand::Delete { name, yes } => {
-                modal.confirm(yes, &format!("delete the volume {name} and everything in it"))?;
-                find(modal, &client, &name).await?.delete().await.map_err(told)?;
+                modal.confirm(
+                    yes,
+                    &format!("delete the volume {name} and everything in it"),
+                )?;
+                find(modal, &client, &name)
+                    .await?
+                    .delete()
+                    .await
+                    .map_err(told)?;
                 output::note(&format!("deleted the volume {name}"));
             }
-            VolumeCommand::Ls { name, path, recursive } => {
+            VolumeCommand::Ls {
+                name,
+                path,
+                recursive,
+            } => {
                 ls(modal, &find(modal, &client, &name).await?, &path, recursive).await?;
             }
-            VolumeCommand::Put { name, local, remote, force } => {
+            VolumeCommand::Put {
+                name,
+                local,
+                remote,
+                force,
+            } => {
                 let volume = find(modal, &client, &name).await?;
                 put(modal, &volume, &local, &remote, force).await?;
             }
-            VolumeCommand::Get { name, remote, local, force } => {
+            VolumeCommand::Get {
+                name,
+                remote,
+                local,
+                force,
+            } => {
                 let volume = find(modal, &client, &name).await?;
                 get(modal, &volume, &remote, &local, force).await?;
             }
-            VolumeCommand::Rm { name, path, recursive } => {
+            VolumeCommand::Rm {
+                name,
+                path,
+                recursive,
+            } => {
                 let volume = find(modal, &client, &name).await?;
                 volume.remove(&path, recursive).await.map_err(told)?;
             }
-            VolumeCommand::Cp { name, paths, recursive } => {
+            VolumeCommand::Cp {
+                name,
+                paths,
+                recursive,
+            } => {
                 let volume = find(modal, &client, &name).await?;
                 if let Some((target, sources)) = paths.split_last() {
                     let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-                    volume.copy(&sources, target, recursive).await.map_err(told)?;
+                    volume
+                        .copy(&sources, target, recursive)
+                        .await
+                        .map_err(told)?;
                 }
             }
             VolumeCommand::Rename { name, new_name } => {
@@ -76,11 +110,18 @@ pub(super) fn run(modal: &Modal<'_>, command: VolumeCommand) -> Result<u8, ApiEr
 
 async fn find(modal: &Modal<'_>, client: &Client, name: &str) -> Result<Volume, ApiError> {
     let volumes = client.volumes();
-    volumes.lookup(name, modal.environment(), Existence::MustExist, None).await.map_err(told)
+    volumes
+        .lookup(name, modal.environment(), Existence::MustExist, None)
+        .await
+        .map_err(told)
 }
 
 async fn list(modal: &Modal<'_>, client: &Client) -> Result<(), ApiError> {
-    let volumes = client.volumes().list(modal.environment()).await.map_err(told)?;
+    let volumes = client
+        .volumes()
+        .list(modal.environment())
+        .await
+        .map_err(told)?;
     if modal.json() {
         let volumes: Vec<_> = volumes
             .iter()
@@ -153,7 +194,12 @@ async fn ls(
             EntryKind::File => output::bytes(entry.size),
             _ => String::new(),
         };
-        vec![kind(entry.kind).to_owned(), size, time(at(entry.modified)), entry.path]
+        vec![
+            kind(entry.kind).to_owned(),
+            size,
+            time(at(entry.modified)),
+            entry.path,
+        ]
     });
     output::table(&["TYPE", "SIZE", "MODIFIED", "PATH"], rows.collect());
     Ok(())
@@ -171,10 +217,16 @@ async fn put(
     let meta = std::fs::metadata(&local).map_err(io(format!("{shown} can not be read")))?;
     let mut target = remote.to_owned();
     if remote.ends_with('/') {
-        let name = local.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-            ApiError::new(ErrorCode::Usage, format!("{shown} has no name that a volume can hold"))
+        let name = local
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| {
+                ApiError::new(
+                    ErrorCode::Usage,
+                    format!("{shown} has no name that a volume can hold"),
+                )
                 .hint("say what it is called there")
-        })?;
+            })?;
         target.push_str(name);
     }
     let files = if meta.is_dir() {
@@ -182,7 +234,11 @@ async fn put(
     } else {
         Files::new().file(&local, target.clone())
     };
-    let options = if force { PutOptions::new().overwrite() } else { PutOptions::new() };
+    let options = if force {
+        PutOptions::new().overwrite()
+    } else {
+        PutOptions::new()
+    };
     let put = volume.put(&files, options).await.map_err(told)?;
     if modal.json() {
         output::json(&json!({
@@ -190,7 +246,10 @@ async fn put(
         }));
     } else {
         let (bytes, sent) = (output::bytes(put.bytes), output::bytes(put.sent));
-        output::note(&format!("{} files, {bytes}, {sent} sent, at {target}", put.files));
+        output::note(&format!(
+            "{} files, {bytes}, {sent} sent, at {target}",
+            put.files
+        ));
     }
     Ok(())
 }
@@ -211,7 +270,11 @@ async fn get(
     }
     let local = modal.context.env.cwd.join(local);
     let directory = is_directory(volume, remote).await?;
-    let target = if directory { local } else { file_target(local, remote) };
+    let target = if directory {
+        local
+    } else {
+        file_target(local, remote)
+    };
     if !directory && target.exists() && !force {
         let message = format!("{} exists", target.display());
         return Err(ApiError::new(ErrorCode::Usage, message).hint("give --force to replace it"));
@@ -225,7 +288,12 @@ async fn get(
     if modal.json() {
         output::json(&json!({"path": target, "files": got.files, "bytes": got.bytes}));
     } else {
-        output::note(&format!("{} files, {}, at {}", got.files, output::bytes(got.bytes), target.display()));
+        output::note(&format!(
+            "{} files, {}, at {}",
+            got.files,
+            output::bytes(got.bytes),
+            target.display()
+        ));
     }
     Ok(())
 }
@@ -238,13 +306,22 @@ async fn is_directory(volume: &Volume, remote: &str) -> Result<bool, ApiError> {
     }
     let mut entries = pin!(volume.list(remote, false));
     match entries.try_next().await.map_err(told)? {
-        Some(entry) => Ok(entry.path.trim_matches('/') != wanted || entry.kind == EntryKind::Directory),
+        Some(entry) => {
+            Ok(entry.path.trim_matches('/') != wanted || entry.kind == EntryKind::Directory)
+        }
         // Nothing in it.
         None => Ok(true),
     }
 }
 
 fn file_target(local: PathBuf, remote: &str) -> PathBuf {
-    let name = remote.rsplit('/').find(|part| !part.is_empty()).unwrap_or(remote);
-    if local.is_dir() { local.join(name) } else { local }
+    let name = remote
+        .rsplit('/')
+        .find(|part| !part.is_empty())
+        .unwrap_or(remote);
+    if local.is_dir() {
+        local.join(name)
+    } else {
+        local
+    }
 }
