@@ -157,7 +157,7 @@ async fn publish(
     meta.effect("app.publish", &app_id);
     // Two deployments under one name at the same time: the later one is the app of that name.
     if let Some(rival) = rival {
-        lifecycle::stop(&world, &rival, workspace::USER).await;
+        lifecycle::stop(&world, &rival, workspace::USER, meta.idempotency_key()).await;
     }
     if !request.staged {
         parts::in_force(&world, &app_id, false);

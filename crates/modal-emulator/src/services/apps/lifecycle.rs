@@ -195,7 +195,7 @@ async fn disconnected(world: &Arc<World>, app_id: &str) {
     };
     match state {
         AppState::Ephemeral | AppState::Initializing => {
-            stop(world, app_id, "").await;
+            stop(world, app_id, "", None).await;
         }
         AppState::Detached => {
             if let Ok(app) = world.apps.kept.write().get_mut(app_id) {
@@ -219,7 +219,7 @@ async fn stop_idle(world: &Arc<World>) {
     };
     for id in left {
         if !parts::busy(world, &id) {
-            stop(world, &id, "").await;
+            stop(world, &id, "", None).await;
         }
     }
 }
@@ -230,15 +230,16 @@ async fn stop_rpc(world: Arc<World>, call: Call<AppStopRequest>) -> Result<(), S
     let task = world.tasks.spawn({
         let world = Arc::clone(&world);
         let app_id = app_id.clone();
-        async move { stop(&world, &app_id, workspace::USER).await }
+        let key = call.meta.idempotency_key().map(str::to_owned);
+        async move { stop(&world, &app_id, workspace::USER, key.as_deref()).await }
     });
     wait(task).await;
     Ok(())
 }
 
-/// Stops an app and all that runs in it; `by` is empty when it ended by itself. Answers whether it was this
-/// call that stopped it.
-pub(crate) async fn stop(world: &Arc<World>, app_id: &str, by: &str) -> bool {
+/// Stops an app and all that runs in it; `by` is empty when it ended by itself, `key` is the call's. Answers
+/// whether this stopped it.
+pub(super) async fn stop(world: &Arc<World>, app_id: &str, by: &str, key: Option<&str>) -> bool {
     {
         let mut apps = world.apps.kept.write();
         let Ok(app) = apps.get_mut(app_id) else {
@@ -252,13 +253,15 @@ pub(crate) async fn stop(world: &Arc<World>, app_id: &str, by: &str) -> bool {
     }
     world.apps.forget(app_id);
     parts::stop(world, app_id).await;
+    // Before it counts as stopped: a reader of its log who sees that reads on to the end, and no further.
+    logs::finish(world, app_id);
     if let Ok(app) = world.apps.kept.write().get_mut(app_id) {
         app.set_state(AppState::Stopped);
         app.stopped_at = clock::seconds();
     }
     secrets::remove_of_app(world, app_id);
-    world.journal.record("app.stop", app_id, None);
-    logs::closed(world, app_id);
+    world.journal.record("app.stop", app_id, key);
+    logs::wake(world, app_id);
     true
 }
 
@@ -273,7 +276,7 @@ pub(crate) async fn stop_environment(world: &Arc<World>, environment: &str) {
         there.map(|app| app.id.clone()).collect()
     };
     for id in ids {
-        stop(world, &id, workspace::USER).await;
+        stop(world, &id, workspace::USER, None).await;
         world.apps.kept.write().apps.remove(&id);
     }
 }

@@ -77,11 +77,14 @@ pub(crate) fn log(world: &World, line: Line) {
     }
 }
 
-/// The app has stopped and nobody writes any more: readers are told the last words, and then the end.
-pub(super) fn closed(world: &World, app_id: &str) {
-    let log = world.logs.of(app_id);
-    log.lock().release(true);
-    log.changed.notify_waiters();
+/// Nobody writes to the log of an app any more: its last words are told, whole or not.
+pub(super) fn finish(world: &World, app_id: &str) {
+    world.logs.of(app_id).lock().release(true);
+}
+
+/// The app of a log has stopped: its readers look again.
+pub(super) fn wake(world: &World, app_id: &str) {
+    world.logs.of(app_id).changed.notify_waiters();
 }
 
 /// The logs of all apps.
