@@ -21,6 +21,7 @@ pub enum Effect {
 /// A unary RPC, or one that streams its answer, with the types of its messages.
 pub struct Rpc<Req, Res> {
     path: &'static str,
+    name: &'static str,
     effect: Effect,
     types: PhantomData<fn(Req) -> Res>,
 }
@@ -30,6 +31,7 @@ impl<Req, Res> Rpc<Req, Res> {
     pub const fn new(path: &'static str, effect: Effect) -> Self {
         Self {
             path,
+            name: name_of(path),
             effect,
             types: PhantomData,
         }
@@ -41,14 +43,24 @@ impl<Req, Res> Rpc<Req, Res> {
     }
 
     /// The method's name alone.
-    pub fn name(&self) -> &'static str {
-        self.path.rsplit('/').next().unwrap_or(self.path)
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// What it does.
     pub const fn effect(&self) -> Effect {
         self.effect
     }
+}
+
+/// What follows the last slash.
+const fn name_of(path: &'static str) -> &'static str {
+    let bytes = path.as_bytes();
+    let mut begin = bytes.len();
+    while begin > 0 && bytes[begin - 1] != b'/' {
+        begin -= 1;
+    }
+    path.split_at(begin).1
 }
 
 impl<Req, Res> Clone for Rpc<Req, Res> {

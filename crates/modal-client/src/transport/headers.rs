@@ -48,10 +48,12 @@ pub(super) fn base(config: &Config) -> Result<HeaderMap> {
         let version = HeaderValue::from_static(LIBMODAL_VERSION);
         headers.insert("x-modal-libmodal-version", version);
     }
-    let platform = concat_platform();
-    headers.insert("x-modal-platform", value("x-modal-platform", &platform)?);
     if let Some(server) = config.servers.first() {
         headers.insert("x-modal-host", value("x-modal-host", server.host())?);
+    }
+    // Every attempt has these of its own: their places are made once, and not by each.
+    for name in [IDEMPOTENCY_KEY, RETRY_ATTEMPT, THROTTLE_ATTEMPT, TIMESTAMP] {
+        headers.insert(name, HeaderValue::from_static("0"));
     }
     match &config.credentials {
         Credentials::Token { id, secret } => {
@@ -89,10 +91,6 @@ pub(super) fn base(config: &Config) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-fn concat_platform() -> String {
-    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
-}
-
 fn value(what: &str, text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text).map_err(|_| {
         Error::new(
@@ -127,8 +125,8 @@ pub(super) fn set_attempt(
     elapsed: Duration,
 ) {
     headers.insert(IDEMPOTENCY_KEY, key.clone());
-    headers.insert(RETRY_ATTEMPT, tally.retries.into());
-    headers.insert(THROTTLE_ATTEMPT, tally.throttled.into());
+    headers.insert(RETRY_ATTEMPT, count(tally.retries));
+    headers.insert(THROTTLE_ATTEMPT, count(tally.throttled));
     if let Some(now) = seconds(clock::wall()) {
         headers.insert(TIMESTAMP, unindexed(now));
     }
@@ -141,6 +139,14 @@ pub(super) fn set_attempt(
         && let Some(delay) = seconds(elapsed)
     {
         headers.insert(THROTTLE_DELAY, delay);
+    }
+}
+
+/// A number; nearly always zero, which needs no memory.
+fn count(number: u32) -> HeaderValue {
+    match number {
+        0 => HeaderValue::from_static("0"),
+        more => more.into(),
     }
 }
 
@@ -187,13 +193,16 @@ mod tests {
         assert_eq!(
             names(&headers),
             [
+                "x-idempotency-key",
                 "x-modal-client-type",
                 "x-modal-client-version",
                 "x-modal-host",
                 "x-modal-libmodal-version",
-                "x-modal-platform",
+                "x-modal-timestamp",
                 "x-modal-token-id",
-                "x-modal-token-secret"
+                "x-modal-token-secret",
+                "x-retry-attempt",
+                "x-throttle-retry-attempt"
             ]
         );
         assert_eq!(headers["x-modal-client-type"], "7");
