@@ -57,15 +57,18 @@ impl Cbor {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
     fn items_are_as_in_the_examples_of_the_rfc() {
         let hex = |cbor: &Cbor| {
-            cbor.0
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
+            let mut text = String::new();
+            for byte in &cbor.0 {
+                write!(text, "{byte:02x}").unwrap();
+            }
+            text
         };
         let number = |value| hex(Cbor::default().number(value));
         assert_eq!(number(0), "00");

@@ -143,11 +143,7 @@ pub(super) async fn launch(
         },
     ];
     for volume in &function.volume_mounts {
-        let content = volumes::directory(world, &volume.volume_id)?;
-        let source = match volume.sub_path() {
-            "" => content,
-            path => below(&content, path)?,
-        };
+        let source = volumes::subdirectory(world, &volume.volume_id, volume.sub_path())?;
         bound.push(Mount {
             source,
             target: volume.mount_path.clone(),
@@ -222,23 +218,6 @@ fn own_env(task: &str, image: &str, environment: &str, path: String) -> BTreeMap
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
-}
-
-/// A directory of a volume that is mounted instead of all of it.
-fn below(content: &Path, path: &str) -> Result<PathBuf, Status> {
-    use std::path::Component;
-    let relative = Path::new(path.trim_start_matches('/'));
-    if !relative
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-    {
-        let text = format!("sub_path `{path}`: must be a path inside the volume, without `..`");
-        return Err(Status::invalid_argument(text));
-    }
-    let directory = content.join(relative);
-    fs::create_dir_all(&directory)
-        .map_err(|error| internal("could not make", &directory, &error))?;
-    Ok(directory)
 }
 
 /// The container's own socket; calls over it carry its task id.
@@ -345,14 +324,6 @@ fn complete(world: &World, effective: &Effective, layout: &mut AppLayout) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_path_inside_the_volume_is_mounted_instead_of_it() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(below(dir.path(), "/a/b").unwrap(), dir.path().join("a/b"));
-        assert!(below(dir.path(), "../x").is_err());
-        assert!(dir.path().join("a/b").is_dir());
-    }
 
     #[tokio::test]
     async fn a_socket_may_lie_deep() {

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     fn pool(function: &Function) -> (Pool, Instant) {
-        let now = Instant::now();
+        let now = super::super::instant();
         let bounds = Bounds::of(function, &AutoscalerSettings::default());
         let mut pool = Pool::new("ap-1".to_owned(), bounds, 1);
         pool.slots
@@ -309,7 +309,7 @@ mod tests {
             ..Function::default()
         };
         let (mut pool, now) = pool(&function);
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         pool.ask("ta-1", &Ask::default(), now);
         assert!(matches!(
             pool.ask("ta-1", &Ask::default(), later),

@@ -217,10 +217,8 @@ fn a_cancelled_call_is_over_at_once_and_its_containers_are_told() {
     assert!(board.cancel(&call, false));
     let over = [0, 1].map(|idx| (idx, GenericStatus::Terminated));
     assert_eq!(outputs(&board, &call), (over.into(), 0));
-    assert_eq!(
-        board.slot(FUNCTION, "ta-1").unwrap().cancel,
-        [running.input_id.clone()]
-    );
+    let told = &board.slot(FUNCTION, "ta-1").unwrap().cancel;
+    assert_eq!(told, std::slice::from_ref(&running.input_id));
     assert!(!put(&mut board, "ta-1", &running, GenericStatus::Failure));
     assert!(take(&mut board, "ta-1").is_none());
     add(&mut board, &call, 2..3);
@@ -276,9 +274,10 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..80), retries in 0_u32..3, ours in any::<bool>(),
     ) {
         let mut board = board(&Function::default());
-        let kind = match ours {
-            true => FunctionCallInvocationType::Async,
-            false => FunctionCallInvocationType::Sync,
+        let kind = if ours {
+            FunctionCallInvocationType::Async
+        } else {
+            FunctionCallInvocationType::Sync
         };
         let call = call(&mut board, kind, retries);
         let (mut inputs, mut tasks) = (0, Vec::<String>::new());
@@ -315,7 +314,7 @@ proptest! {
             }
             later.append(&mut board.follow.later);
             let (done, unfinished) = outputs(&board, &call);
-            prop_assert_eq!(done.len() + usize::try_from(unfinished).unwrap(), inputs as usize);
+            prop_assert_eq!(i32::try_from(done.len()).unwrap() + unfinished, inputs);
         }
         // To the end: every attempt succeeds.
         later.drain(..).for_each(|later| board.later(&later));
@@ -327,6 +326,6 @@ proptest! {
             put(&mut board, "ta-last", &input, GenericStatus::Success);
         }
         let (done, unfinished) = outputs(&board, &call);
-        prop_assert_eq!((done.len(), unfinished), (inputs as usize, 0));
+        prop_assert_eq!((i32::try_from(done.len()).unwrap(), unfinished), (inputs, 0));
     }
 }
