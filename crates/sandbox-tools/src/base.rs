@@ -5,7 +5,7 @@
 //! below a writable layer. So nothing else of the machine is ever seen, whatever is added to it later.
 //!
 //! A layer is a directory with `root/`, for the root, and `system/<path>/`, for each directory of the
-//! system. In this one the latter hold *whiteouts* (character devices 0/0, which overlayfs takes for "not
+//! system; files of the latter may be in `root/<path>/` as well. In this layer they hold *whiteouts* (character devices 0/0, which overlayfs takes for "not
 //! here") over what is secret.
 //!
 //! Deliberately absent: a choice; a container engine's images are another project.
@@ -264,7 +264,7 @@ pub(crate) fn is_machine_root() -> bool {
 }
 
 /// An absolute path without its `/`.
-fn relative(path: &Path) -> PathBuf {
+pub(crate) fn relative(path: &Path) -> PathBuf {
     let normal = |component| match component {
         Component::Normal(name) => Some(name),
         _ => None,

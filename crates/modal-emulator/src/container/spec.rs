@@ -10,7 +10,8 @@ pub(crate) struct ContainerSpec {
     /// Names its directory below the state directory and its host name; letters, digits, `-` and `_`.
     pub(crate) id: String,
     /// Directories made by [`snapshot`](super::Container::snapshot) or
-    /// [`into_layer`](super::Container::into_layer), newest first. None is the bare base.
+    /// [`into_layer`](super::Container::into_layer), or by hand with all files in `root/`; newest first. None
+    /// is the bare base.
     pub(crate) layers: Vec<PathBuf>,
     /// Files and directories of the host that are seen inside, in this order.
     pub(crate) mounts: Vec<Mount>,

@@ -80,7 +80,10 @@ impl Root {
         fs::create_dir_all(work)?;
         // The merged directory looks like its topmost part.
         fs::set_permissions(&upper, fs::metadata(system)?.permissions())?;
-        let layers = plan.layers.iter().map(|layer| layer.join(&inside));
+        // Layers that were made by hand may have all of their files in `root/`.
+        let below_root = Path::new("root").join(base::relative(system));
+        let parts = |layer: &PathBuf| [layer.join(&inside), layer.join(&below_root)];
+        let layers = plan.layers.iter().flat_map(parts);
         let mut lowers: Vec<PathBuf> = layers.filter(|dir| dir.is_dir()).collect();
         lowers.push(system.to_path_buf());
         let text = system.to_str().ok_or(io::ErrorKind::InvalidInput)?;

@@ -127,6 +127,22 @@ async fn directories_of_an_interpreter_are_seen_and_written_privately() {
 }
 
 #[tokio::test]
+async fn a_layer_made_by_hand_has_its_files_below_root() {
+    let bench = Bench::new();
+    let layer = bench.path("layer");
+    for (path, content) in [("root/hello", "one\n"), ("usr/local/share/hello", "two\n")] {
+        let path = layer.join("root").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let mut made = spec("made");
+    made.layers = vec![layer];
+    let container = bench.start(made).await;
+    let script = "cat /root/hello /usr/local/share/hello; test -e /usr/bin/env";
+    assert_eq!(output(&container, script).await, "one\ntwo\n");
+}
+
+#[tokio::test]
 async fn a_snapshot_restores_everything() {
     let bench = Bench::new();
     let container = bench.bare().await;
