@@ -1,5 +1,8 @@
 //! The handlers: one file or directory a resource. Each has `register`, and its part of the world.
-#![expect(clippy::unused_async, reason = "handlers have one form, whether they wait or not")]
+#![expect(
+    clippy::unused_async,
+    reason = "handlers have one form, whether they wait or not"
+)]
 
 pub(crate) mod apps;
 pub(crate) mod blobs;
