@@ -6,6 +6,7 @@ import pathlib
 import socket
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -67,7 +68,11 @@ with tempfile.TemporaryDirectory() as dir:
 # Network: a server of this machine, reached, forbidden, and allowed by address.
 with socket.create_server(("", 0)) as outside:
     port = outside.getsockname()[1]
-    connect = ["python3", "-c", f"import socket; socket.create_connection(('127.0.0.1', {port}), 3)"]
+    # An address of this machine that is not its loopback: nothing is sent, the kernel is asked for a route.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.connect(("192.0.2.1", 9))
+        machine = asked.getsockname()[0]
+    connect = ["python3", "-c", f"import socket; socket.create_connection(('{machine}', {port}), 3)"]
     sb = modal.Sandbox.create("sleep", "600", app=app, image=image, block_network=True)
     assert sb.exec(*connect).wait() != 0
     sb.terminate()
@@ -90,10 +95,6 @@ with socket.create_server(("", 0)) as outside:
                 connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     threading.Thread(target=answer, daemon=True).start()
-    # An address of this machine that is not its loopback: nothing is sent, the kernel is asked for a route.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        asked.connect(("192.0.2.1", 9))
-        machine = asked.getsockname()[0]
     sb = modal.Sandbox.create("sleep", "600", app=app, image=image, outbound_cidr_allowlist=[f"{machine}/32"])
     assert fetch(sb) == 0
     sb._experimental_set_outbound_network_policy(outbound_cidr_allowlist=["198.51.100.0/24"])
@@ -107,7 +108,7 @@ raises(InvalidError, lambda: modal.Sandbox.create("true", app=app, image=image, 
 # Tunnels and tokens.
 server = "import http.server as h\nclass H(h.BaseHTTPRequestHandler):\n def do_GET(s):\n  b=(s.path+' '+str(s.headers.get('X-Verified-User-Data'))).encode()\n  s.send_response(200); s.send_header('content-length', str(len(b))); s.end_headers(); s.wfile.write(b)\n def log_message(*a): pass\nh.HTTPServer(('', 8080), H).serve_forever()"
 sb = modal.Sandbox.create(
-    "python3", "-c", server, app=app, image=image, unencrypted_ports=[8080], outbound_cidr_allowlist=[],
+    "python3", "-c", server, app=app, image=image, unencrypted_ports=[8080],
     readiness_probe=modal.Probe.with_tcp(8080),
 )
 sb.wait_until_ready(timeout=20)
@@ -124,6 +125,23 @@ try:
     raise AssertionError("no token was needed")
 except urllib.error.HTTPError as error:
     assert error.code == 401
+# Another one has the same port for itself.
+twin = modal.Sandbox.create("python3", "-c", server, app=app, image=image, unencrypted_ports=[8080])
+twin_host, twin_port = twin.tunnels()[8080].tcp_socket
+
+
+def served():
+    connection = http.client.HTTPConnection(twin_host, twin_port, timeout=10)
+    try:
+        connection.request("GET", "/twin")
+        return connection.getresponse().read() == b"/twin None"
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+while not served():
+    time.sleep(0.05)
+twin.terminate()
 sb.terminate(wait=True)
 raises(OSError, lambda: socket.create_connection((host, port), 3))
 

@@ -127,7 +127,7 @@ pub(crate) fn told(error: &ContainerError) -> Status {
     let text = error.to_string();
     match error {
         ContainerError::Invalid { .. } => Status::invalid_argument(text),
-        ContainerError::Gone => Status::not_found(text),
+        ContainerError::Gone => Status::not_found("the container has already finished"),
         ContainerError::Path { .. }
         | ContainerError::Build { .. }
         | ContainerError::Refused { .. }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use moorline_executor::egress::EgressRules;
 use moorline_modal_proto::client::network_access::NetworkAccessType;
+use moorline_modal_proto::client::probe::ProbeOneof;
+use moorline_modal_proto::client::sandbox::OpenPortsOneof;
 use moorline_modal_proto::client::{
     CloudBucketMount, NetworkAccess, PtyInfo, Resources, Sandbox, SecretSource, VolumeMount,
     secret_source,
@@ -73,6 +75,16 @@ pub(crate) fn plan(
         Some(access) => network(access)?,
         None if definition.block_network => Network::Blocked,
         None => Network::Open,
+    };
+    // Ports that are its own: another sandbox, or the machine, may serve the same ones.
+    let probe = definition.readiness_probe.as_ref().and_then(|probe| probe.probe_oneof.as_ref());
+    let has_ports = match &definition.open_ports_oneof {
+        Some(OpenPortsOneof::OpenPorts(specs)) => !specs.ports.is_empty(),
+        None => false,
+    } || matches!(probe, Some(ProbeOneof::TcpPort(_)));
+    let network = match network {
+        Network::Open if has_ports => Network::Separate,
+        network => network,
     };
     let mut docker: &[&str] = &[];
     if option(definition, "enable_docker")? {
@@ -290,12 +302,7 @@ pub(crate) fn variables(
 }
 
 fn volume_mount(world: &World, volume: &VolumeMount) -> Result<Mount, Status> {
-    let root = volumes::directory(world, &volume.volume_id)?;
-    let source = match volume.sub_path.as_deref() {
-        None | Some("" | "/") => root,
-        Some(path) => below(&root, path)?,
-    };
-    make(&source)?;
+    let source = volumes::subdirectory(world, &volume.volume_id, volume.sub_path())?;
     Ok(Mount { source, target: absolute(&volume.mount_path)?, read_only: volume.read_only })
 }
 
