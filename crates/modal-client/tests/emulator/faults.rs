@@ -33,8 +33,10 @@ const STREAM: [&str; 5] = [
 ];
 
 fn plan(faults: &[(&str, &str)]) -> String {
-    let faults: Vec<_> =
-        faults.iter().map(|(rpc, fault)| format!(r#"{{"rpc":"{rpc}",{fault}}}"#)).collect();
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|(rpc, fault)| format!(r#"{{"rpc":"{rpc}",{fault}}}"#))
+        .collect();
     format!("[{}]", faults.join(","))
 }
 
@@ -46,7 +48,11 @@ async fn a_sandbox_is_made_once_whatever_happens_to_the_call() {
         emu.faults(&plan(&[("SandboxCreateV2", fault)]));
         let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
         assert!(sandbox.wait().await.unwrap().is_success(), "{fault}");
-        assert_eq!(emu.counts("sandbox.create"), (number + 1, number + 1), "{fault}");
+        assert_eq!(
+            emu.counts("sandbox.create"),
+            (number + 1, number + 1),
+            "{fault}"
+        );
     }
 }
 
@@ -55,10 +61,19 @@ async fn a_creation_that_is_repeated_with_its_key_is_the_same_sandbox() {
     let emu = Emu::start().await;
     let spec = emu.spec(&["sleep", "1000"]).await;
     let options = CallOptions::new().idempotency_key("attempt-1");
-    let first = emu.client.sandboxes().create_with(&spec, &options).await.unwrap();
+    let first = emu
+        .client
+        .sandboxes()
+        .create_with(&spec, &options)
+        .await
+        .unwrap();
     // As another process would after a crash.
     let client = crate::support::client(&emu.url());
-    let second = client.sandboxes().create_with(&spec, &options).await.unwrap();
+    let second = client
+        .sandboxes()
+        .create_with(&spec, &options)
+        .await
+        .unwrap();
     assert_eq!(first.id(), second.id());
     assert_eq!(emu.counts("sandbox.create"), (1, 1));
 }
@@ -76,7 +91,10 @@ async fn a_command_is_started_once_whatever_happens_to_the_call() {
         assert_eq!(emu.counts("exec.start").0, number + 1, "{fault}");
     }
     // A token that the router refuses is renewed, once for each call.
-    emu.faults(&plan(&[("TaskExecStart", REFUSED), ("TaskExecWait", REFUSED)]));
+    emu.faults(&plan(&[
+        ("TaskExecStart", REFUSED),
+        ("TaskExecWait", REFUSED),
+    ]));
     let process = sandbox.exec(&ExecSpec::new(["true"])).await.unwrap();
     assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0));
     emu.faults(r#"[{"rpc":"TaskExecStart","times":9,"kind":"fail_before","code":16}]"#);
@@ -99,9 +117,17 @@ async fn output_has_no_gap_and_no_repeat_whatever_happens_to_the_stream() {
     let emu = Emu::start().await;
     let spec = emu.spec(&["sh", "-c", LINES]).await;
     let command = ExecSpec::new(["sh", "-c", LINES]);
-    let idle = emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
+    let idle = emu
+        .client
+        .sandboxes()
+        .create(&emu.spec(&["sleep", "1000"]).await)
+        .await
+        .unwrap();
     for fault in STREAM {
-        emu.faults(&plan(&[("SandboxStdioReadV2", fault), ("TaskExecStdioRead", fault)]));
+        emu.faults(&plan(&[
+            ("SandboxStdioReadV2", fault),
+            ("TaskExecStdioRead", fault),
+        ]));
         let of_sandbox = async {
             let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
             let lines = sandbox.stdout().await.unwrap().lines();
@@ -109,7 +135,12 @@ async fn output_has_no_gap_and_no_repeat_whatever_happens_to_the_stream() {
         };
         let of_command = async {
             let process = idle.exec(&command).await.unwrap();
-            process.stdout().lines().try_collect::<Vec<_>>().await.unwrap()
+            process
+                .stdout()
+                .lines()
+                .try_collect::<Vec<_>>()
+                .await
+                .unwrap()
         };
         let (of_sandbox, of_command) = tokio::join!(of_sandbox, of_command);
         assert_eq!(of_sandbox, lines(), "{fault}");
@@ -120,7 +151,12 @@ async fn output_has_no_gap_and_no_repeat_whatever_happens_to_the_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_read_can_be_dropped_and_taken_up_again() {
     let emu = Emu::start().await;
-    let sandbox = emu.client.sandboxes().create(&emu.spec(&["sh", "-c", LINES]).await).await.unwrap();
+    let sandbox = emu
+        .client
+        .sandboxes()
+        .create(&emu.spec(&["sh", "-c", LINES]).await)
+        .await
+        .unwrap();
     let mut output = sandbox.stdout().await.unwrap();
     let mut read = Vec::new();
     loop {
@@ -141,8 +177,12 @@ async fn a_pending_read_can_be_dropped_and_taken_up_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn input_arrives_once_whatever_happens_to_the_calls() {
     let emu = Emu::start().await;
-    let sandbox =
-        emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
+    let sandbox = emu
+        .client
+        .sandboxes()
+        .create(&emu.spec(&["sleep", "1000"]).await)
+        .await
+        .unwrap();
     for fault in UNARY {
         emu.faults(&plan(&[("TaskExecStdinWrite", fault)]));
         let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
@@ -156,11 +196,17 @@ async fn input_arrives_once_whatever_happens_to_the_calls() {
     }
     let large = content(3 << 20);
     let source = Source::bytes(large.clone());
-    for fault in [r#""kind":"fail_after","code":14"#, r#""kind":"reset""#, r#""kind":"fail_before","code":14"#] {
+    for fault in [
+        r#""kind":"fail_after","code":14"#,
+        r#""kind":"reset""#,
+        r#""kind":"fail_before","code":14"#,
+    ] {
         emu.faults(&plan(&[("TaskExecStdinWriteStream", fault)]));
         let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
-        let (sent, read) =
-            tokio::join!(process.stdin().write_all(&source), process.stdout().read_to_end(4 << 20));
+        let (sent, read) = tokio::join!(
+            process.stdin().write_all(&source),
+            process.stdout().read_to_end(4 << 20)
+        );
         sent.unwrap();
         assert!(read.unwrap() == large, "{fault}");
     }
@@ -169,13 +215,24 @@ async fn input_arrives_once_whatever_happens_to_the_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_write_is_made_up_for_by_the_next() {
     let emu = Emu::start().await;
-    let sandbox =
-        emu.client.sandboxes().create(&emu.spec(&["sleep", "1000"]).await).await.unwrap();
+    let sandbox = emu
+        .client
+        .sandboxes()
+        .create(&emu.spec(&["sleep", "1000"]).await)
+        .await
+        .unwrap();
     let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
-    emu.faults(&plan(&[("TaskExecStdinWrite", r#""kind":"delay","ms":300"#)]));
+    emu.faults(&plan(&[(
+        "TaskExecStdinWrite",
+        r#""kind":"delay","ms":300"#,
+    )]));
     let mut stdin = process.stdin();
     let patience = std::time::Duration::from_millis(30);
-    assert!(tokio::time::timeout(patience, stdin.write("one ")).await.is_err());
+    assert!(
+        tokio::time::timeout(patience, stdin.write("one "))
+            .await
+            .is_err()
+    );
     stdin.write("two").await.unwrap();
     stdin.close().await.unwrap();
     assert_eq!(process.stdout().read_to_end(99).await.unwrap(), "one two");
@@ -190,8 +247,12 @@ async fn files_survive(version: Version, faults: &[(&str, &str)]) {
         let what = format!("{version} {rpc} {fault}");
         let name = format!("v{number}");
         let existence = Existence::CreateNew;
-        let volume =
-            emu.client.volumes().lookup(&name, None, existence, Some(version)).await.unwrap();
+        let volume = emu
+            .client
+            .volumes()
+            .lookup(&name, None, existence, Some(version))
+            .await
+            .unwrap();
         // Other bytes each time, or nothing would be sent.
         let mut content = content.clone();
         for block in content.chunks_mut(8 << 20) {
@@ -207,7 +268,10 @@ async fn files_survive(version: Version, faults: &[(&str, &str)]) {
         if rpc.contains('/') {
             let sent = if version == Version::V1 { 1 } else { 3 };
             let requests = emu.client.transfers().unwrap().stats().requests - requests;
-            assert!(requests > sent + 3, "{what}: {requests} requests, so no fault struck");
+            assert!(
+                requests > sent + 3,
+                "{what}: {requests} requests, so no fault struck"
+            );
         }
     }
 }
@@ -259,28 +323,48 @@ async fn files_of_version_2_are_put_and_got_whatever_happens_on_the_way() {
 async fn a_blob_that_breaks_off_goes_on_where_it_was() {
     let emu = Emu::start().await;
     let content = content(5 << 20);
-    let blob_id = emu.client.blobs().upload(&Source::bytes(content.clone())).await.unwrap();
+    let blob_id = emu
+        .client
+        .blobs()
+        .upload(&Source::bytes(content.clone()))
+        .await
+        .unwrap();
     for fault in [BROKEN, SLOW_DOWN, RESET, STALL] {
         emu.faults(&plan(&[("GET /blobs", fault)]));
         let retries = emu.client.transfers().unwrap().stats().retries;
         let back = emu.client.blobs().read(&blob_id, 6 << 20).await.unwrap();
         assert!(back == content, "{fault}");
-        assert!(emu.client.transfers().unwrap().stats().retries > retries, "{fault}");
+        assert!(
+            emu.client.transfers().unwrap().stats().retries > retries,
+            "{fault}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_breaks_off_is_complete_all_the_same() {
     let emu = Emu::start().await;
-    let volume = emu.client.volumes().ephemeral(None, Some(Version::V2)).await.unwrap();
+    let volume = emu
+        .client
+        .volumes()
+        .ephemeral(None, Some(Version::V2))
+        .await
+        .unwrap();
     let files = (0..300).fold(Files::new(), |files, number| {
         files.bytes(number.to_string(), format!("d/{number}"))
     });
     volume.put(&files, PutOptions::new()).await.unwrap();
-    for fault in [r#""kind":"reset","after":1"#, r#""kind":"fail_before","code":14"#] {
+    for fault in [
+        r#""kind":"reset","after":1"#,
+        r#""kind":"fail_before","code":14"#,
+    ] {
         emu.faults(&plan(&[("VolumeListFiles2", fault)]));
-        let mut names: Vec<_> =
-            volume.list("d", true).map_ok(|entry| entry.path).try_collect().await.unwrap();
+        let mut names: Vec<_> = volume
+            .list("d", true)
+            .map_ok(|entry| entry.path)
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(names.len(), 300, "{fault}");
         names.sort_unstable();
         names.dedup();
@@ -292,7 +376,10 @@ async fn a_listing_that_breaks_off_is_complete_all_the_same() {
 async fn what_can_not_succeed_is_not_tried_again() {
     let emu = Emu::start().await;
     let spec = emu.spec(&["true"]).await;
-    emu.faults(&plan(&[("SandboxCreateV2", r#""kind":"fail_before","code":3"#)]));
+    emu.faults(&plan(&[(
+        "SandboxCreateV2",
+        r#""kind":"fail_before","code":3"#,
+    )]));
     let error = emu.client.sandboxes().create(&spec).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(!error.may_have_happened());
@@ -340,17 +427,29 @@ async fn session(faults: &str) {
     emu.faults(faults);
     let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
     let mut output = sandbox.stdout().await.unwrap();
-    assert_eq!(output.try_next().await.unwrap().unwrap().data, "begin\n", "{faults}");
+    assert_eq!(
+        output.try_next().await.unwrap().unwrap().data,
+        "begin\n",
+        "{faults}"
+    );
     let process = sandbox.exec(&ExecSpec::new(["cat"])).await.unwrap();
     let mut stdin = process.stdin();
     for piece in ["one ", "two ", "three"] {
         stdin.write(piece).await.unwrap();
     }
     stdin.close().await.unwrap();
-    assert_eq!(process.stdout().read_to_end(99).await.unwrap(), "one two three", "{faults}");
+    assert_eq!(
+        process.stdout().read_to_end(99).await.unwrap(),
+        "one two three",
+        "{faults}"
+    );
     assert_eq!(process.wait().await.unwrap(), ExecExit::Code(0), "{faults}");
     sandbox.terminate().await.unwrap();
-    assert_eq!(sandbox.wait().await.unwrap(), Outcome::Terminated, "{faults}");
+    assert_eq!(
+        sandbox.wait().await.unwrap(),
+        Outcome::Terminated,
+        "{faults}"
+    );
     assert_eq!(output.try_next().await.unwrap(), None, "{faults}");
     for what in ["sandbox.create", "exec.start", "sandbox.terminate"] {
         assert_eq!(emu.counts(what), (1, 1), "{what} {faults}");

@@ -57,10 +57,20 @@ impl Emu {
 
     /// A sandbox in the machine's own file system that runs `command`.
     pub(crate) async fn spec(&self, command: &[&str]) -> SandboxSpec {
-        let app = self.client.apps().lookup("tests", None, Existence::CreateIfMissing).await.unwrap();
+        let app = self
+            .client
+            .apps()
+            .lookup("tests", None, Existence::CreateIfMissing)
+            .await
+            .unwrap();
         let definition = ImageDefinition::from_registry("debian:bookworm-slim").unwrap();
         let options = BuildOptions::default();
-        let image = self.client.images().build(&app.id, &definition, &options).await.unwrap();
+        let image = self
+            .client
+            .images()
+            .build(&app.id, &definition, &options)
+            .await
+            .unwrap();
         SandboxSpec::new(&app.id, &image.id).command(command.iter().copied())
     }
 }
@@ -68,7 +78,9 @@ impl Emu {
 pub(crate) fn client(url: &str) -> Client {
     let mut retry = RetryPolicy::default();
     retry.attempt_timeout = Duration::from_secs(1);
-    let config = Config::new(url, "ak-emulator", "as-emulator").unwrap().retry(retry);
+    let config = Config::new(url, "ak-emulator", "as-emulator")
+        .unwrap()
+        .retry(retry);
     Client::new(config).unwrap()
 }
 
@@ -96,7 +108,8 @@ pub(crate) fn content(len: usize) -> Vec<u8> {
 /// Whether two files have the same content, without either in memory.
 pub(crate) fn same(a: &Path, b: &Path) -> bool {
     use std::io::Read as _;
-    let open = |path| std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(path).unwrap());
+    let open =
+        |path| std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(path).unwrap());
     let (mut a, mut b) = (open(a), open(b));
     let (mut one, mut other) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {

@@ -20,13 +20,19 @@ const MEMORY_MIB: u64 = 100;
 
 async fn volume(client: &Client, name: &str, version: Version) -> Volume {
     let volumes = client.volumes();
-    volumes.lookup(name, None, Existence::CreateIfMissing, Some(version)).await.unwrap()
+    volumes
+        .lookup(name, None, Existence::CreateIfMissing, Some(version))
+        .await
+        .unwrap()
 }
 
 async fn names(volume: &Volume, path: &str) -> Vec<(String, EntryKind, u64)> {
     let entries = volume.list(path, true);
-    let mut names: Vec<_> =
-        entries.map_ok(|entry| (entry.path, entry.kind, entry.size)).try_collect().await.unwrap();
+    let mut names: Vec<_> = entries
+        .map_ok(|entry| (entry.path, entry.kind, entry.size))
+        .try_collect()
+        .await
+        .unwrap();
     names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     names
 }
@@ -39,25 +45,42 @@ async fn files_come_and_go(version: Version) {
     std::fs::create_dir_all(local.path().join("sub")).unwrap();
     std::fs::write(local.path().join("sub/b"), "bb").unwrap();
     std::fs::write(local.path().join("empty"), "").unwrap();
-    let files = Files::new().directory(local.path(), "/dir").bytes("aaa", "a");
+    let files = Files::new()
+        .directory(local.path(), "/dir")
+        .bytes("aaa", "a");
     let put = volume.put(&files, PutOptions::new()).await.unwrap();
     assert_eq!((put.files, put.bytes), (3, 5));
     let again = volume.put(&files, PutOptions::new()).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
-    let replaced = volume.put(&files, PutOptions::new().overwrite()).await.unwrap();
+    let replaced = volume
+        .put(&files, PutOptions::new().overwrite())
+        .await
+        .unwrap();
     assert_eq!(replaced.sent, 0, "the server has the contents");
     let file = |path: &str, size| (path.to_owned(), EntryKind::File, size);
     let directory = |path: &str| (path.to_owned(), EntryKind::Directory, 0);
-    let listed = names(&volume, "/").await.into_iter().map(|(path, kind, size)| {
-        let size = if kind == EntryKind::File { size } else { 0 };
-        (path, kind, size)
-    });
-    let expected =
-        [file("a", 3), directory("dir"), file("dir/empty", 0), directory("dir/sub"), file("dir/sub/b", 2)];
+    let listed = names(&volume, "/")
+        .await
+        .into_iter()
+        .map(|(path, kind, size)| {
+            let size = if kind == EntryKind::File { size } else { 0 };
+            (path, kind, size)
+        });
+    let expected = [
+        file("a", 3),
+        directory("dir"),
+        file("dir/empty", 0),
+        directory("dir/sub"),
+        file("dir/sub/b", 2),
+    ];
     assert_eq!(listed.collect::<Vec<_>>(), expected);
     assert_eq!(volume.read_to_bytes("dir/sub/b", 9).await.unwrap(), "bb");
     assert_eq!(volume.read_to_bytes("dir/empty", 9).await.unwrap(), "");
-    let part: Vec<_> = volume.read_range("a", 1, Some(1)).try_collect().await.unwrap();
+    let part: Vec<_> = volume
+        .read_range("a", 1, Some(1))
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(part.concat(), b"a");
     let there = tempfile::tempdir().unwrap();
     let got = volume.get_directory("dir", there.path()).await.unwrap();
@@ -71,17 +94,33 @@ async fn files_come_and_go(version: Version) {
     for missing in [
         volume.remove("a", false).await.unwrap_err(),
         volume.get("a", &there.path().join("a")).await.unwrap_err(),
-        volume.list("a", false).try_collect::<Vec<_>>().await.unwrap_err(),
+        volume
+            .list("a", false)
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap_err(),
     ] {
         assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
     }
     volume.rename("other").await.unwrap();
     let volumes = emu.client.volumes();
     let found = volumes.list(None).await.unwrap();
-    assert_eq!(found.iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["other"]);
-    assert_eq!(volumes.from_id(volume.id()).await.unwrap().version(), version);
+    assert_eq!(
+        found
+            .iter()
+            .map(|info| info.name.as_str())
+            .collect::<Vec<_>>(),
+        ["other"]
+    );
+    assert_eq!(
+        volumes.from_id(volume.id()).await.unwrap().version(),
+        version
+    );
     volume.delete().await.unwrap();
-    let gone = volumes.lookup("other", None, Existence::MustExist, None).await.unwrap_err();
+    let gone = volumes
+        .lookup("other", None, Existence::MustExist, None)
+        .await
+        .unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
 }
 
@@ -100,59 +139,106 @@ async fn a_volume_of_another_version_is_not_taken_for_it() {
     let emu = Emu::start().await;
     volume(&emu.client, "data", Version::V1).await;
     let volumes = emu.client.volumes();
-    let other = volumes.lookup("data", None, Existence::CreateIfMissing, Some(Version::V2)).await;
+    let other = volumes
+        .lookup("data", None, Existence::CreateIfMissing, Some(Version::V2))
+        .await;
     assert!(other.is_err());
-    let twice = volumes.lookup("data", None, Existence::CreateNew, None).await.unwrap_err();
+    let twice = volumes
+        .lookup("data", None, Existence::CreateNew, None)
+        .await
+        .unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ephemeral_volume_can_be_used_and_has_no_name() {
     let emu = Emu::start().await;
-    let volume = emu.client.volumes().ephemeral(None, Some(Version::V2)).await.unwrap();
+    let volume = emu
+        .client
+        .volumes()
+        .ephemeral(None, Some(Version::V2))
+        .await
+        .unwrap();
     assert_eq!(volume.name(), None);
-    volume.put(&Files::new().bytes("x", "x"), PutOptions::new()).await.unwrap();
+    volume
+        .put(&Files::new().bytes("x", "x"), PutOptions::new())
+        .await
+        .unwrap();
     assert_eq!(volume.read_to_bytes("x", 1).await.unwrap(), "x");
 }
 
 /// The child of the test below: puts a file and gets it back, and tells its peak memory.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a helper of the other tests: it needs their emulator"]
-#[expect(clippy::disallowed_methods, reason = "the parent names its emulator by variables")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the parent names its emulator by variables"
+)]
 async fn round_trip_in_a_process_of_its_own() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let directory = variable("DIRECTORY");
-    let version = if variable("VERSION") == "v1" { Version::V1 } else { Version::V2 };
+    let version = if variable("VERSION") == "v1" {
+        Version::V1
+    } else {
+        Version::V2
+    };
     let client = client(&variable("URL"));
     let volume = volume(&client, "large", version).await;
-    let (local, back) = (Path::new(&directory).join("content"), Path::new(&directory).join("back"));
+    let (local, back) = (
+        Path::new(&directory).join("content"),
+        Path::new(&directory).join("back"),
+    );
     let files = Files::new().file(&local, "/deep/content");
     let put = volume.put(&files, PutOptions::new()).await.unwrap();
     assert_eq!(put.bytes, LARGE as u64);
     volume.get("/deep/content", &back).await.unwrap();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     println!("peak KiB {}", peak.trim().trim_end_matches(" kB"));
 }
 
-#[expect(clippy::disallowed_methods, reason = "the client's memory is measured in a process of its own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the client's memory is measured in a process of its own"
+)]
 async fn large_file(version: Version) {
     let emu = Emu::start().await;
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("content"), content(LARGE)).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["volumes::round_trip_in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"])
+        .args([
+            "volumes::round_trip_in_a_process_of_its_own",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("URL", emu.url())
         .env("VERSION", version.to_string())
         .env("DIRECTORY", directory.path());
-    let ran = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    let ran = tokio::task::spawn_blocking(move || child.output().unwrap())
+        .await
+        .unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert!(ran.status.success(), "{printed}{}", String::from_utf8_lossy(&ran.stderr));
-    let peak = printed.lines().find_map(|line| line.split_once("peak KiB ")).unwrap().1;
+    assert!(
+        ran.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let peak = printed
+        .lines()
+        .find_map(|line| line.split_once("peak KiB "))
+        .unwrap()
+        .1;
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
     assert!(peak / 1024 < MEMORY_MIB, "{} MiB", peak / 1024);
-    assert!(same(&directory.path().join("content"), &directory.path().join("back")));
+    assert!(same(
+        &directory.path().join("content"),
+        &directory.path().join("back")
+    ));
     let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "no temporary file stays: {left:?}");
 }
@@ -172,7 +258,10 @@ async fn a_file_is_read_as_a_stream_of_its_blocks() {
     let emu = Emu::start().await;
     let volume = volume(&emu.client, "data", Version::V2).await;
     let content = content(20 * MIB + 5);
-    volume.put(&Files::new().bytes(content.clone(), "x"), PutOptions::new()).await.unwrap();
+    volume
+        .put(&Files::new().bytes(content.clone(), "x"), PutOptions::new())
+        .await
+        .unwrap();
     let mut at = 0;
     let mut blocks = std::pin::pin!(volume.read("x"));
     while let Some(block) = blocks.try_next().await.unwrap() {
@@ -213,15 +302,45 @@ async fn a_blob_goes_in_parts_where_the_server_asks_for_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mount_sends_each_content_once() {
     let emu = Emu::start().await;
-    let app = emu.client.apps().lookup("tests", None, Existence::CreateIfMissing).await.unwrap();
+    let app = emu
+        .client
+        .apps()
+        .lookup("tests", None, Existence::CreateIfMissing)
+        .await
+        .unwrap();
     let large = content(5 * MIB);
-    let files = Files::new().bytes("x", "/a/x").bytes("x", "/a/y").bytes(large, "/a/large");
-    let mount = emu.client.mounts().create(Some(&app.id), &files).await.unwrap();
+    let files = Files::new()
+        .bytes("x", "/a/x")
+        .bytes("x", "/a/y")
+        .bytes(large, "/a/large");
+    let mount = emu
+        .client
+        .mounts()
+        .create(Some(&app.id), &files)
+        .await
+        .unwrap();
     assert!(mount.starts_with("mo-"), "{mount}");
-    assert_eq!(emu.effects("mount.put").len(), 2, "two contents under three names");
-    emu.client.mounts().create(Some(&app.id), &files).await.unwrap();
+    assert_eq!(
+        emu.effects("mount.put").len(),
+        2,
+        "two contents under three names"
+    );
+    emu.client
+        .mounts()
+        .create(Some(&app.id), &files)
+        .await
+        .unwrap();
     assert_eq!(emu.effects("mount.put").len(), 2);
     let spec = emu.spec(&["cat", "/a/y"]).await.mount(mount);
     let sandbox = emu.client.sandboxes().create(&spec).await.unwrap();
-    assert_eq!(sandbox.stdout().await.unwrap().read_to_end(9).await.unwrap(), "x");
+    assert_eq!(
+        sandbox
+            .stdout()
+            .await
+            .unwrap()
+            .read_to_end(9)
+            .await
+            .unwrap(),
+        "x"
+    );
 }

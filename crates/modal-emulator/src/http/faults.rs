@@ -18,26 +18,34 @@ use crate::world::World;
 
 /// What the plan calls a request.
 pub(super) fn name(method: &Method, path: &str) -> String {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     format!("{method} /{first}")
 }
 
 /// Serves a request under what the plan has for it.
-pub(super) async fn strike<F, Fut>(world: &World, request: Request<Body>, serve: F) -> Response<Body>
+pub(super) async fn strike<F, Fut>(
+    world: &World,
+    request: Request<Body>,
+    serve: F,
+) -> Response<Body>
 where
     F: FnOnce(Request<Body>) -> Fut,
     Fut: Future<Output = Response<Body>>,
 {
-    let fault = world.faults.strike(&name(request.method(), request.uri().path()));
+    let fault = world
+        .faults
+        .strike(&name(request.method(), request.uri().path()));
     match fault {
         None => serve(request).await,
         Some(FaultKind::Delay { ms }) => {
             tokio::time::sleep(millis(ms)).await;
             serve(request).await
         }
-        Some(FaultKind::FailBefore { code }) => {
-            status(stated(code), "a fault of the plan\n")
-        }
+        Some(FaultKind::FailBefore { code }) => status(stated(code), "a fault of the plan\n"),
         Some(FaultKind::FailAfter { code }) => {
             drop(serve(request).await);
             status(stated(code), "a fault of the plan, after the effect\n")
@@ -52,11 +60,13 @@ where
         }
         Some(FaultKind::Reset { after }) => {
             let broken = stream::once(async { Err(axum::Error::new("a fault of the plan")) });
-            serve(request).await.map(|body| cut(body, after, Box::pin(broken)))
+            serve(request)
+                .await
+                .map(|body| cut(body, after, Box::pin(broken)))
         }
-        Some(FaultKind::Stall { after }) => {
-            serve(request).await.map(|body| cut(body, after, Box::pin(stream::pending())))
-        }
+        Some(FaultKind::Stall { after }) => serve(request)
+            .await
+            .map(|body| cut(body, after, Box::pin(stream::pending()))),
     }
 }
 
