@@ -131,7 +131,7 @@ impl Asked {
         let mut volumes_at = Vec::new();
         for volume in &self.definition.volume_mounts {
             volumes_at.push(Mount {
-                source: volumes::directory(world, &volume.volume_id)?,
+                source: volumes::subdirectory(world, &volume.volume_id, volume.sub_path())?,
                 target: volume.mount_path.clone(),
                 read_only: volume.read_only,
             });

@@ -29,6 +29,7 @@ use tokio::task::spawn_blocking;
 use tonic::Status;
 
 use self::blocks::{Index, Upload};
+use self::tree::{Tree, normal};
 pub(crate) use self::get::serve;
 use super::environments;
 use super::named::{Kind, Named, Object, Wanted, now};
@@ -141,6 +142,15 @@ impl Volumes {
 pub(crate) fn directory(world: &World, volume_id: &str) -> Result<PathBuf, Status> {
     world.storage.volumes.state.read().get(KIND, volume_id)?;
     Ok(world.storage.volumes.dir.join(volume_id))
+}
+
+/// A directory of a volume, to be mounted instead of all of it; made when it is missing. No link that a
+/// container put there leads out of the volume.
+pub(crate) fn subdirectory(world: &World, volume_id: &str, path: &str) -> Result<PathBuf, Status> {
+    let tree = Tree::open(&directory(world, volume_id)?)?;
+    let path = normal(path)?;
+    tree.make_directories(&path)?;
+    Ok(tree.real_path(&path)?)
 }
 
 /// [`directory`], if the volume is of the version that the RPC is for.

@@ -229,6 +229,14 @@ impl Tree {
         self.at(path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
     }
 
+    /// Where a directory beneath really is, without links on the way.
+    pub(super) fn real_path(&self, path: &Path) -> Result<PathBuf, TreeError> {
+        use std::os::fd::AsRawFd as _;
+        let dir = self.directory(path)?;
+        let real = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+        real.map_err(|source| TreeError::Io { path: path.display().to_string(), source })
+    }
+
     /// A regular file for reading, and its state.
     pub(super) fn file(&self, path: &Path) -> Result<(File, Stamp), TreeError> {
         // Without NONBLOCK a fifo would block until somebody writes to it.

@@ -206,3 +206,20 @@ fn copies_follow_the_rules_of_cp() {
         "nothing staged is left over"
     );
 }
+
+#[test]
+fn a_directory_to_be_mounted_is_one_of_the_volume() {
+    let volume = volume();
+    let live = fs::canonicalize(volume.live("")).unwrap();
+    let real = |path: &str| {
+        let path = normal(path)?;
+        volume.tree.make_directories(&path)?;
+        volume.tree.real_path(&path)
+    };
+    assert_eq!(real("").unwrap(), live);
+    assert_eq!(real("/users/me").unwrap(), live.join("users/me"));
+    symlink("users", volume.live("link")).unwrap();
+    assert_eq!(real("link/me").unwrap(), live.join("users/me"));
+    symlink("/", volume.live("root")).unwrap();
+    assert!(matches!(real("root/etc"), Err(TreeError::Escapes { .. })));
+}
