@@ -24,21 +24,30 @@ impl Engine {
             system: python_dirs(&options.python),
         };
         let runtime = Runtime::new(&options);
-        Self { runtime: runtime.map_err(|error| error.to_string()) }
+        Self {
+            runtime: runtime.map_err(|error| error.to_string()),
+        }
     }
 
     /// Starts a container, with no process in it yet.
-    pub(crate) async fn start(&self, spec: ContainerSpec) -> Result<Arc<Container>, ContainerError> {
+    pub(crate) async fn start(
+        &self,
+        spec: ContainerSpec,
+    ) -> Result<Arc<Container>, ContainerError> {
         match &self.runtime {
             Ok(runtime) => runtime.start(spec).await,
-            Err(reason) => Err(ContainerError::Build { reason: reason.clone() }),
+            Err(reason) => Err(ContainerError::Build {
+                reason: reason.clone(),
+            }),
         }
     }
 }
 
 /// Where the files of an interpreter are: its environment, and the installation that that was made of.
 fn python_dirs(python: &Path) -> Vec<PathBuf> {
-    let Some(prefix) = python.parent().and_then(Path::parent) else { return Vec::new() };
+    let Some(prefix) = python.parent().and_then(Path::parent) else {
+        return Vec::new();
+    };
     let mut dirs = vec![prefix.to_owned()];
     // PEP 405: an environment names the directory of the interpreter it was made with.
     let config = std::fs::read_to_string(prefix.join("pyvenv.cfg")).unwrap_or_default();

@@ -53,13 +53,25 @@ impl<'de> Visitor<'de> for Forms {
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<FaultPlan, A::Error> {
         let faults = Vec::deserialize(SeqAccessDeserializer::new(list))?;
-        Ok(FaultPlan { faults, ..FaultPlan::default() })
+        Ok(FaultPlan {
+            faults,
+            ..FaultPlan::default()
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<FaultPlan, A::Error> {
-        let Whole { faults, gpus, preemptions, limits } =
-            Whole::deserialize(MapAccessDeserializer::new(object))?;
-        Ok(FaultPlan { faults, gpus, preemptions, limits })
+        let Whole {
+            faults,
+            gpus,
+            preemptions,
+            limits,
+        } = Whole::deserialize(MapAccessDeserializer::new(object))?;
+        Ok(FaultPlan {
+            faults,
+            gpus,
+            preemptions,
+            limits,
+        })
     }
 }
 
@@ -112,7 +124,10 @@ pub struct Rates {
 impl Default for Rates {
     /// Of the order of real prices: about 5 cents an hour for a container, and a dollar for a GPU.
     fn default() -> Self {
-        Self { container_second: 0.000_014, gpu_second: 0.000_3 }
+        Self {
+            container_second: 0.000_014,
+            gpu_second: 0.000_3,
+        }
     }
 }
 
@@ -194,7 +209,11 @@ impl Faults {
     /// Puts a plan in force; counting starts anew.
     pub(crate) fn set(&self, plan: FaultPlan) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { plan, calls: HashMap::new(), sandboxes: 0 };
+        *state = State {
+            plan,
+            calls: HashMap::new(),
+            sandboxes: 0,
+        };
         self.changed.notify_waiters();
     }
 
@@ -219,8 +238,13 @@ impl Faults {
     pub(crate) fn preemption(&self) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sandboxes += 1;
-        let State { plan, sandboxes, .. } = &*state;
-        let hit = plan.preemptions.iter().find(|preemption| preemption.sandbox == *sandboxes);
+        let State {
+            plan, sandboxes, ..
+        } = &*state;
+        let hit = plan
+            .preemptions
+            .iter()
+            .find(|preemption| preemption.sandbox == *sandboxes);
         hit.map(|preemption| millis(preemption.after_ms))
     }
 
@@ -228,14 +252,26 @@ impl Faults {
     pub(crate) fn gpus(&self, gpu: &str) -> Option<GpuStock> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let gpus = &state.plan.gpus;
-        let stock = gpus.iter().find(|stock| stock.gpu.eq_ignore_ascii_case(gpu)).cloned();
-        let none = || GpuStock { gpu: gpu.to_owned(), count: 0, delay_ms: 0 };
+        let stock = gpus
+            .iter()
+            .find(|stock| stock.gpu.eq_ignore_ascii_case(gpu))
+            .cloned();
+        let none = || GpuStock {
+            gpu: gpu.to_owned(),
+            count: 0,
+            delay_ms: 0,
+        };
         (!gpus.is_empty()).then(|| stock.unwrap_or_else(none))
     }
 
     /// What the plan of the workspace allows.
     pub(crate) fn limits(&self) -> PlanLimits {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).plan.limits.clone()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .plan
+            .limits
+            .clone()
     }
 }
 
@@ -271,6 +307,9 @@ mod tests {
         assert_eq!(faults.gpus("t4").unwrap().count, 1);
         assert_eq!(faults.gpus("H100").unwrap().count, 0);
         assert_eq!(faults.limits().sandboxes, Some(3));
-        assert_eq!([faults.preemption(), faults.preemption()], [None, Some(Duration::ZERO)]);
+        assert_eq!(
+            [faults.preemption(), faults.preemption()],
+            [None, Some(Duration::ZERO)]
+        );
     }
 }

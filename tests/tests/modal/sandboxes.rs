@@ -67,14 +67,29 @@ fn the_command_line_runs_commands_in_containers_and_stops_them() {
     let listed = emu.modal(&["container", "list", "--json"]).stdout;
     assert!(listed.contains(task), "{listed}");
     let said = |ran: Ran| ran.stdout.trim().to_owned();
-    assert_eq!(said(emu.modal(&["container", "exec", task, "--", "echo", "by task"])), "by task");
-    assert_eq!(said(emu.modal(&["container", "exec", sandbox, "--", "echo", "by id"])), "by id");
-    assert_eq!(said(emu.modal(&["shell", sandbox, "--cmd", "echo inside"])), "inside");
+    assert_eq!(
+        said(emu.modal(&["container", "exec", task, "--", "echo", "by task"])),
+        "by task"
+    );
+    assert_eq!(
+        said(emu.modal(&["container", "exec", sandbox, "--", "echo", "by id"])),
+        "by id"
+    );
+    assert_eq!(
+        said(emu.modal(&["shell", sandbox, "--cmd", "echo inside"])),
+        "inside"
+    );
     emu.modal(&["container", "stop", "--yes", task]);
     let over = emu.try_modal(&["container", "exec", task, "--", "true"]);
-    assert!(!over.status.success() && over.stderr.contains("finished"), "{over:?}");
+    assert!(
+        !over.status.success() && over.stderr.contains("finished"),
+        "{over:?}"
+    );
     let shell = emu.modal(&["shell", "--cmd", "echo from a shell of its own"]);
-    assert!(shell.stdout.contains("from a shell of its own"), "{shell:?}");
+    assert!(
+        shell.stdout.contains("from a shell of its own"),
+        "{shell:?}"
+    );
     emu.stop();
 }
 
@@ -102,9 +117,14 @@ fn sandboxes_are_remembered_and_those_that_ran_are_terminated() {
     let emu = start();
     let ids = emu.python("sandboxes/kept.py", &["before"]).stdout;
     emu.stop();
-    let left = std::fs::read_dir(state.path().join("containers")).unwrap().count();
+    let left = std::fs::read_dir(state.path().join("containers"))
+        .unwrap()
+        .count();
     assert_eq!(left, 0, "containers left files behind");
-    assert_eq!(holding(state.path(), b"tall-tale"), Vec::<std::path::PathBuf>::new());
+    assert_eq!(
+        holding(state.path(), b"tall-tale"),
+        Vec::<std::path::PathBuf>::new()
+    );
     let mut args = vec!["after"];
     args.extend(ids.split_whitespace());
     let emu = start();

@@ -49,7 +49,9 @@ async fn task_exec_start(
 ) -> Result<TaskExecStartResponse, Status> {
     let request = call.message;
     if request.exec_id.is_empty() || request.command_args.is_empty() {
-        return Err(Status::invalid_argument("a command needs an id and at least one word"));
+        return Err(Status::invalid_argument(
+            "a command needs an id and at least one word",
+        ));
     }
     let target = target(&world, &call.meta, &request.task_id, &request.container_id).await?;
     let exec_id = request.exec_id.clone();
@@ -84,7 +86,11 @@ async fn start(
     let merged = request.stderr_config() == TaskExecStderrConfig::Stdout;
     let mut env = target.place.env.clone();
     env.extend(request.env);
-    env.extend(definition::variables(world, &request.secret_ids, request.secret_sources)?);
+    env.extend(definition::variables(
+        world,
+        &request.secret_ids,
+        request.secret_sources,
+    )?);
     let workdir = request.workdir.filter(|dir| !dir.is_empty());
     if let Some(dir) = workdir.as_deref().filter(|dir| !dir.starts_with('/')) {
         let text = format!("workdir must be an absolute path, got: {dir}");
@@ -96,7 +102,11 @@ async fn start(
     }
     let timeout = request.timeout_secs.filter(|secs| *secs > 0);
     let exec = Exec {
-        argv: if merged { with_one_output(request.command_args) } else { request.command_args },
+        argv: if merged {
+            with_one_output(request.command_args)
+        } else {
+            request.command_args
+        },
         env,
         cwd: workdir.or_else(|| target.place.cwd.clone()),
         pty,
@@ -109,11 +119,18 @@ async fn start(
 
 /// What programs ask about their terminal.
 fn terminal(info: PtyInfo) -> impl Iterator<Item = (String, String)> {
-    let PtyInfo { env_colorterm, env_term_program, .. } = info;
-    [("COLORTERM", env_colorterm), ("TERM_PROGRAM", env_term_program)]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.to_owned(), value))
+    let PtyInfo {
+        env_colorterm,
+        env_term_program,
+        ..
+    } = info;
+    [
+        ("COLORTERM", env_colorterm),
+        ("TERM_PROGRAM", env_term_program),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// Sends standard error where standard output goes.
@@ -140,11 +157,18 @@ async fn find(world: &World, meta: &Meta, task_id: &str, exec_id: &str) -> Resul
     if first.place.commands.get(exec_id).is_ok() {
         return Ok(first);
     }
-    let Some(live) = &first.live else { return Ok(first) };
+    let Some(live) = &first.live else {
+        return Ok(first);
+    };
     let places = super::containers::places(live);
-    let other = places.into_iter().find(|place| place.commands.get(exec_id).is_ok());
+    let other = places
+        .into_iter()
+        .find(|place| place.commands.get(exec_id).is_ok());
     Ok(match other {
-        Some(place) => Target { place, live: Some(Arc::clone(live)) },
+        Some(place) => Target {
+            place,
+            live: Some(Arc::clone(live)),
+        },
         None => first,
     })
 }
@@ -200,14 +224,22 @@ async fn task_exec_wait(
         Exit::Signal(signal) => Waited::Signal(signal),
         Exit::TimedOut | Exit::ContainerGone => Waited::Signal(KILLED),
     };
-    Ok(TaskExecWaitResponse { exit_status: Some(exit_status) })
+    Ok(TaskExecWaitResponse {
+        exit_status: Some(exit_status),
+    })
 }
 
 async fn task_exec_stdin_write(
     world: Arc<World>,
     call: Call<TaskExecStdinWriteRequest>,
 ) -> Result<TaskExecStdinWriteResponse, Status> {
-    let TaskExecStdinWriteRequest { task_id, exec_id, offset, data, eof } = call.message;
+    let TaskExecStdinWriteRequest {
+        task_id,
+        exec_id,
+        offset,
+        data,
+        eof,
+    } = call.message;
     let (_, started) = started(&world, &call.meta, &task_id, &exec_id).await?;
     started.command.stdin.write(offset, data, eof).await?;
     Ok(TaskExecStdinWriteResponse {})
@@ -222,17 +254,25 @@ async fn task_exec_stdin_status(
     let (_, started) = started(&world, &call.meta, task_id, exec_id).await?;
     started.command.stdin.evict();
     let written = started.command.stdin.written();
-    Ok(TaskExecStdinStatusResponse { num_bytes_written: written.bytes, closed: written.closed })
+    Ok(TaskExecStdinStatusResponse {
+        num_bytes_written: written.bytes,
+        closed: written.closed,
+    })
 }
 
 async fn task_exec_stdin_write_stream(
     world: Arc<World>,
     call: Call<Streaming<TaskExecStdinWriteStreamRequest>>,
 ) -> Result<TaskExecStdinWriteStreamResponse, Status> {
-    let Call { message: mut stream, meta } = call;
+    let Call {
+        message: mut stream,
+        meta,
+    } = call;
     let first = stream.message().await?.and_then(|message| message.payload);
     let Some(Payload::Start(start)) = first else {
-        return Err(Status::invalid_argument("the first message must be `start`"));
+        return Err(Status::invalid_argument(
+            "the first message must be `start`",
+        ));
     };
     let done = write_all(&world, &meta, start, &mut stream).await;
     if done.is_err() {
@@ -248,7 +288,11 @@ async fn write_all(
     start: TaskExecStdinWriteStreamStart,
     stream: &mut Streaming<TaskExecStdinWriteStreamRequest>,
 ) -> Result<(), Status> {
-    let TaskExecStdinWriteStreamStart { task_id, exec_id, mut offset } = start;
+    let TaskExecStdinWriteStreamStart {
+        task_id,
+        exec_id,
+        mut offset,
+    } = start;
     let (_, started) = started(world, meta, &task_id, &exec_id).await?;
     let stdin = &started.command.stdin;
     while let Some(message) = stream.message().await? {

@@ -38,7 +38,9 @@ fn admit(world: &World, meta: &Meta, task_id: &str) -> Result<(), Status> {
     if granted == task_id || world.sandboxes.is_task_of(&granted, task_id) {
         return Ok(());
     }
-    Err(Status::permission_denied(format!("the token is not one of task '{task_id}'")))
+    Err(Status::permission_denied(format!(
+        "the token is not one of task '{task_id}'"
+    )))
 }
 
 /// A sandbox that runs, or is about to.
@@ -47,7 +49,10 @@ fn admit(world: &World, meta: &Meta, task_id: &str) -> Result<(), Status> {
 /// `NOT_FOUND` when it has ended.
 fn live(world: &World, meta: &Meta, task_id: &str) -> Result<Arc<Live>, Status> {
     admit(world, meta, task_id)?;
-    world.sandboxes.live(task_id).ok_or_else(|| world.sandboxes.gone(task_id))
+    world
+        .sandboxes
+        .live(task_id)
+        .ok_or_else(|| world.sandboxes.gone(task_id))
 }
 
 /// A container that takes commands.
@@ -76,15 +81,24 @@ async fn target(
 ) -> Result<Target, Status> {
     admit(world, meta, task_id)?;
     let Some(live) = world.sandboxes.live(task_id) else {
-        let place = world.sandboxes.guest(task_id).filter(|_| container_id.is_empty());
+        let place = world
+            .sandboxes
+            .guest(task_id)
+            .filter(|_| container_id.is_empty());
         let place = place.ok_or_else(|| world.sandboxes.gone(task_id))?;
         return Ok(Target { place, live: None });
     };
     let place = if container_id.is_empty() {
-        let main = live.main().await.map_err(|_| world.sandboxes.gone(task_id))?;
+        let main = live
+            .main()
+            .await
+            .map_err(|_| world.sandboxes.gone(task_id))?;
         Arc::clone(&main.place)
     } else {
         Arc::clone(&containers::by_id(&live, container_id)?.main.place)
     };
-    Ok(Target { place, live: Some(live) })
+    Ok(Target {
+        place,
+        live: Some(live),
+    })
 }

@@ -26,7 +26,10 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
 }
 
 /// A log that can not be read now: the caller tries again from where it was.
-#[expect(clippy::needless_pass_by_value, reason = "the shape of an error mapping")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape of an error mapping"
+)]
 fn unreadable(error: std::io::Error) -> Status {
     Status::unavailable(format!("the output could not be read: {error}"))
 }
@@ -42,8 +45,12 @@ async fn task_exec_stdio_read(
     };
     let command = (request.task_id.as_str(), request.exec_id.as_str());
     let wanted = (stream, request.offset);
-    let pieces = exec::pieces(&world, &call.meta, command, wanted).await?.map_err(unreadable);
-    Ok(pieces.map_ok(|(_, data)| TaskExecStdioReadResponse { data }).boxed())
+    let pieces = exec::pieces(&world, &call.meta, command, wanted)
+        .await?
+        .map_err(unreadable);
+    Ok(pieces
+        .map_ok(|(_, data)| TaskExecStdioReadResponse { data })
+        .boxed())
 }
 
 async fn sandbox_stdio_read_v2(
@@ -58,7 +65,10 @@ async fn sandbox_stdio_read_v2(
     };
     let output = version1::output(&world, &request.task_id, stream).await?;
     let pieces = output.read(request.offset).map_err(unreadable);
-    let answer = |(starting_offset, data)| SandboxStdioReadV2Response { data, starting_offset };
+    let answer = |(starting_offset, data)| SandboxStdioReadV2Response {
+        data,
+        starting_offset,
+    };
     Ok(pieces.map_ok(answer).boxed())
 }
 
@@ -66,7 +76,12 @@ async fn sandbox_stdin_write_v2(
     world: Arc<World>,
     call: Call<SandboxStdinWriteV2Request>,
 ) -> Result<SandboxStdinWriteV2Response, Status> {
-    let SandboxStdinWriteV2Request { task_id, offset, data, eof } = call.message;
+    let SandboxStdinWriteV2Request {
+        task_id,
+        offset,
+        data,
+        eof,
+    } = call.message;
     admit(&world, &call.meta, &task_id)?;
     let over = || Status::failed_precondition("the sandbox has ended, nobody reads its stdin");
     let live = world.sandboxes.live(&task_id).ok_or_else(over)?;

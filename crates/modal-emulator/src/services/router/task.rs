@@ -21,7 +21,7 @@ use crate::call::Call;
 use crate::routes::Rpcs;
 use crate::services::sandboxes::command::told;
 use crate::services::sandboxes::live::seconds;
-use crate::services::sandboxes::{definition, images_of, ready, restore};
+use crate::services::sandboxes::{definition, images_of, network, ready, restore};
 use crate::world::World;
 
 pub(super) fn register(rpcs: &mut Rpcs<'_>) {
@@ -51,7 +51,10 @@ async fn task_reload_volumes(
     world: Arc<World>,
     call: Call<TaskReloadVolumesRequest>,
 ) -> Result<TaskReloadVolumesResponse, Status> {
-    let TaskReloadVolumesRequest { task_id, container_id } = &call.message;
+    let TaskReloadVolumesRequest {
+        task_id,
+        container_id,
+    } = &call.message;
     target(&world, &call.meta, task_id, container_id).await?;
     Ok(TaskReloadVolumesResponse {})
 }
@@ -60,8 +63,11 @@ async fn task_set_network_access(
     world: Arc<World>,
     call: Call<TaskSetNetworkAccessRequest>,
 ) -> Result<TaskSetNetworkAccessResponse, Status> {
-    let TaskSetNetworkAccessRequest { task_id, network_access } = call.message;
-    let network = definition::network(&network_access.unwrap_or_default())?;
+    let TaskSetNetworkAccessRequest {
+        task_id,
+        network_access,
+    } = call.message;
+    let network = network::network(&network_access.unwrap_or_default())?;
     let target = target(&world, &call.meta, &task_id, "").await?;
     let changed = target.place.container.set_network(network).await;
     changed.map_err(|error| told(&error))?;
@@ -126,10 +132,18 @@ async fn task_snapshot_filesystem(
     let (place, image, mounts) = if request.container_id.is_empty() {
         let definition = &live.definition;
         let place = Arc::clone(&live.main().await?.place);
-        (place, definition.image_id.clone(), definition.mount_ids.clone())
+        (
+            place,
+            definition.image_id.clone(),
+            definition.mount_ids.clone(),
+        )
     } else {
         let sidecar = containers::by_id(&live, &request.container_id)?;
-        (Arc::clone(&sidecar.main.place), sidecar.image_id.clone(), Vec::new())
+        (
+            Arc::clone(&sidecar.main.place),
+            sidecar.image_id.clone(),
+            Vec::new(),
+        )
     };
     let cell = live.snapshot(&request.snapshot_id);
     let taken = cell.get_or_try_init(async || {
@@ -137,7 +151,9 @@ async fn task_snapshot_filesystem(
         call.meta.effect("image.snapshot", &made);
         Ok::<_, Status>(made)
     });
-    Ok(TaskSnapshotFilesystemResponse { image_id: taken.await?.clone() })
+    Ok(TaskSnapshotFilesystemResponse {
+        image_id: taken.await?.clone(),
+    })
 }
 
 async fn task_snapshot_directory(
@@ -154,14 +170,19 @@ async fn task_snapshot_directory(
         call.meta.effect("image.snapshot", &made);
         Ok::<_, Status>(made)
     });
-    Ok(TaskSnapshotDirectoryResponse { image_id: taken.await?.clone() })
+    Ok(TaskSnapshotDirectoryResponse {
+        image_id: taken.await?.clone(),
+    })
 }
 
 async fn task_snapshot_memory(
     world: Arc<World>,
     call: Call<TaskSnapshotMemoryRequest>,
 ) -> Result<TaskSnapshotMemoryResponse, Status> {
-    let TaskSnapshotMemoryRequest { task_id, idempotency_key } = call.message;
+    let TaskSnapshotMemoryRequest {
+        task_id,
+        idempotency_key,
+    } = call.message;
     let live = live(&world, &call.meta, &task_id)?;
     if !live.definition.enable_snapshot {
         let text = "Sandbox was not created with snapshotting enabled";
@@ -169,5 +190,7 @@ async fn task_snapshot_memory(
     }
     let cell = live.snapshot(&idempotency_key);
     let taken = cell.get_or_try_init(|| restore::take(&world, &call.meta, &live));
-    Ok(TaskSnapshotMemoryResponse { snapshot_id: taken.await?.clone() })
+    Ok(TaskSnapshotMemoryResponse {
+        snapshot_id: taken.await?.clone(),
+    })
 }

@@ -49,7 +49,10 @@ impl Key {
             clippy::cast_sign_loss,
             reason = "seconds of this century"
         )]
-        let claims = Claims { sub: task_id.to_owned(), exp: expiry as u64 };
+        let claims = Claims {
+            sub: task_id.to_owned(),
+            exp: expiry as u64,
+        };
         let claims = serde_json::to_string(&claims).unwrap_or_default();
         let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
         let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims));
@@ -99,9 +102,13 @@ pub(crate) fn grant(world: &World, meta: &Meta, task_id: &str) -> CommandRouterA
 /// # Errors
 /// `UNAUTHENTICATED`: the client then fetches a token anew.
 pub(crate) fn granted(world: &World, meta: &Meta) -> Result<String, Status> {
-    let token = meta.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let token = meta
+        .header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "));
     let task = token.and_then(|token| world.sandboxes.key.opens(token));
-    task.ok_or_else(|| Status::unauthenticated("the token of the command router is not valid any more"))
+    task.ok_or_else(|| {
+        Status::unauthenticated("the token of the command router is not valid any more")
+    })
 }
 
 #[cfg(test)]

@@ -25,7 +25,12 @@ pub(crate) struct Busy {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { state: watch::Sender::new(State { busy: 0, last: instant() }) }
+        Self {
+            state: watch::Sender::new(State {
+                busy: 0,
+                last: instant(),
+            }),
+        }
     }
 }
 
@@ -33,7 +38,9 @@ impl Activity {
     /// Something begins; it goes on until the guard is dropped.
     pub(crate) fn begin(&self) -> Busy {
         self.state.send_modify(|state| state.busy += 1);
-        Busy { state: self.state.clone() }
+        Busy {
+            state: self.state.clone(),
+        }
     }
 
     /// Returns when nothing has gone on for `limit`.
@@ -54,7 +61,10 @@ impl Activity {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a length of time, measured for its own sake")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a length of time, measured for its own sake"
+)]
 fn instant() -> Instant {
     Instant::now()
 }

@@ -59,7 +59,11 @@ impl Capacity {
             freed.as_mut().enable();
             changed.as_mut().enable();
             if self.try_take(faults, &gpu, count) {
-                return Some(Hold { held: Arc::clone(&self.held), gpu, count });
+                return Some(Hold {
+                    held: Arc::clone(&self.held),
+                    gpu,
+                    count,
+                });
             }
             tokio::select! {
                 () = freed => {}
@@ -71,7 +75,9 @@ impl Capacity {
     fn try_take(&self, faults: &Faults, gpu: &str, count: u32) -> bool {
         let mut held = lock(&self.held.count);
         let held = held.entry(gpu.to_owned()).or_default();
-        let fits = faults.gpus(gpu).is_none_or(|stock| *held + count <= stock.count);
+        let fits = faults
+            .gpus(gpu)
+            .is_none_or(|stock| *held + count <= stock.count);
         if fits {
             *held += count;
         }
@@ -87,9 +93,19 @@ mod tests {
     use super::*;
 
     fn asks_for(gpu: &str, count: u32) -> Sandbox {
-        let config = GpuConfig { gpu_type: gpu.to_owned(), count, ..GpuConfig::default() };
-        let resources = Resources { gpu_config: Some(config), ..Resources::default() };
-        Sandbox { resources: Some(resources), ..Sandbox::default() }
+        let config = GpuConfig {
+            gpu_type: gpu.to_owned(),
+            count,
+            ..GpuConfig::default()
+        };
+        let resources = Resources {
+            gpu_config: Some(config),
+            ..Resources::default()
+        };
+        Sandbox {
+            resources: Some(resources),
+            ..Sandbox::default()
+        }
     }
 
     #[tokio::test]

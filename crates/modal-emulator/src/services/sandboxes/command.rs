@@ -49,7 +49,10 @@ impl Command {
         tasks: &TaskTracker,
     ) -> Result<Self, ContainerError> {
         let refused = |code, message: String| Self {
-            run: Run::Refused { code, message: format!("{message}\n").into() },
+            run: Run::Refused {
+                code,
+                message: format!("{message}\n").into(),
+            },
             stdin: Stdin::none(),
         };
         match container.exec(exec).await {
@@ -133,6 +136,8 @@ pub(crate) fn told(error: &ContainerError) -> Status {
         | ContainerError::Refused { .. }
         | ContainerError::ProgramNotFound { .. }
         | ContainerError::CannotStart { .. } => Status::failed_precondition(text),
-        ContainerError::Io { source, .. } => Status::failed_precondition(format!("{text}: {source}")),
+        ContainerError::Io { source, .. } => {
+            Status::failed_precondition(format!("{text}: {source}"))
+        }
     }
 }

@@ -48,11 +48,26 @@ async fn sandbox_create(
     world: Arc<World>,
     call: Call<SandboxCreateRequest>,
 ) -> Result<SandboxCreateResponse, Status> {
-    let SandboxCreateRequest { app_id, definition, tags, .. } = call.message;
+    let SandboxCreateRequest {
+        app_id,
+        definition,
+        tags,
+        ..
+    } = call.message;
     let mut definition = definition.unwrap_or_default();
     let mut env = taken_variables(&mut definition);
-    env.extend(definition::variables(&world, &definition.secret_ids, Vec::new())?);
-    let new = New { version: Version::V1, app_id, definition, env, tags: tag_map(tags) };
+    env.extend(definition::variables(
+        &world,
+        &definition.secret_ids,
+        Vec::new(),
+    )?);
+    let new = New {
+        version: Version::V1,
+        app_id,
+        definition,
+        env,
+        tags: tag_map(tags),
+    };
     let record = create(&world, &call.meta, new).await?;
     Ok(SandboxCreateResponse {
         metadata: Some(record.metadata()),
@@ -75,8 +90,18 @@ async fn sandbox_create_v2(
     let mut definition = definition.unwrap_or_default();
     let mut env = taken_variables(&mut definition);
     env.extend(ephemeral_secrets.unwrap_or_default().contents);
-    env.extend(definition::variables(&world, &definition.secret_ids, secret_sources)?);
-    let new = New { version: Version::V2, app_id, definition, env, tags: tag_map(tags) };
+    env.extend(definition::variables(
+        &world,
+        &definition.secret_ids,
+        secret_sources,
+    )?);
+    let new = New {
+        version: Version::V2,
+        app_id,
+        definition,
+        env,
+        tags: tag_map(tags),
+    };
     let record = create(&world, &call.meta, new).await?;
     Ok(SandboxCreateV2Response {
         command_router_access: Some(access::grant(&world, &call.meta, &record.task_id)),
@@ -94,7 +119,13 @@ async fn sandbox_create_v2(
 /// `INVALID_ARGUMENT` and `NOT_FOUND` for what the definition says, `ALREADY_EXISTS` for its name,
 /// `RESOURCE_EXHAUSTED` for the plan's limit, `FAILED_PRECONDITION` for an app that has stopped.
 pub(super) async fn create(world: &Arc<World>, meta: &Meta, new: New) -> Result<Record, Status> {
-    let New { version, app_id, definition, env, tags } = new;
+    let New {
+        version,
+        app_id,
+        definition,
+        env,
+        tags,
+    } = new;
     let app = apps::may_run(world, &app_id)?;
     let (id, task_id) = new_ids(version);
     let mut inside = BTreeMap::from([
@@ -103,13 +134,21 @@ pub(super) async fn create(world: &Arc<World>, meta: &Meta, new: New) -> Result<
         ("MODAL_IMAGE_ID".to_owned(), definition.image_id.clone()),
         ("MODAL_ENVIRONMENT".to_owned(), app.environment.clone()),
         ("MODAL_IS_REMOTE".to_owned(), "1".to_owned()),
-        ("MODAL_CLOUD_PROVIDER".to_owned(), "CLOUD_PROVIDER_LOCAL".to_owned()),
+        (
+            "MODAL_CLOUD_PROVIDER".to_owned(),
+            "CLOUD_PROVIDER_LOCAL".to_owned(),
+        ),
         ("MODAL_REGION".to_owned(), "local".to_owned()),
     ]);
     inside.extend(env);
     let plan = definition::plan(world, &task_id, &definition, &inside)?;
     let name = definition.name.clone().filter(|name| !name.is_empty());
-    let live = Arc::new(Live::new([&id, &task_id, &app_id], definition.clone(), inside, world.tasks.clone()));
+    let live = Arc::new(Live::new(
+        [&id, &task_id, &app_id],
+        definition.clone(),
+        inside,
+        world.tasks.clone(),
+    ));
     let tunnels = match &definition.open_ports_oneof {
         Some(sandbox::OpenPortsOneof::OpenPorts(specs)) => {
             ports::tunnels(world, &live, &specs.ports).await?
@@ -171,7 +210,10 @@ fn new_ids(version: Version) -> (String, String) {
             let task = std::iter::repeat_with(|| ids::new("ta")).find(|id| !id.ends_with('V'));
             (ids::new("sb"), task.unwrap_or_default())
         }
-        Version::V2 => (format!("{}V2", ids::new("sb")), format!("{}V", ids::new("ta"))),
+        Version::V2 => (
+            format!("{}V2", ids::new("sb")),
+            format!("{}V", ids::new("ta")),
+        ),
     }
 }
 
@@ -187,7 +229,9 @@ fn taken_variables(definition: &mut Sandbox) -> BTreeMap<String, String> {
 }
 
 pub(super) fn tag_map(tags: Vec<SandboxTag>) -> BTreeMap<String, String> {
-    tags.into_iter().map(|tag| (tag.tag_name, tag.tag_value)).collect()
+    tags.into_iter()
+        .map(|tag| (tag.tag_name, tag.tag_value))
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! From the definition of a sandbox to what runs: everything that is wrong with it is told before it exists.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use moorline_executor::egress::EgressRules;
-use moorline_modal_proto::client::network_access::NetworkAccessType;
 use moorline_modal_proto::client::probe::ProbeOneof;
 use moorline_modal_proto::client::sandbox::OpenPortsOneof;
 use moorline_modal_proto::client::{
-    CloudBucketMount, NetworkAccess, PtyInfo, Resources, Sandbox, SecretSource, VolumeMount,
-    secret_source,
+    CloudBucketMount, PtyInfo, Resources, Sandbox, SecretSource, VolumeMount, secret_source,
 };
 use tonic::Status;
 
+use super::network;
 use crate::container::{ContainerSpec, Exec, Limits, Mount, Network, Pty};
 use crate::services::images::{self, ImageRoot};
 use crate::services::{mounts, secrets, volumes};
@@ -30,8 +27,23 @@ const SLEEP: [&str; 2] = ["sleep", "172800"];
 const CLOUDS: [&str; 4] = ["aws", "gcp", "oci", "auto"];
 /// Beginnings of the names of regions.
 const REGIONS: [&str; 17] = [
-    "us", "eu", "ap", "uk", "ca", "me", "sa", "af", "jp", "au", "mx", "il", "asia", "europe",
-    "northamerica", "southamerica", "australia",
+    "us",
+    "eu",
+    "ap",
+    "uk",
+    "ca",
+    "me",
+    "sa",
+    "af",
+    "jp",
+    "au",
+    "mx",
+    "il",
+    "asia",
+    "europe",
+    "northamerica",
+    "southamerica",
+    "australia",
 ];
 
 /// A container to be started, with its first command.
@@ -72,12 +84,15 @@ pub(crate) fn plan(
 ) -> Result<Plan, Status> {
     check(definition)?;
     let network = match &definition.network_access {
-        Some(access) => network(access)?,
+        Some(access) => network::network(access)?,
         None if definition.block_network => Network::Blocked,
         None => Network::Open,
     };
     // Ports that are its own: another sandbox, or the machine, may serve the same ones.
-    let probe = definition.readiness_probe.as_ref().and_then(|probe| probe.probe_oneof.as_ref());
+    let probe = definition
+        .readiness_probe
+        .as_ref()
+        .and_then(|probe| probe.probe_oneof.as_ref());
     let has_ports = match &definition.open_ports_oneof {
         Some(OpenPortsOneof::OpenPorts(specs)) => !specs.ports.is_empty(),
         None => false,
@@ -109,17 +124,35 @@ pub(crate) fn plan(
     Ok(Plan {
         spec,
         exec,
-        timeout: if seconds == 0 { TIMEOUT } else { Duration::from_secs(seconds.into()) },
-        idle: definition.idle_timeout_secs.map(|secs| Duration::from_secs(secs.into())),
+        timeout: if seconds == 0 {
+            TIMEOUT
+        } else {
+            Duration::from_secs(seconds.into())
+        },
+        idle: definition
+            .idle_timeout_secs
+            .map(|secs| Duration::from_secs(secs.into())),
     })
 }
 
 /// A container, with its first command.
-pub(crate) fn container(world: &World, wanted: Wanted<'_>) -> Result<(ContainerSpec, Exec), Status> {
-    let ImageRoot { layers: image, env: image_env, workdir, cmd, entrypoint } =
-        images::root(world, wanted.image_id)?;
+pub(crate) fn container(
+    world: &World,
+    wanted: Wanted<'_>,
+) -> Result<(ContainerSpec, Exec), Status> {
+    let ImageRoot {
+        layers: image,
+        env: image_env,
+        workdir,
+        cmd,
+        entrypoint,
+    } = images::root(world, wanted.image_id)?;
     // The newest first: later mounts lie over earlier ones, and all of them over the image.
-    let mounted = wanted.mount_ids.iter().rev().map(|id| mounts::layer(world, id));
+    let mounted = wanted
+        .mount_ids
+        .iter()
+        .rev()
+        .map(|id| mounts::layer(world, id));
     let mut layers = mounted.collect::<Result<Vec<_>, _>>()?;
     layers.extend(image);
     let mut inside = Vec::new();
@@ -144,7 +177,11 @@ pub(crate) fn container(world: &World, wanted: Wanted<'_>) -> Result<(ContainerS
     let exec = Exec {
         argv: argv(wanted.args, entrypoint, cmd),
         env,
-        cwd: wanted.workdir.map(str::to_owned).filter(|dir| !dir.is_empty()).or(workdir),
+        cwd: wanted
+            .workdir
+            .map(str::to_owned)
+            .filter(|dir| !dir.is_empty())
+            .or(workdir),
         pty: wanted.pty.and_then(pty),
         timeout: None,
     };
@@ -169,18 +206,28 @@ fn check(definition: &Sandbox) -> Result<(), Status> {
     let invalid = |text: String| Err(Status::invalid_argument(text));
     let cloud = definition.cloud_provider_str.to_lowercase();
     if !cloud.is_empty() && !CLOUDS.contains(&cloud.as_str()) {
-        return invalid(format!("Invalid cloud '{cloud}': use one of {}", CLOUDS.join(", ")));
+        return invalid(format!(
+            "Invalid cloud '{cloud}': use one of {}",
+            CLOUDS.join(", ")
+        ));
     }
-    let regions = definition.scheduler_placement.iter().flat_map(|placement| &placement.regions);
+    let regions = definition
+        .scheduler_placement
+        .iter()
+        .flat_map(|placement| &placement.regions);
     for region in regions {
         let area = region.split(['-', '_']).next().unwrap_or_default();
         if !REGIONS.contains(&area) {
-            return invalid(format!("Invalid region '{region}': write, e.g., us-east-1 or eu"));
+            return invalid(format!(
+                "Invalid region '{region}': write, e.g., us-east-1 or eu"
+            ));
         }
     }
     if definition.timeout_secs > LONGEST {
         let secs = definition.timeout_secs;
-        return invalid(format!("Invalid timeout of {secs} s: a sandbox lives {LONGEST} s at most"));
+        return invalid(format!(
+            "Invalid timeout of {secs} s: a sandbox lives {LONGEST} s at most"
+        ));
     }
     if let Some(workdir) = definition.workdir.as_deref()
         && !workdir.is_empty()
@@ -189,10 +236,12 @@ fn check(definition: &Sandbox) -> Result<(), Status> {
         return invalid(format!("workdir must be an absolute path, got: {workdir}"));
     }
     if !definition.nfs_mounts.is_empty() {
-        return Err(Status::unimplemented("the emulator has no network file systems: use a volume"));
+        return Err(Status::unimplemented(
+            "the emulator has no network file systems: use a volume",
+        ));
     }
     for cidr in &definition.inbound_cidr_allowlist {
-        check_cidr(cidr)?;
+        network::check_cidr(cidr)?;
     }
     Ok(())
 }
@@ -202,65 +251,24 @@ pub(super) fn option(definition: &Sandbox, name: &str) -> Result<bool, Status> {
     if let Some(on) = definition.experimental_options.get(name) {
         return Ok(*on);
     }
-    match definition.experimental_options_v2.get(name).map(String::as_str) {
+    match definition
+        .experimental_options_v2
+        .get(name)
+        .map(String::as_str)
+    {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
         Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(_) => Err(Status::invalid_argument(format!("experimental option '{name}' must be a bool"))),
-    }
-}
-
-/// The network that a definition or a live change asks for.
-///
-/// # Errors
-/// `INVALID_ARGUMENT`, in the words that the official SDKs' tests look for.
-pub(crate) fn network(access: &NetworkAccess) -> Result<Network, Status> {
-    access.allowed_cidrs.iter().try_for_each(|cidr| check_cidr(cidr))?;
-    access.allowed_domains.iter().try_for_each(|domain| check_domain(domain))?;
-    let (domains, cidrs) = (&access.allowed_domains, &access.allowed_cidrs);
-    let rules = EgressRules::parse(domains).and_then(|rules| rules.with_blocks(cidrs));
-    rules.map_err(|error| Status::invalid_argument(format!("Invalid domain: {}", error.entry)))?;
-    match access.network_access_type() {
-        NetworkAccessType::Unspecified | NetworkAccessType::Open => Ok(Network::Open),
-        NetworkAccessType::Blocked => Ok(Network::Blocked),
-        NetworkAccessType::Allowlist => Ok(Network::Allow {
-            domains: access.allowed_domains.clone(),
-            cidrs: access.allowed_cidrs.clone(),
-        }),
-    }
-}
-
-fn check_cidr(cidr: &str) -> Result<(), Status> {
-    let valid = cidr.split_once('/').is_some_and(|(address, prefix)| {
-        let most = match address.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        prefix.parse::<u8>().is_ok_and(|prefix| prefix <= most)
-    });
-    if valid { Ok(()) } else { Err(Status::invalid_argument(format!("Invalid CIDR: {cidr}"))) }
-}
-
-fn check_domain(domain: &str) -> Result<(), Status> {
-    if domain == "*" {
-        return Ok(());
-    }
-    let name = domain.strip_prefix("*.").unwrap_or(domain);
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    if name.len() <= 253 && name.split('.').all(label) {
-        Ok(())
-    } else {
-        Err(Status::invalid_argument(format!("Invalid domain: {domain}")))
+        Some(_) => Err(Status::invalid_argument(format!(
+            "experimental option '{name}' must be a bool"
+        ))),
     }
 }
 
 fn limits(resources: Option<&Resources>) -> Limits {
-    let Some(resources) = resources else { return Limits::default() };
+    let Some(resources) = resources else {
+        return Limits::default();
+    };
     // Requests are what a scheduler needs to know; limits are what a process feels.
     let memory = Some(resources.memory_mb_max).filter(|mb| *mb > 0);
     let cpu = Some(resources.milli_cpu_max).filter(|milli| *milli > 0);
@@ -303,22 +311,37 @@ pub(crate) fn variables(
 
 fn volume_mount(world: &World, volume: &VolumeMount) -> Result<Mount, Status> {
     let source = volumes::subdirectory(world, &volume.volume_id, volume.sub_path())?;
-    Ok(Mount { source, target: absolute(&volume.mount_path)?, read_only: volume.read_only })
+    Ok(Mount {
+        source,
+        target: absolute(&volume.mount_path)?,
+        read_only: volume.read_only,
+    })
 }
 
 /// Buckets are directories of the emulator, one a name, that all sandboxes share.
 fn bucket_mount(world: &World, bucket: &CloudBucketMount) -> Result<Mount, Status> {
     let buckets = world.dir.join("buckets");
     let name = bucket.bucket_name.replace(['/', '.'], "_");
-    let source = below(&buckets.join(name), bucket.key_prefix.as_deref().unwrap_or_default())?;
+    let source = below(
+        &buckets.join(name),
+        bucket.key_prefix.as_deref().unwrap_or_default(),
+    )?;
     make(&source)?;
-    Ok(Mount { source, target: absolute(&bucket.mount_path)?, read_only: bucket.read_only })
+    Ok(Mount {
+        source,
+        target: absolute(&bucket.mount_path)?,
+        read_only: bucket.read_only,
+    })
 }
 
 fn empty_mount(world: &World, id: &str, path: &str) -> Result<Mount, Status> {
     let source = world.dir.join("sandboxes").join(format!("{id}.empty"));
     make(&source)?;
-    Ok(Mount { source, target: path.to_owned(), read_only: false })
+    Ok(Mount {
+        source,
+        target: path.to_owned(),
+        read_only: false,
+    })
 }
 
 fn make(dir: &Path) -> Result<(), Status> {
@@ -345,7 +368,9 @@ fn below(root: &Path, path: &str) -> Result<PathBuf, Status> {
 
 /// A place inside that something can be mounted on.
 pub(crate) fn absolute(path: &str) -> Result<String, Status> {
-    let plain = Path::new(path).components().all(|part| part != Component::ParentDir);
+    let plain = Path::new(path)
+        .components()
+        .all(|part| part != Component::ParentDir);
     if plain && path.starts_with('/') && !path.trim_matches('/').is_empty() {
         Ok(path.to_owned())
     } else {
@@ -358,30 +383,6 @@ pub(crate) fn absolute(path: &str) -> Result<String, Status> {
 mod tests {
     use super::*;
 
-    fn access(cidrs: &[&str], domains: &[&str]) -> NetworkAccess {
-        NetworkAccess {
-            network_access_type: NetworkAccessType::Allowlist.into(),
-            allowed_cidrs: cidrs.iter().map(|&cidr| cidr.to_owned()).collect(),
-            allowed_domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn destinations_are_checked_in_the_words_that_sdk_tests_look_for() {
-        for cidr in ["not-an-ip/8", "10.0.0.0/33", "10.0.0.0", "::/129", ""] {
-            let error = network(&access(&[cidr], &[])).unwrap_err();
-            assert_eq!(error.code(), tonic::Code::InvalidArgument);
-            assert_eq!(error.message(), format!("Invalid CIDR: {cidr}"));
-        }
-        for domain in ["", "*.", "a..b", "*.*.com", "a b", "exa/mple.com"] {
-            assert!(network(&access(&[], &[domain])).is_err(), "{domain}");
-        }
-        let allowed = network(&access(&["10.0.0.0/8", "::/0"], &["*.github.com", "a.io"])).unwrap();
-        let domains = vec!["*.github.com".to_owned(), "a.io".to_owned()];
-        let cidrs = vec!["10.0.0.0/8".to_owned(), "::/0".to_owned()];
-        assert_eq!(allowed, Network::Allow { domains, cidrs });
-    }
-
     #[test]
     fn clouds_regions_and_times_that_do_not_exist_are_refused() {
         let refused = |change: &dyn Fn(&mut Sandbox)| {
@@ -389,29 +390,52 @@ mod tests {
             change(&mut definition);
             check(&definition).unwrap_err().code() == tonic::Code::InvalidArgument
         };
-        assert!(refused(&|d| d.cloud_provider_str = "invalid-cloud".to_owned()));
+        assert!(refused(
+            &|d| d.cloud_provider_str = "invalid-cloud".to_owned()
+        ));
         assert!(refused(&|d| {
             let regions = vec!["us-east-1".to_owned(), "invalid-region".to_owned()];
-            d.scheduler_placement =
-                Some(moorline_modal_proto::client::SchedulerPlacement { regions, ..Default::default() });
+            d.scheduler_placement = Some(moorline_modal_proto::client::SchedulerPlacement {
+                regions,
+                ..Default::default()
+            });
         }));
         assert!(refused(&|d| d.timeout_secs = LONGEST + 1));
         assert!(refused(&|d| d.workdir = Some("relative/path".to_owned())));
-        assert!(refused(&|d| d.inbound_cidr_allowlist = vec!["1.2.3.4".to_owned()]));
-        check(&Sandbox { cloud_provider_str: "AWS".to_owned(), ..Sandbox::default() }).unwrap();
+        assert!(refused(
+            &|d| d.inbound_cidr_allowlist = vec!["1.2.3.4".to_owned()]
+        ));
+        check(&Sandbox {
+            cloud_provider_str: "AWS".to_owned(),
+            ..Sandbox::default()
+        })
+        .unwrap();
     }
 
     #[test]
     fn what_is_asked_for_takes_the_place_of_the_images_command() {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(argv(&words("a b"), words("tini --"), words("sh")), words("tini -- a b"));
-        assert_eq!(argv(&[], words("tini --"), words("sh")), words("tini -- sh"));
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            argv(&words("a b"), words("tini --"), words("sh")),
+            words("tini -- a b")
+        );
+        assert_eq!(
+            argv(&[], words("tini --"), words("sh")),
+            words("tini -- sh")
+        );
         assert_eq!(argv(&[], vec![], vec![]), words("sleep 172800"));
     }
 
     #[test]
     fn paths_stay_below_their_root() {
-        assert_eq!(below(Path::new("/v"), "/a/./b").unwrap(), Path::new("/v/a/b"));
+        assert_eq!(
+            below(Path::new("/v"), "/a/./b").unwrap(),
+            Path::new("/v/a/b")
+        );
         assert!(below(Path::new("/v"), "../b").is_err());
         assert!(absolute("/").is_err() && absolute("a").is_err() && absolute("/a/../b").is_err());
     }

@@ -26,7 +26,10 @@ pub(crate) async fn of_container(
     mount_ids: &[String],
 ) -> Result<String, Status> {
     let layer = scratch(world);
-    container.snapshot(&layer).await.map_err(|error| told(&error))?;
+    container
+        .snapshot(&layer)
+        .await
+        .map_err(|error| told(&error))?;
     adopt(world, layer, image_id, mount_ids).await
 }
 
@@ -49,10 +52,20 @@ pub(crate) async fn of_directory(
 /// The image of a sandbox that has ended, whose container has stopped.
 pub(super) async fn at_exit(world: &World, live: &Live, main: &Main) -> ExitSnapshot {
     let layer = scratch(world);
-    let moved = main.place.container.into_layer(&layer).map_err(|error| told(&error));
+    let moved = main
+        .place
+        .container
+        .into_layer(&layer)
+        .map_err(|error| told(&error));
     let image = match moved {
         Ok(()) => {
-            adopt(world, layer, &live.definition.image_id, &live.definition.mount_ids).await
+            adopt(
+                world,
+                layer,
+                &live.definition.image_id,
+                &live.definition.mount_ids,
+            )
+            .await
         }
         Err(status) => Err(status),
     };
@@ -66,7 +79,11 @@ pub(super) async fn at_exit(world: &World, live: &Live, main: &Main) -> ExitSnap
 /// What the image adds to the machine's root is shown, not the root itself; of no image, nothing.
 pub(crate) async fn shown(world: &World, place: &Place, image_id: &str) -> Result<PathBuf, Status> {
     let into = scratch(world);
-    let layers = if image_id.is_empty() { Vec::new() } else { images::root(world, image_id)?.layers };
+    let layers = if image_id.is_empty() {
+        Vec::new()
+    } else {
+        images::root(world, image_id)?.layers
+    };
     let mut roots: Vec<PathBuf> = layers.iter().map(|layer| layer.join(ROOT)).collect();
     roots.retain(|root| root.is_dir());
     if let [root] = roots.as_slice() {
@@ -75,7 +92,10 @@ pub(crate) async fn shown(world: &World, place: &Place, image_id: &str) -> Resul
     place.remove_at_end(into.clone());
     blocking(move || {
         std::fs::create_dir_all(&into)?;
-        roots.iter().rev().try_for_each(|root| link_tree(root, &into))?;
+        roots
+            .iter()
+            .rev()
+            .try_for_each(|root| link_tree(root, &into))?;
         Ok(into)
     })
     .await
@@ -104,12 +124,16 @@ fn scratch(world: &World) -> PathBuf {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+    let done = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other);
     done.flatten().map_err(|error| uncopied(&error))
 }
 
 fn uncopied(error: &io::Error) -> Status {
-    Status::failed_precondition(format!("the files of an image could not be copied: {error}"))
+    Status::failed_precondition(format!(
+        "the files of an image could not be copied: {error}"
+    ))
 }
 
 /// Links the files of a tree into another one, over what is there.
@@ -152,7 +176,10 @@ mod tests {
         link_tree(&path("old"), &path("all")).unwrap();
         link_tree(&path("new"), &path("all")).unwrap();
         let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
-        assert_eq!([text("all/a/x"), text("all/a/y"), text("all/a/z")], ["new", "kept", "new"]);
+        assert_eq!(
+            [text("all/a/x"), text("all/a/y"), text("all/a/z")],
+            ["new", "kept", "new"]
+        );
         assert_eq!(text("old/a/x"), "old");
     }
 }

@@ -113,7 +113,11 @@ pub(crate) struct Started {
 
 impl Started {
     pub(crate) fn new(command: Command, silent: Silent) -> Self {
-        Self { command, silent, read: watch::Sender::new([false; 2]) }
+        Self {
+            command,
+            silent,
+            read: watch::Sender::new([false; 2]),
+        }
     }
 
     /// A reader was sent an output to its end.
@@ -129,7 +133,10 @@ impl Started {
     pub(crate) async fn let_readers_finish(&self) {
         let wrote = |wrote: bool, silent: bool| wrote && !silent;
         let [stdout, stderr] = self.command.wrote();
-        let (stdout, stderr) = (wrote(stdout, self.silent.stdout), wrote(stderr, self.silent.stderr));
+        let (stdout, stderr) = (
+            wrote(stdout, self.silent.stdout),
+            wrote(stderr, self.silent.stderr),
+        );
         let mut read = self.read.subscribe();
         let all = read.wait_for(|read| (read[0] || !stdout) && (read[1] || !stderr));
         drop(tokio::time::timeout(PATIENCE, all).await);
@@ -293,5 +300,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Seconds of a message as a duration, whatever was sent.
 pub(crate) fn seconds(secs: f32) -> Duration {
-    Duration::try_from_secs_f32(secs).unwrap_or(if secs > 0.0 { Duration::MAX } else { Duration::ZERO })
+    Duration::try_from_secs_f32(secs).unwrap_or(if secs > 0.0 {
+        Duration::MAX
+    } else {
+        Duration::ZERO
+    })
 }

@@ -15,6 +15,7 @@ mod create;
 pub(crate) mod definition;
 pub(crate) mod images_of;
 pub(crate) mod live;
+pub(crate) mod network;
 pub(crate) mod output;
 mod persistent;
 mod ports;
@@ -108,7 +109,12 @@ impl Sandboxes {
         if let Some(live) = lock(&self.live).get(id) {
             return Some(Arc::clone(live));
         }
-        let id = self.kept.read().table.get(id).map(|record| record.id.clone())?;
+        let id = self
+            .kept
+            .read()
+            .table
+            .get(id)
+            .map(|record| record.id.clone())?;
         lock(&self.live).get(&id).map(Arc::clone)
     }
 
@@ -117,7 +123,12 @@ impl Sandboxes {
     /// # Errors
     /// `NOT_FOUND`.
     fn record<T>(&self, id: &str, look: impl FnOnce(&Record) -> T) -> Result<T, Status> {
-        self.kept.read().table.get(id).map(look).ok_or_else(|| unknown(id))
+        self.kept
+            .read()
+            .table
+            .get(id)
+            .map(look)
+            .ok_or_else(|| unknown(id))
     }
 
     /// The answer to whoever wants something of a sandbox that is over, or was never there.
@@ -134,7 +145,8 @@ impl Sandboxes {
 
     /// Whether the second is the id of a sandbox whose task the first one is.
     pub(crate) fn is_task_of(&self, task_id: &str, sandbox_id: &str) -> bool {
-        self.record(sandbox_id, |record| record.task_id == task_id).unwrap_or(false)
+        self.record(sandbox_id, |record| record.task_id == task_id)
+            .unwrap_or(false)
     }
 
     fn remember(&self, live: &Arc<Live>) {
@@ -173,7 +185,10 @@ fn unknown(id: &str) -> Status {
 /// An app stopped: its sandboxes end. Waits for that.
 pub(crate) async fn stop_app(world: &World, app_id: &str) {
     let running = world.sandboxes.kept.read().table.running_of(app_id);
-    let live: Vec<_> = running.iter().filter_map(|id| world.sandboxes.live(id)).collect();
+    let live: Vec<_> = running
+        .iter()
+        .filter_map(|id| world.sandboxes.live(id))
+        .collect();
     for live in &live {
         live.terminate("the app was stopped");
     }

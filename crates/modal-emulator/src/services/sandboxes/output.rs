@@ -38,7 +38,10 @@ impl Output {
                 let state = (log.reader(offset), token);
                 Box::pin(stream::try_unfold(state, async |(mut reader, token)| {
                     let at = reader.offset();
-                    Ok(reader.next().await?.map(|data| ((at, data), (reader, token))))
+                    Ok(reader
+                        .next()
+                        .await?
+                        .map(|data| ((at, data), (reader, token))))
                 }))
             }
             Self::File(path) => Box::pin(
@@ -50,7 +53,9 @@ impl Output {
                     }),
             ),
             Self::Text(text) => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                let from = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(text.len());
                 let rest = text.slice(from..);
                 let piece = (!rest.is_empty()).then_some(Ok((offset, rest)));
                 Box::pin(stream::iter(piece))
@@ -72,12 +77,18 @@ async fn open(path: PathBuf, offset: u64) -> io::Result<Option<tokio::fs::File>>
 }
 
 fn pieces(file: tokio::fs::File, offset: u64) -> Pieces {
-    Box::pin(stream::try_unfold((file, offset), async |(mut file, at)| {
-        let mut buffer = Vec::with_capacity(PIECE);
-        let read = (&mut file).take(PIECE as u64).read_to_end(&mut buffer).await?;
-        let piece = (at, Bytes::from(buffer));
-        Ok((read > 0).then_some((piece, (file, at + read as u64))))
-    }))
+    Box::pin(stream::try_unfold(
+        (file, offset),
+        async |(mut file, at)| {
+            let mut buffer = Vec::with_capacity(PIECE);
+            let read = (&mut file)
+                .take(PIECE as u64)
+                .read_to_end(&mut buffer)
+                .await?;
+            let piece = (at, Bytes::from(buffer));
+            Ok((read > 0).then_some((piece, (file, at + read as u64))))
+        },
+    ))
 }
 
 /// Copies a log that has ended to a file, if there is anything in it.
@@ -106,7 +117,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1");
         assert_eq!(read(Output::File(path.clone()), 0).await, []);
-        let content: Vec<u8> = (0..PIECE + 10).map(|i| (i % 251) as u8).collect();
+        let content: Vec<u8> = (0..=250u8).cycle().take(PIECE + 10).collect();
         std::fs::write(&path, &content).unwrap();
         let pieces = read(Output::File(path), 5).await;
         let offsets: Vec<u64> = pieces.iter().map(|(at, _)| *at).collect();

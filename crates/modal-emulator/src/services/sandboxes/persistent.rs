@@ -30,7 +30,10 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
     rpcs.read("PersistentSandboxGet", persistent_sandbox_get);
     rpcs.write("PersistentSandboxResume", persistent_sandbox_resume);
     rpcs.write("PersistentSandboxTerminate", persistent_sandbox_terminate);
-    rpcs.read("PersistentSandboxTunnelsList", persistent_sandbox_tunnels_list);
+    rpcs.read(
+        "PersistentSandboxTunnelsList",
+        persistent_sandbox_tunnels_list,
+    );
 }
 
 /// One persistent sandbox.
@@ -58,7 +61,9 @@ async fn session(
 ) -> Result<String, Status> {
     let mut definition = definition.clone();
     // Its exit snapshot is what the next session begins with.
-    definition.experimental_options.insert("enable_exit_snapshot".to_owned(), true);
+    definition
+        .experimental_options
+        .insert("enable_exit_snapshot".to_owned(), true);
     let env = definition::variables(world, &definition.secret_ids, Vec::new())?;
     let new = New {
         version: Version::V2,
@@ -79,16 +84,33 @@ async fn persistent_sandbox_create(
     definition.environment_variables = None;
     let sandbox_id = session(&world, &call.meta, &app_id, &definition).await?;
     let id = ids::new("ps");
-    let new = Persistent { app_id, definition, session: sandbox_id.clone(), terminated: false };
-    world.sandboxes.kept.write().persistent.insert(id.clone(), new);
+    let new = Persistent {
+        app_id,
+        definition,
+        session: sandbox_id.clone(),
+        terminated: false,
+    };
+    world
+        .sandboxes
+        .kept
+        .write()
+        .persistent
+        .insert(id.clone(), new);
     call.meta.effect("persistent_sandbox.create", &id);
-    Ok(PersistentSandboxCreateResponse { persistent_sandbox_id: id, sandbox_id })
+    Ok(PersistentSandboxCreateResponse {
+        persistent_sandbox_id: id,
+        sandbox_id,
+    })
 }
 
 /// Empty when no session runs.
 fn running_session(world: &World, persistent: &Persistent) -> String {
     let runs = world.sandboxes.live(&persistent.session).is_some();
-    if runs { persistent.session.clone() } else { String::new() }
+    if runs {
+        persistent.session.clone()
+    } else {
+        String::new()
+    }
 }
 
 async fn persistent_sandbox_get(
@@ -105,7 +127,10 @@ async fn persistent_sandbox_get(
         None => return Err(Status::invalid_argument("an id or a name is needed")),
     };
     let sandbox_id = running_session(&world, &known(&world, &id)?);
-    Ok(PersistentSandboxGetResponse { persistent_sandbox_id: id, sandbox_id })
+    Ok(PersistentSandboxGetResponse {
+        persistent_sandbox_id: id,
+        sandbox_id,
+    })
 }
 
 async fn persistent_sandbox_resume(
@@ -120,17 +145,32 @@ async fn persistent_sandbox_resume(
     }
     let running = running_session(&world, &persistent);
     if !running.is_empty() {
-        return Ok(PersistentSandboxResumeResponse { sandbox_id: running });
+        return Ok(PersistentSandboxResumeResponse {
+            sandbox_id: running,
+        });
     }
-    let last = world.sandboxes.record(&persistent.session, |record| record.exit_snapshot.clone())?;
+    let last = world
+        .sandboxes
+        .record(&persistent.session, |record| record.exit_snapshot.clone())?;
     if let Some(ExitSnapshot::Image(image_id)) = last {
         persistent.definition.image_id = image_id;
         // They are part of that image.
         persistent.definition.mount_ids.clear();
     }
-    let sandbox_id = session(&world, &call.meta, &persistent.app_id, &persistent.definition).await?;
+    let sandbox_id = session(
+        &world,
+        &call.meta,
+        &persistent.app_id,
+        &persistent.definition,
+    )
+    .await?;
     sandbox_id.clone_into(&mut persistent.session);
-    world.sandboxes.kept.write().persistent.insert(id.clone(), persistent);
+    world
+        .sandboxes
+        .kept
+        .write()
+        .persistent
+        .insert(id.clone(), persistent);
     call.meta.effect("persistent_sandbox.resume", id);
     Ok(PersistentSandboxResumeResponse { sandbox_id })
 }
@@ -156,6 +196,8 @@ async fn persistent_sandbox_tunnels_list(
     call: Call<PersistentSandboxTunnelsListRequest>,
 ) -> Result<PersistentSandboxTunnelsListResponse, Status> {
     let persistent = known(&world, &call.message.persistent_sandbox_id)?;
-    let tunnels = world.sandboxes.record(&persistent.session, |record| record.tunnels.clone())?;
+    let tunnels = world
+        .sandboxes
+        .record(&persistent.session, |record| record.tunnels.clone())?;
     Ok(PersistentSandboxTunnelsListResponse { tunnels })
 }

@@ -41,11 +41,18 @@ pub(crate) async fn tunnels(
     let mut tunnels = Vec::new();
     for spec in ports {
         let Ok(inside) = u16::try_from(spec.port) else {
-            return Err(Status::invalid_argument(format!("Invalid port: {}", spec.port)));
+            return Err(Status::invalid_argument(format!(
+                "Invalid port: {}",
+                spec.port
+            )));
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(refused)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        world.tasks.spawn(forward(listener, inside, Arc::clone(live)));
+        world
+            .tasks
+            .spawn(forward(listener, inside, Arc::clone(live)));
         let (host, port) = (address.ip().to_string(), u32::from(address.port()));
         let plain = spec.unencrypted;
         tunnels.push(TunnelData {
@@ -63,7 +70,9 @@ pub(crate) async fn tunnels(
 async fn forward(listener: TcpListener, port: u16, live: Arc<Live>) {
     let closed = live.closed.clone();
     while let Some(accepted) = closed.run_until_cancelled(listener.accept()).await {
-        let Ok((outside, peer)) = accepted else { continue };
+        let Ok((outside, peer)) = accepted else {
+            continue;
+        };
         if !welcome(peer.ip(), &live.definition.inbound_cidr_allowlist) {
             continue;
         }
@@ -79,7 +88,12 @@ async fn forward(listener: TcpListener, port: u16, live: Arc<Live>) {
 
 async fn pass(live: &Live, mut outside: TcpStream, port: u16) -> io::Result<()> {
     let main = live.main().await.map_err(io::Error::other)?;
-    let mut inside = main.place.container.connect(port).await.map_err(io::Error::other)?;
+    let mut inside = main
+        .place
+        .container
+        .connect(port)
+        .await
+        .map_err(io::Error::other)?;
     tokio::io::copy_bidirectional(&mut outside, &mut inside).await?;
     Ok(())
 }
@@ -90,8 +104,12 @@ fn welcome(peer: IpAddr, blocks: &[String]) -> bool {
 }
 
 fn contains(block: &str, address: IpAddr) -> bool {
-    let Some((network, prefix)) = block.split_once('/') else { return false };
-    let Ok(prefix) = prefix.parse::<u32>() else { return false };
+    let Some((network, prefix)) = block.split_once('/') else {
+        return false;
+    };
+    let Ok(prefix) = prefix.parse::<u32>() else {
+        return false;
+    };
     let same = |a: u128, b: u128, bits: u32| {
         let shift = bits.saturating_sub(prefix);
         a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
@@ -126,18 +144,30 @@ pub(crate) async fn connect_token(
 ) -> Result<(String, String), Status> {
     let port = port.unwrap_or(8080);
     let inside = u16::try_from(port).ok().filter(|port| *port > 0);
-    let inside =
-        inside.ok_or_else(|| Status::invalid_argument(format!("Invalid port: {port}")))?;
+    let inside = inside.ok_or_else(|| Status::invalid_argument(format!("Invalid port: {port}")))?;
     if HeaderValue::from_str(&user_data).is_err() {
         let text = "Invalid user metadata: a header of one line is made of it";
         return Err(Status::invalid_argument(text));
     }
-    let url = live.tokens.url.get_or_try_init(|| proxy(world, live)).await?.clone();
+    let url = live
+        .tokens
+        .url
+        .get_or_try_init(|| proxy(world, live))
+        .await?
+        .clone();
     let token: String = {
         let mut rng = rand::rng();
-        (0..32).map(|_| char::from(rng.sample(rand::distr::Alphanumeric))).collect()
+        (0..32)
+            .map(|_| char::from(rng.sample(rand::distr::Alphanumeric)))
+            .collect()
     };
-    lock(&live.tokens.known).insert(token.clone(), Token { port: inside, user_data });
+    lock(&live.tokens.known).insert(
+        token.clone(),
+        Token {
+            port: inside,
+            user_data,
+        },
+    );
     Ok((url, token))
 }
 
@@ -145,7 +175,9 @@ async fn proxy(world: &World, live: &Arc<Live>) -> Result<String, Status> {
     let refused = |error: io::Error| {
         Status::resource_exhausted(format!("no port for connections can be had: {error}"))
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(refused)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     world.tasks.spawn(serve(listener, Arc::clone(live)));
     Ok(format!("http://{address}"))
@@ -185,7 +217,12 @@ async fn enter(live: &Live, request: Request<Incoming>) -> Response<Body> {
 
 /// The token of a request: as bearer, as query parameter or as cookie.
 fn presented<B>(request: &Request<B>) -> Option<String> {
-    let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     let named = |pair: &str| {
         let (name, value) = pair.trim().split_once('=')?;
         (name == QUERY).then(|| value.to_owned())
@@ -204,7 +241,10 @@ async fn relay(
     token: Token,
 ) -> Response<Body> {
     let unreachable = |what: &dyn std::fmt::Display| {
-        status(StatusCode::BAD_GATEWAY, format!("port {}: {what}\n", token.port))
+        status(
+            StatusCode::BAD_GATEWAY,
+            format!("port {}: {what}\n", token.port),
+        )
     };
     let inside = match main.place.container.connect(token.port).await {
         Ok(inside) => inside,
@@ -231,7 +271,8 @@ async fn relay(
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 let joined = join(upgraded, hyper::upgrade::on(&mut response));
                 let closed = live.closed.clone();
-                live.tasks.spawn(async move { closed.run_until_cancelled(joined).await });
+                live.tasks
+                    .spawn(async move { closed.run_until_cancelled(joined).await });
             }
             response.map(Body::new)
         }
@@ -255,22 +296,40 @@ mod tests {
     #[test]
     fn callers_are_admitted_by_address() {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let blocks = |blocks: &[&str]| blocks.iter().map(|&block| block.to_owned()).collect::<Vec<_>>();
+        let blocks = |blocks: &[&str]| {
+            blocks
+                .iter()
+                .map(|&block| block.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert!(welcome(loopback, &[]));
         assert!(welcome(loopback, &blocks(&["10.0.0.0/8", "127.0.0.0/8"])));
         assert!(welcome(loopback, &blocks(&["0.0.0.0/0"])));
-        assert!(!welcome(loopback, &blocks(&["10.0.0.0/8", "::/0", "127.0.0.2/32"])));
+        assert!(!welcome(
+            loopback,
+            &blocks(&["10.0.0.0/8", "::/0", "127.0.0.2/32"])
+        ));
     }
 
     #[test]
     fn a_token_is_found_in_each_of_its_places() {
         let request = |name: &str, value: &str| {
-            Request::builder().uri("/x?a=b").header(name, value).body(()).unwrap()
+            Request::builder()
+                .uri("/x?a=b")
+                .header(name, value)
+                .body(())
+                .unwrap()
         };
         let token = Some("t0".to_owned());
         assert_eq!(presented(&request("authorization", "Bearer t0")), token);
-        assert_eq!(presented(&request("cookie", "a=b; _modal_connect_token=t0")), token);
-        let query = Request::builder().uri("/x?a=b&_modal_connect_token=t0").body(()).unwrap();
+        assert_eq!(
+            presented(&request("cookie", "a=b; _modal_connect_token=t0")),
+            token
+        );
+        let query = Request::builder()
+            .uri("/x?a=b&_modal_connect_token=t0")
+            .body(())
+            .unwrap();
         assert_eq!(presented(&query), token);
         assert_eq!(presented(&request("x", "y")), None);
     }

@@ -44,14 +44,23 @@ pub(super) fn register(rpcs: &mut Rpcs<'_>) {
         rpcs.read(&format!("SandboxTagsGet{suffix}"), sandbox_tags_get);
         rpcs.write(&format!("SandboxTagsSet{suffix}"), sandbox_tags_set);
         rpcs.read(&format!("SandboxGetTunnels{suffix}"), sandbox_get_tunnels);
-        rpcs.write(&format!("SandboxCreateConnectToken{suffix}"), sandbox_create_connect_token);
-        rpcs.read(&format!("SandboxGetExitSnapshot{suffix}"), sandbox_get_exit_snapshot);
+        rpcs.write(
+            &format!("SandboxCreateConnectToken{suffix}"),
+            sandbox_create_connect_token,
+        );
+        rpcs.read(
+            &format!("SandboxGetExitSnapshot{suffix}"),
+            sandbox_get_exit_snapshot,
+        );
         rpcs.read(&format!("SandboxList{suffix}"), sandbox_list);
     }
     rpcs.read("SandboxGetFromName", sandbox_get_from_name);
     rpcs.read("SandboxGetFromNameV2", sandbox_get_from_name_v2);
     rpcs.write("SandboxSetName", sandbox_set_name);
-    rpcs.read("SandboxGetCommandRouterAccess", sandbox_get_command_router_access);
+    rpcs.read(
+        "SandboxGetCommandRouterAccess",
+        sandbox_get_command_router_access,
+    );
     rpcs.read("TaskGetCommandRouterAccess", task_get_command_router_access);
     rpcs.read("SandboxWaitUntilReady", sandbox_wait_until_ready);
 }
@@ -60,23 +69,32 @@ async fn sandbox_wait(
     world: Arc<World>,
     call: Call<SandboxWaitRequest>,
 ) -> Result<SandboxWaitResponse, Status> {
-    let SandboxWaitRequest { sandbox_id, timeout } = call.message;
+    let SandboxWaitRequest {
+        sandbox_id,
+        timeout,
+    } = call.message;
     if let Some(live) = world.sandboxes.live(&sandbox_id)
         && timeout > 0.0
     {
         live.ended_within(seconds(timeout)).await;
     }
-    world.sandboxes.record(&sandbox_id, |record| SandboxWaitResponse {
-        result: record.result(),
-        metadata: Some(record.metadata()),
-    })
+    world
+        .sandboxes
+        .record(&sandbox_id, |record| SandboxWaitResponse {
+            result: record.result(),
+            metadata: Some(record.metadata()),
+        })
 }
 
 async fn sandbox_get_task_id(
     world: Arc<World>,
     call: Call<SandboxGetTaskIdRequest>,
 ) -> Result<SandboxGetTaskIdResponse, Status> {
-    let SandboxGetTaskIdRequest { sandbox_id, timeout, wait_until_ready } = call.message;
+    let SandboxGetTaskIdRequest {
+        sandbox_id,
+        timeout,
+        wait_until_ready,
+    } = call.message;
     if let Some(live) = world.sandboxes.live(&sandbox_id) {
         let limit = seconds(timeout.unwrap_or(0.0));
         if wait_until_ready {
@@ -86,10 +104,12 @@ async fn sandbox_get_task_id(
             live.left_pending(limit).await;
         }
     }
-    world.sandboxes.record(&sandbox_id, |record| SandboxGetTaskIdResponse {
-        task_id: record.started_at.is_some().then(|| record.task_id.clone()),
-        task_result: record.result(),
-    })
+    world
+        .sandboxes
+        .record(&sandbox_id, |record| SandboxGetTaskIdResponse {
+            task_id: record.started_at.is_some().then(|| record.task_id.clone()),
+            task_result: record.result(),
+        })
 }
 
 async fn sandbox_terminate(
@@ -109,7 +129,9 @@ async fn sandbox_tags_get(
     world: Arc<World>,
     call: Call<SandboxTagsGetRequest>,
 ) -> Result<SandboxTagsGetResponse, Status> {
-    let tags = world.sandboxes.record(&call.message.sandbox_id, super::Record::tags)?;
+    let tags = world
+        .sandboxes
+        .record(&call.message.sandbox_id, super::Record::tags)?;
     Ok(SandboxTagsGetResponse { tags })
 }
 
@@ -117,9 +139,14 @@ async fn sandbox_tags_set(
     world: Arc<World>,
     call: Call<SandboxTagsSetRequest>,
 ) -> Result<(), Status> {
-    let SandboxTagsSetRequest { sandbox_id, tags, .. } = call.message;
+    let SandboxTagsSetRequest {
+        sandbox_id, tags, ..
+    } = call.message;
     let mut kept = world.sandboxes.kept.write();
-    let record = kept.table.get_mut(&sandbox_id).ok_or_else(|| unknown(&sandbox_id))?;
+    let record = kept
+        .table
+        .get_mut(&sandbox_id)
+        .ok_or_else(|| unknown(&sandbox_id))?;
     record.tags = tag_map(tags);
     call.meta.effect("sandbox.tag", sandbox_id);
     Ok(())
@@ -129,8 +156,13 @@ async fn sandbox_list(
     world: Arc<World>,
     call: Call<SandboxListRequest>,
 ) -> Result<SandboxListResponse, Status> {
-    let SandboxListRequest { app_id, before_timestamp, environment_name, include_finished, tags } =
-        call.message;
+    let SandboxListRequest {
+        app_id,
+        before_timestamp,
+        environment_name,
+        include_finished,
+        tags,
+    } = call.message;
     // An app is in one environment: the name says nothing more.
     let environment = if app_id.is_empty() {
         environments::resolve(&world, &environment_name)?
@@ -168,8 +200,12 @@ fn from_name(
     request: &SandboxGetFromNameRequest,
     v2: bool,
 ) -> Result<SandboxGetFromNameResponse, Status> {
-    let SandboxGetFromNameRequest { sandbox_name, environment_name, app_name, include_terminated } =
-        request;
+    let SandboxGetFromNameRequest {
+        sandbox_name,
+        environment_name,
+        app_name,
+        include_terminated,
+    } = request;
     let app = apps::deployed(world, app_name, environment_name)?;
     let kept = world.sandboxes.kept.read();
     let found = if *include_terminated {
@@ -177,10 +213,12 @@ fn from_name(
     } else {
         kept.table.named(&app.id, sandbox_name)
     };
-    let found = found.filter(|record| is_v2(&record.id) == v2).ok_or_else(|| {
-        let text = format!("Sandbox with name '{sandbox_name}' not found in app '{app_name}'");
-        Status::not_found(text)
-    })?;
+    let found = found
+        .filter(|record| is_v2(&record.id) == v2)
+        .ok_or_else(|| {
+            let text = format!("Sandbox with name '{sandbox_name}' not found in app '{app_name}'");
+            Status::not_found(text)
+        })?;
     Ok(SandboxGetFromNameResponse {
         sandbox_id: found.id.clone(),
         metadata: Some(found.metadata()),
@@ -193,10 +231,15 @@ async fn sandbox_set_name(
 ) -> Result<SandboxSetNameResponse, Status> {
     let SandboxSetNameRequest { sandbox_id, name } = call.message;
     if name.is_empty() {
-        return Err(Status::invalid_argument("the name of a sandbox can not be empty"));
+        return Err(Status::invalid_argument(
+            "the name of a sandbox can not be empty",
+        ));
     }
     let mut kept = world.sandboxes.kept.write();
-    let record = kept.table.get(&sandbox_id).ok_or_else(|| unknown(&sandbox_id))?;
+    let record = kept
+        .table
+        .get(&sandbox_id)
+        .ok_or_else(|| unknown(&sandbox_id))?;
     if record.outcome.is_some() {
         let text = format!("Sandbox '{sandbox_id}' has already finished");
         return Err(Status::failed_precondition(text));
@@ -218,9 +261,11 @@ async fn sandbox_get_tunnels(
     call: Call<SandboxGetTunnelsRequest>,
 ) -> Result<SandboxGetTunnelsResponse, Status> {
     // They are open from the first moment on.
-    world.sandboxes.record(&call.message.sandbox_id, |record| SandboxGetTunnelsResponse {
-        result: record.result(),
-        tunnels: record.tunnels.clone(),
+    world.sandboxes.record(&call.message.sandbox_id, |record| {
+        SandboxGetTunnelsResponse {
+            result: record.result(),
+            tunnels: record.tunnels.clone(),
+        }
     })
 }
 
@@ -228,9 +273,16 @@ async fn sandbox_create_connect_token(
     world: Arc<World>,
     call: Call<SandboxCreateConnectTokenRequest>,
 ) -> Result<SandboxCreateConnectTokenResponse, Status> {
-    let SandboxCreateConnectTokenRequest { sandbox_id, user_metadata, port } = call.message;
+    let SandboxCreateConnectTokenRequest {
+        sandbox_id,
+        user_metadata,
+        port,
+    } = call.message;
     world.sandboxes.record(&sandbox_id, |_| ())?;
-    let live = world.sandboxes.live(&sandbox_id).ok_or_else(|| ended(&sandbox_id))?;
+    let live = world
+        .sandboxes
+        .live(&sandbox_id)
+        .ok_or_else(|| ended(&sandbox_id))?;
     let (url, token) = ports::connect_token(&world, &live, port, user_metadata).await?;
     call.meta.effect("sandbox.connect_token", sandbox_id);
     Ok(SandboxCreateConnectTokenResponse { url, token })
@@ -240,20 +292,25 @@ async fn sandbox_get_exit_snapshot(
     world: Arc<World>,
     call: Call<SandboxGetExitSnapshotRequest>,
 ) -> Result<SandboxGetExitSnapshotResponse, Status> {
-    let SandboxGetExitSnapshotRequest { sandbox_id, timeout } = call.message;
+    let SandboxGetExitSnapshotRequest {
+        sandbox_id,
+        timeout,
+    } = call.message;
     if let Some(live) = world.sandboxes.live(&sandbox_id) {
         live.ended_within(seconds(timeout)).await;
     }
     world.sandboxes.record(&sandbox_id, |record| {
         let outcome = match (&record.exit_snapshot, &record.outcome) {
-            (Some(ExitSnapshot::Image(image_id)), _) => {
-                Shot::Success(Success { image_id: image_id.clone() })
-            }
+            (Some(ExitSnapshot::Image(image_id)), _) => Shot::Success(Success {
+                image_id: image_id.clone(),
+            }),
             (Some(ExitSnapshot::Failed(why)), _) => no_shot(why),
             (None, None) => Shot::Pending(Pending {}),
             (None, Some(_)) => no_shot("the sandbox was made without `enable_exit_snapshot`"),
         };
-        SandboxGetExitSnapshotResponse { outcome: Some(outcome) }
+        SandboxGetExitSnapshotResponse {
+            outcome: Some(outcome),
+        }
     })
 }
 
@@ -271,11 +328,18 @@ async fn sandbox_get_command_router_access(
     let Some(access_request::Target::SandboxId(id) | access_request::Target::TaskId(id)) =
         call.message.target
     else {
-        return Err(Status::invalid_argument("a sandbox id or a task id is needed"));
+        return Err(Status::invalid_argument(
+            "a sandbox id or a task id is needed",
+        ));
     };
-    let task_id = world.sandboxes.record(&id, |record| record.task_id.clone())?;
+    let task_id = world
+        .sandboxes
+        .record(&id, |record| record.task_id.clone())?;
     let access = access::grant(&world, &call.meta, &task_id);
-    Ok(SandboxGetCommandRouterAccessResponse { jwt: access.jwt, url: access.url })
+    Ok(SandboxGetCommandRouterAccessResponse {
+        jwt: access.jwt,
+        url: access.url,
+    })
 }
 
 async fn task_get_command_router_access(
@@ -291,16 +355,25 @@ async fn task_get_command_router_access(
         Err(_) => return Err(Status::not_found(format!("Container '{id}' not found"))),
     };
     let access = access::grant(&world, &call.meta, &task_id);
-    Ok(TaskGetCommandRouterAccessResponse { jwt: access.jwt, url: access.url })
+    Ok(TaskGetCommandRouterAccessResponse {
+        jwt: access.jwt,
+        url: access.url,
+    })
 }
 
 async fn sandbox_wait_until_ready(
     world: Arc<World>,
     call: Call<SandboxWaitUntilReadyRequest>,
 ) -> Result<SandboxWaitUntilReadyResponse, Status> {
-    let SandboxWaitUntilReadyRequest { sandbox_id, timeout } = call.message;
+    let SandboxWaitUntilReadyRequest {
+        sandbox_id,
+        timeout,
+    } = call.message;
     world.sandboxes.record(&sandbox_id, |_| ())?;
-    let live = world.sandboxes.live(&sandbox_id).ok_or_else(|| ended(&sandbox_id))?;
+    let live = world
+        .sandboxes
+        .live(&sandbox_id)
+        .ok_or_else(|| ended(&sandbox_id))?;
     let ready_at = ready::wait(&live, seconds(timeout)).await?;
     Ok(SandboxWaitUntilReadyResponse { ready_at })
 }

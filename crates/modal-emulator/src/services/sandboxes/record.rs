@@ -23,7 +23,11 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn new(status: GenericStatus, exit_code: i32, reason: impl Into<String>) -> Self {
-        Self { status: status.into(), exit_code, reason: reason.into() }
+        Self {
+            status: status.into(),
+            exit_code,
+            reason: reason.into(),
+        }
     }
 
     /// As clients are told it.
@@ -80,12 +84,16 @@ impl Record {
     }
 
     pub(crate) fn metadata(&self) -> SandboxHandleMetadata {
-        SandboxHandleMetadata { result: self.result(), app_id: self.app_id.clone() }
+        SandboxHandleMetadata {
+            result: self.result(),
+            app_id: self.app_id.clone(),
+        }
     }
 
     /// Whether it has all of these tags.
     pub(crate) fn has(&self, tags: &[SandboxTag]) -> bool {
-        tags.iter().all(|tag| self.tags.get(&tag.tag_name) == Some(&tag.tag_value))
+        tags.iter()
+            .all(|tag| self.tags.get(&tag.tag_name) == Some(&tag.tag_value))
     }
 
     pub(crate) fn tags(&self) -> Vec<SandboxTag> {
@@ -101,7 +109,10 @@ impl Record {
         let definition = &self.definition;
         let resources = definition.resources.clone().unwrap_or_default();
         let value = |value| {
-            Some(resource_info::ResourceValue { value, is_default: value == 0 })
+            Some(resource_info::ResourceValue {
+                value,
+                is_default: value == 0,
+            })
         };
         let gpu = resources.gpu_config.clone().unwrap_or_default();
         SandboxInfo {
@@ -130,7 +141,11 @@ impl Record {
                 ephemeral_disk_mb: resources.ephemeral_disk_mb,
                 milli_cpu_max: resources.milli_cpu_max,
             }),
-            regions: definition.scheduler_placement.clone().unwrap_or_default().regions,
+            regions: definition
+                .scheduler_placement
+                .clone()
+                .unwrap_or_default()
+                .regions,
             timeout_secs: definition.timeout_secs,
             idle_timeout_secs: definition.idle_timeout_secs,
             ready_at: self.ready_at,
@@ -142,12 +157,18 @@ impl Record {
 }
 
 /// Seconds since 1970, as clients send them back to ask for the next page.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of this century fit"
+)]
 fn seconds(created: Created) -> f64 {
     created as f64 / 1e6
 }
 
-pub(super) fn to_base64<S: Serializer>(definition: &Sandbox, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn to_base64<S: Serializer>(
+    definition: &Sandbox,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     use base64::Engine as _;
     let bytes = definition.encode_to_vec();
     serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes))
@@ -194,7 +215,10 @@ impl Table {
             reason = "microseconds of this century"
         )]
         let now = (now * 1e6) as Created;
-        let last = self.records.last_key_value().map_or(0, |(created, _)| *created);
+        let last = self
+            .records
+            .last_key_value()
+            .map_or(0, |(created, _)| *created);
         now.max(last + 1)
     }
 
@@ -205,7 +229,8 @@ impl Table {
         if record.outcome.is_none() {
             self.running.insert(created);
             if let Some(name) = &record.name {
-                self.names.insert((record.app_id.clone(), name.clone()), created);
+                self.names
+                    .insert((record.app_id.clone(), name.clone()), created);
             }
         }
         self.records.insert(created, record);
@@ -232,16 +257,26 @@ impl Table {
     /// The newest of an app that had a name, also when it is over.
     pub(crate) fn last_named(&self, app_id: &str, name: &str) -> Option<&Record> {
         let all = self.records.values().rev();
-        let had = |record: &&Record| record.app_id == app_id && record.name.as_deref() == Some(name);
-        self.named(app_id, name).or_else(|| all.into_iter().find(had))
+        let had =
+            |record: &&Record| record.app_id == app_id && record.name.as_deref() == Some(name);
+        self.named(app_id, name)
+            .or_else(|| all.into_iter().find(had))
     }
 
     /// Names a sandbox that runs. False when another one of its app has the name.
     pub(crate) fn name(&mut self, id: &str, name: &str) -> bool {
-        let Some(created) = self.by_id.get(id).copied() else { return false };
-        let Some(record) = self.records.get_mut(&created) else { return false };
+        let Some(created) = self.by_id.get(id).copied() else {
+            return false;
+        };
+        let Some(record) = self.records.get_mut(&created) else {
+            return false;
+        };
         let key = (record.app_id.clone(), name.to_owned());
-        if self.names.get(&key).is_some_and(|holder| *holder != created) {
+        if self
+            .names
+            .get(&key)
+            .is_some_and(|holder| *holder != created)
+        {
             return false;
         }
         if let Some(old) = record.name.replace(name.to_owned()) {
@@ -253,11 +288,13 @@ impl Table {
 
     /// Writes down how it ended, and frees its name. The first outcome stays.
     pub(crate) fn finish(&mut self, id: &str, outcome: Outcome, now: f64) {
-        let Some(created) = self.by_id.get(id).copied() else { return };
-        let Some(record) = self.records.get_mut(&created) else { return };
-        if record.outcome.is_some() {
+        let Some(created) = self.by_id.get(id).copied() else {
             return;
-        }
+        };
+        let running = self.records.get_mut(&created);
+        let Some(record) = running.filter(|record| record.outcome.is_none()) else {
+            return;
+        };
         record.outcome = Some(outcome);
         record.finished_at = Some(now);
         record.tunnels.clear();
@@ -274,8 +311,14 @@ impl Table {
 
     /// Ids of those that run in an app.
     pub(crate) fn running_of(&self, app_id: &str) -> Vec<String> {
-        let records = self.running.iter().filter_map(|created| self.records.get(created));
-        records.filter(|record| record.app_id == app_id).map(|record| record.id.clone()).collect()
+        let records = self
+            .running
+            .iter()
+            .filter_map(|created| self.records.get(created));
+        records
+            .filter(|record| record.app_id == app_id)
+            .map(|record| record.id.clone())
+            .collect()
     }
 
     /// One page, newest first.
@@ -297,21 +340,36 @@ impl Table {
         };
         if wanted.finished {
             let records = self.records.range(..before).rev().map(|(_, record)| record);
-            records.filter(shown).take(length).map(Record::info).collect()
+            records
+                .filter(shown)
+                .take(length)
+                .map(Record::info)
+                .collect()
         } else {
             let running = self.running.range(..before).rev();
             let records = running.filter_map(|created| self.records.get(created));
-            records.filter(shown).take(length).map(Record::info).collect()
+            records
+                .filter(shown)
+                .take(length)
+                .map(Record::info)
+                .collect()
         }
     }
 
     /// After the emulator was started anew: what ran then is over.
     pub(crate) fn end_all(&mut self, now: f64) -> Vec<String> {
-        let running = self.running.iter().filter_map(|created| self.records.get(created));
+        let running = self
+            .running
+            .iter()
+            .filter_map(|created| self.records.get(created));
         let ids: Vec<String> = running.map(|record| record.id.clone()).collect();
         for id in &ids {
             let reason = "the emulator was stopped while the sandbox ran";
-            self.finish(id, Outcome::new(GenericStatus::Terminated, 137, reason), now);
+            self.finish(
+                id,
+                Outcome::new(GenericStatus::Terminated, 137, reason),
+                now,
+            );
         }
         ids
     }
@@ -346,7 +404,10 @@ mod tests {
             created: n,
             name: name.map(str::to_owned),
             tags: BTreeMap::from([("n".to_owned(), n.to_string())]),
-            definition: Sandbox { image_id: "im-1".to_owned(), ..Sandbox::default() },
+            definition: Sandbox {
+                image_id: "im-1".to_owned(),
+                ..Sandbox::default()
+            },
             started_at: None,
             ready_at: None,
             finished_at: None,
@@ -357,8 +418,18 @@ mod tests {
     }
 
     fn ids(table: &Table, before: f64, finished: bool, tags: &[SandboxTag]) -> Vec<String> {
-        let wanted = Wanted { app_id: "ap-1", environment: "", before, finished, tags };
-        table.page(&wanted, 2).into_iter().map(|info| info.id).collect()
+        let wanted = Wanted {
+            app_id: "ap-1",
+            environment: "",
+            before,
+            finished,
+            tags,
+        };
+        table
+            .page(&wanted, 2)
+            .into_iter()
+            .map(|info| info.id)
+            .collect()
     }
 
     #[test]
@@ -369,8 +440,13 @@ mod tests {
         let mut seen = Vec::new();
         let mut before = 0.0;
         loop {
-            let wanted =
-                Wanted { app_id: "", environment: "main", before, finished: false, tags: &[] };
+            let wanted = Wanted {
+                app_id: "",
+                environment: "main",
+                before,
+                finished: false,
+                tags: &[],
+            };
             let page = table.page(&wanted, 2);
             let Some(last) = page.last() else { break };
             before = last.created_at;
@@ -395,7 +471,10 @@ mod tests {
         assert_eq!(table.last_named("ap-1", "web").unwrap().id, "sb-1");
         assert!(table.name("sb-2", "web"));
         assert_eq!(table.named("ap-1", "web").unwrap().id, "sb-2");
-        let tag = SandboxTag { tag_name: "n".to_owned(), tag_value: "1".to_owned() };
+        let tag = SandboxTag {
+            tag_name: "n".to_owned(),
+            tag_value: "1".to_owned(),
+        };
         assert_eq!(ids(&table, 0.0, true, &[tag]), ["sb-1"]);
     }
 
@@ -405,10 +484,16 @@ mod tests {
         table.insert(record(1, Some("web")));
         let text = serde_json::to_string(&table).unwrap();
         let mut table: Table = serde_json::from_str(&text).unwrap();
-        assert_eq!(table.named("ap-1", "web").unwrap().definition.image_id, "im-1");
+        assert_eq!(
+            table.named("ap-1", "web").unwrap().definition.image_id,
+            "im-1"
+        );
         assert_eq!(table.end_all(5.0), ["sb-1"]);
         let result = table.get("sb-1").unwrap().result().unwrap();
-        assert_eq!((result.status(), result.exitcode), (GenericStatus::Terminated, 137));
+        assert_eq!(
+            (result.status(), result.exitcode),
+            (GenericStatus::Terminated, 137)
+        );
         assert_eq!(table.running(), 0);
     }
 }

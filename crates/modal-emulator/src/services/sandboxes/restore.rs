@@ -70,7 +70,9 @@ pub(crate) async fn take(world: &World, meta: &Meta, live: &Live) -> Result<Stri
     definition.image_id = image.await?;
     definition.mount_ids.clear();
     let id = ids::new("sn");
-    let tags = world.sandboxes.record(&live.id, |record| record.tags.clone())?;
+    let tags = world
+        .sandboxes
+        .record(&live.id, |record| record.tags.clone())?;
     let snapshot = Snapshot {
         app_id: live.app_id.clone(),
         v2: is_v2(&live.id),
@@ -78,14 +80,22 @@ pub(crate) async fn take(world: &World, meta: &Meta, live: &Live) -> Result<Stri
         tags,
         env: live.env.clone(),
     };
-    world.sandboxes.kept.write().snapshots.insert(id.clone(), snapshot);
+    world
+        .sandboxes
+        .kept
+        .write()
+        .snapshots
+        .insert(id.clone(), snapshot);
     meta.effect("sandbox.snapshot", &id);
     Ok(id)
 }
 
 fn running(world: &World, sandbox_id: &str) -> Result<Arc<Live>, Status> {
     world.sandboxes.record(sandbox_id, |_| ())?;
-    world.sandboxes.live(sandbox_id).ok_or_else(|| ended(sandbox_id))
+    world
+        .sandboxes
+        .live(sandbox_id)
+        .ok_or_else(|| ended(sandbox_id))
 }
 
 async fn sandbox_snapshot(
@@ -102,7 +112,13 @@ async fn sandbox_snapshot(
 }
 
 fn known(world: &World, snapshot_id: &str) -> Result<Snapshot, Status> {
-    let snapshot = world.sandboxes.kept.read().snapshots.get(snapshot_id).cloned();
+    let snapshot = world
+        .sandboxes
+        .kept
+        .read()
+        .snapshots
+        .get(snapshot_id)
+        .cloned();
     snapshot.ok_or_else(|| Status::not_found(format!("Snapshot '{snapshot_id}' not found")))
 }
 
@@ -112,11 +128,16 @@ async fn sandbox_snapshot_wait(
     call: Call<SandboxSnapshotWaitRequest>,
 ) -> Result<SandboxSnapshotWaitResponse, Status> {
     known(&world, &call.message.snapshot_id)?;
-    Ok(SandboxSnapshotWaitResponse { result: Some(success()) })
+    Ok(SandboxSnapshotWaitResponse {
+        result: Some(success()),
+    })
 }
 
 fn success() -> GenericResult {
-    GenericResult { status: GenericStatus::Success.into(), ..GenericResult::default() }
+    GenericResult {
+        status: GenericStatus::Success.into(),
+        ..GenericResult::default()
+    }
 }
 
 async fn sandbox_snapshot_get(
@@ -126,7 +147,10 @@ async fn sandbox_snapshot_get(
     let snapshot_id = call.message.snapshot_id;
     let is_v2 = known(&world, &snapshot_id)?.v2;
     let handle_metadata = Some(SandboxSnapshotHandleMetadata { is_v2 });
-    Ok(SandboxSnapshotGetResponse { snapshot_id, handle_metadata })
+    Ok(SandboxSnapshotGetResponse {
+        snapshot_id,
+        handle_metadata,
+    })
 }
 
 /// What a restored sandbox may have other than its snapshot.
@@ -156,7 +180,13 @@ async fn restore(
     snapshot_id: &str,
     changes: Changes,
 ) -> Result<Record, Status> {
-    let Snapshot { app_id, v2, mut definition, tags, env } = known(world, snapshot_id)?;
+    let Snapshot {
+        app_id,
+        v2,
+        mut definition,
+        tags,
+        env,
+    } = known(world, snapshot_id)?;
     if let Name::Given(name) = changes.name {
         definition.name = name;
     }
@@ -164,9 +194,23 @@ async fn restore(
         definition.volume_mounts = volumes;
     }
     let mut all = definition::variables(world, &definition.secret_ids, Vec::new())?;
-    all.extend(env.into_iter().filter(|(name, _)| !OWN.contains(&name.as_str())));
+    all.extend(
+        env.into_iter()
+            .filter(|(name, _)| !OWN.contains(&name.as_str())),
+    );
     let version = if v2 { Version::V2 } else { Version::V1 };
-    create(world, meta, New { version, app_id, definition, env: all, tags }).await
+    create(
+        world,
+        meta,
+        New {
+            version,
+            app_id,
+            definition,
+            env: all,
+            tags,
+        },
+    )
+    .await
 }
 
 /// Variables that each sandbox has as its own.
@@ -180,10 +224,14 @@ async fn sandbox_restore(
     let kind = request.sandbox_name_override_type();
     let changes = Changes {
         name: name_of(kind, request.sandbox_name_override),
-        volumes: request.replace_volume_mounts.then_some(request.volume_mounts),
+        volumes: request
+            .replace_volume_mounts
+            .then_some(request.volume_mounts),
     };
     let record = restore(&world, &call.meta, &request.snapshot_id, changes).await?;
-    Ok(SandboxRestoreResponse { sandbox_id: record.id })
+    Ok(SandboxRestoreResponse {
+        sandbox_id: record.id,
+    })
 }
 
 async fn sandbox_restore_v2(
@@ -192,7 +240,10 @@ async fn sandbox_restore_v2(
 ) -> Result<SandboxRestoreV2Response, Status> {
     let request = call.message;
     let kind = request.sandbox_name_override_type();
-    let changes = Changes { name: name_of(kind, request.sandbox_name_override), volumes: None };
+    let changes = Changes {
+        name: name_of(kind, request.sandbox_name_override),
+        volumes: None,
+    };
     let record = restore(&world, &call.meta, &request.snapshot_id, changes).await?;
     Ok(SandboxRestoreV2Response {
         command_router_access: Some(access::grant(&world, &call.meta, &record.task_id)),
@@ -206,7 +257,11 @@ async fn sandbox_restore_v2(
 async fn image_of(world: &World, meta: &Meta, sandbox_id: &str) -> Result<String, Status> {
     let live = running(world, sandbox_id)?;
     let main = live.main().await?;
-    let Sandbox { image_id, mount_ids, .. } = &live.definition;
+    let Sandbox {
+        image_id,
+        mount_ids,
+        ..
+    } = &live.definition;
     let image = images_of::of_container(world, &main.place.container, image_id, mount_ids).await?;
     meta.effect("image.snapshot", &image);
     Ok(image)
@@ -217,7 +272,11 @@ async fn sandbox_snapshot_fs(
     call: Call<SandboxSnapshotFsRequest>,
 ) -> Result<SandboxSnapshotFsResponse, Status> {
     let image_id = image_of(&world, &call.meta, &call.message.sandbox_id).await?;
-    Ok(SandboxSnapshotFsResponse { image_id, result: Some(success()), image_metadata: None })
+    Ok(SandboxSnapshotFsResponse {
+        image_id,
+        result: Some(success()),
+        image_metadata: None,
+    })
 }
 
 async fn sandbox_snapshot_fs_async(
@@ -235,6 +294,9 @@ async fn sandbox_snapshot_fs_async_get(
 ) -> Result<SandboxSnapshotFsResponse, Status> {
     let image_id = call.message.image_id;
     crate::services::images::root(&world, &image_id)?;
-    Ok(SandboxSnapshotFsResponse { image_id, result: Some(success()), image_metadata: None })
+    Ok(SandboxSnapshotFsResponse {
+        image_id,
+        result: Some(success()),
+        image_metadata: None,
+    })
 }
-

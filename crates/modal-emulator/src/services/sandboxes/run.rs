@@ -28,7 +28,11 @@ const LAST_QUESTIONS: Duration = Duration::from_secs(5);
 
 /// Starts a sandbox and sees it through to its end, in the background.
 pub(super) fn spawn(world: &Arc<World>, live: Arc<Live>, plan: Plan) {
-    let gpu = live.definition.resources.as_ref().and_then(|resources| resources.gpu_config.clone());
+    let gpu = live
+        .definition
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.gpu_config.clone());
     let leave = world.running.begin(NewTask {
         id: live.task_id.clone(),
         kind: TaskKind::Sandbox(live.id.clone()),
@@ -36,7 +40,9 @@ pub(super) fn spawn(world: &Arc<World>, live: Arc<Live>, plan: Plan) {
         gpu,
     });
     let world_of_task = Arc::clone(world);
-    world.tasks.spawn(async move { run(&world_of_task, &live, plan, leave).await });
+    world
+        .tasks
+        .spawn(async move { run(&world_of_task, &live, plan, leave).await });
 }
 
 async fn run(world: &Arc<World>, live: &Arc<Live>, plan: Plan, leave: Leave) {
@@ -79,7 +85,10 @@ async fn start(world: &World, plan: Plan) -> Result<Main, crate::container::Cont
     match Command::start(&container, plan.exec, &world.tasks).await {
         Ok(command) => {
             let place = Arc::new(Place::new(container, env, cwd));
-            Ok(Main { place, command: Arc::new(command) })
+            Ok(Main {
+                place,
+                command: Arc::new(command),
+            })
         }
         Err(error) => {
             container.stop(Duration::ZERO).await;
@@ -98,7 +107,9 @@ fn began(world: &Arc<World>, live: &Arc<Live>, main: &Arc<Main>) {
     }
     for (stream, fd) in [(Stream::Stdout, 1), (Stream::Stderr, 2)] {
         let output = main.command.output(stream, &main.place.readers);
-        world.tasks.spawn(copy_to_log(Arc::clone(world), Arc::clone(live), output, fd));
+        world
+            .tasks
+            .spawn(copy_to_log(Arc::clone(world), Arc::clone(live), output, fd));
     }
     live.phase.send_replace(Phase::Running(Arc::clone(main)));
     ready::spawn(world, live, main);
@@ -211,13 +222,18 @@ async fn finish(world: &Arc<World>, live: &Arc<Live>, main: Option<&Arc<Main>>, 
 
 /// Copies what the first command wrote to where it outlives the container.
 async fn keep_outputs(world: &World, live: &Live, main: &Main) {
-    let (stdout, stderr) = (file(world, &live.id, Stream::Stdout), file(world, &live.id, Stream::Stderr));
+    let (stdout, stderr) = (
+        file(world, &live.id, Stream::Stdout),
+        file(world, &live.id, Stream::Stderr),
+    );
     let kept = match (main.command.process(), main.command.refusal()) {
-        (Some(process), _) => async {
-            output::keep(process.stdout(), stdout).await?;
-            output::keep(process.stderr(), stderr).await
+        (Some(process), _) => {
+            async {
+                output::keep(process.stdout(), stdout).await?;
+                output::keep(process.stderr(), stderr).await
+            }
+            .await
         }
-        .await,
         (None, Some(refusal)) => tokio::fs::write(stderr, refusal).await,
         (None, None) => Ok(()),
     };
@@ -245,10 +261,17 @@ fn remove_files(world: &Arc<World>, live: &Live, main: &Arc<Main>) {
     let tasks = world.tasks.clone();
     tasks.spawn(async move {
         if asked_for {
-            world.stop.run_until_cancelled(tokio::time::sleep(LAST_QUESTIONS)).await;
+            world
+                .stop
+                .run_until_cancelled(tokio::time::sleep(LAST_QUESTIONS))
+                .await;
             world.sandboxes.dismiss(&id);
         }
-        let limit = if world.stop.is_cancelled() { Duration::ZERO } else { LAST_READERS };
+        let limit = if world.stop.is_cancelled() {
+            Duration::ZERO
+        } else {
+            LAST_READERS
+        };
         place.remove_files(limit).await;
     });
 }

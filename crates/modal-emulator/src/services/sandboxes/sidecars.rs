@@ -20,6 +20,7 @@ use tonic::Status;
 use super::command::{Command, told};
 use super::definition::{self, Wanted};
 use super::live::{Live, Main, Place, ended};
+use super::network;
 use super::record::Outcome;
 use crate::call::Call;
 use crate::container::{Exit, Network};
@@ -46,7 +47,11 @@ impl Sidecar {
     /// As lists show it.
     pub(crate) fn info(&self) -> TaskContainerInfo {
         let result = self.outcome.borrow().as_ref().map(Outcome::result);
-        let status = if result.is_some() { "terminated" } else { "running" };
+        let status = if result.is_some() {
+            "terminated"
+        } else {
+            "running"
+        };
         TaskContainerInfo {
             container_id: self.id.clone(),
             container_name: self.name.clone(),
@@ -73,7 +78,13 @@ impl Sidecar {
 
     /// Sees it through to its end.
     async fn run(self: Arc<Self>) {
-        let terminated = || Outcome::new(GenericStatus::Terminated, 137, "the container was terminated");
+        let terminated = || {
+            Outcome::new(
+                GenericStatus::Terminated,
+                137,
+                "the container was terminated",
+            )
+        };
         let outcome = tokio::select! {
             biased;
             () = self.terminated.cancelled() => terminated(),
@@ -109,13 +120,19 @@ pub(crate) async fn create(
     live: &Arc<Live>,
     new: NewSidecar,
 ) -> Result<Arc<Sidecar>, Status> {
-    let NewSidecar { name, definition, env } = new;
+    let NewSidecar {
+        name,
+        definition,
+        env,
+    } = new;
     if name.is_empty() {
-        return Err(Status::invalid_argument("the name of a container can not be empty"));
+        return Err(Status::invalid_argument(
+            "the name of a container can not be empty",
+        ));
     }
     live.main().await?;
     let network = match &definition.network_access {
-        Some(access) => definition::network(access)?,
+        Some(access) => network::network(access)?,
         None => Network::Open,
     };
     let mut inside = live.env.clone();
@@ -137,11 +154,19 @@ pub(crate) async fn create(
         },
     )?;
     let exists = || Status::already_exists(format!("Container with name '{name}' already exists"));
-    let taken = || live.sidecars().get(&name).is_some_and(|sidecar| sidecar.runs());
+    let taken = || {
+        live.sidecars()
+            .get(&name)
+            .is_some_and(|sidecar| sidecar.runs())
+    };
     if taken() {
         return Err(exists());
     }
-    let container = world.runtime.start(spec).await.map_err(|error| told(&error))?;
+    let container = world
+        .runtime
+        .start(spec)
+        .await
+        .map_err(|error| told(&error))?;
     let (env, cwd) = (exec.env.clone(), exec.cwd.clone());
     let command = Command::start(&container, exec, &world.tasks).await;
     let command = command.map_err(|error| told(&error))?;
@@ -150,7 +175,10 @@ pub(crate) async fn create(
         id,
         name: name.clone(),
         image_id: definition.image_id,
-        main: Main { place, command: Arc::new(command) },
+        main: Main {
+            place,
+            command: Arc::new(command),
+        },
         outcome: watch::Sender::new(None),
         terminated: CancellationToken::new(),
     });
@@ -195,10 +223,22 @@ async fn sandbox_container_create_v2(
     let live = world.sandboxes.live(&request.sandbox_id);
     let live = live.ok_or_else(|| ended(&request.sandbox_id))?;
     let definition = request.definition.unwrap_or_default();
-    let mut env: BTreeMap<String, String> =
-        request.ephemeral_secrets.unwrap_or_default().contents.into_iter().collect();
-    env.extend(definition::variables(&world, &definition.secret_ids, request.secret_sources)?);
-    let new = NewSidecar { name: request.container_name, definition, env };
+    let mut env: BTreeMap<String, String> = request
+        .ephemeral_secrets
+        .unwrap_or_default()
+        .contents
+        .into_iter()
+        .collect();
+    env.extend(definition::variables(
+        &world,
+        &definition.secret_ids,
+        request.secret_sources,
+    )?);
+    let new = NewSidecar {
+        name: request.container_name,
+        definition,
+        env,
+    };
     let sidecar = create(&world, &live, new).await?;
     call.meta.effect("sandbox.container.create", &sidecar.id);
     Ok(SandboxContainerCreateV2Response {

@@ -75,7 +75,12 @@ impl Stdin {
     fn with(queue: Option<mpsc::UnboundedSender<Bytes>>, room: Arc<Semaphore>) -> Self {
         Self {
             turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { accepted: 0, number: 0, closed: false, queue }),
+            state: Mutex::new(State {
+                accepted: 0,
+                number: 0,
+                closed: false,
+                queue,
+            }),
             room,
             evicted: Notify::new(),
         }
@@ -88,7 +93,10 @@ impl Stdin {
     /// How much was accepted so far.
     pub(crate) fn written(&self) -> Written {
         let state = self.state();
-        Written { bytes: state.accepted, closed: state.closed }
+        Written {
+            bytes: state.accepted,
+            closed: state.closed,
+        }
     }
 
     /// Sends away whoever is in the middle of writing; what was accepted stays accepted.
@@ -107,7 +115,12 @@ impl Stdin {
     }
 
     /// As [`write`](Self::write), for writes with a number, from 1 on, in place of an offset.
-    pub(crate) async fn write_nth(&self, number: u32, data: Bytes, eof: bool) -> Result<(), Status> {
+    pub(crate) async fn write_nth(
+        &self,
+        number: u32,
+        data: Bytes,
+        eof: bool,
+    ) -> Result<(), Status> {
         let _turn = self.turn.lock().await;
         let (last, accepted) = {
             let state = self.state();
@@ -117,7 +130,10 @@ impl Stdin {
             return Ok(());
         }
         if number > last + 1 {
-            let text = format!("stdin continues with write {}, and this is write {number}", last + 1);
+            let text = format!(
+                "stdin continues with write {}, and this is write {number}",
+                last + 1
+            );
             return Err(Status::out_of_range(text));
         }
         self.write_in_turn(accepted, data, eof).await?;
@@ -126,13 +142,18 @@ impl Stdin {
     }
 
     async fn write_in_turn(&self, offset: u64, data: Bytes, eof: bool) -> Result<(), Status> {
-        let Written { bytes: accepted, closed } = self.written();
+        let Written {
+            bytes: accepted,
+            closed,
+        } = self.written();
         if offset > accepted {
             return Err(Status::out_of_range(format!(
                 "stdin continues at byte {accepted}, and the write begins at byte {offset}"
             )));
         }
-        let known = usize::try_from(accepted - offset).unwrap_or(usize::MAX).min(data.len());
+        let known = usize::try_from(accepted - offset)
+            .unwrap_or(usize::MAX)
+            .min(data.len());
         let fresh = data.slice(known..);
         if closed {
             return if fresh.is_empty() {
@@ -173,7 +194,9 @@ impl Stdin {
 /// Pieces that fit into [`AHEAD`].
 fn pieces(data: &Bytes) -> impl Iterator<Item = Bytes> {
     let data = data.clone();
-    (0..data.len()).step_by(AHEAD).map(move |at| data.slice(at..data.len().min(at + AHEAD)))
+    (0..data.len())
+        .step_by(AHEAD)
+        .map(move |at| data.slice(at..data.len().min(at + AHEAD)))
 }
 
 fn ended() -> Status {
@@ -186,7 +209,10 @@ mod tests {
 
     fn queue() -> (Stdin, mpsc::UnboundedReceiver<Bytes>) {
         let (queue, waiting) = mpsc::unbounded_channel();
-        (Stdin::with(Some(queue), Arc::new(Semaphore::new(AHEAD))), waiting)
+        (
+            Stdin::with(Some(queue), Arc::new(Semaphore::new(AHEAD))),
+            waiting,
+        )
     }
 
     #[tokio::test]
@@ -195,9 +221,21 @@ mod tests {
         let hello = Bytes::from_static(b"hello");
         stdin.write(0, hello.clone(), false).await.unwrap();
         stdin.write(0, hello.clone(), false).await.unwrap();
-        stdin.write(3, Bytes::from_static(b"lo, you"), true).await.unwrap();
-        stdin.write(3, Bytes::from_static(b"lo, you"), true).await.unwrap();
-        assert_eq!(stdin.written(), Written { bytes: 10, closed: true });
+        stdin
+            .write(3, Bytes::from_static(b"lo, you"), true)
+            .await
+            .unwrap();
+        stdin
+            .write(3, Bytes::from_static(b"lo, you"), true)
+            .await
+            .unwrap();
+        assert_eq!(
+            stdin.written(),
+            Written {
+                bytes: 10,
+                closed: true
+            }
+        );
         let mut fed = Vec::new();
         while let Some(data) = waiting.recv().await {
             fed.extend_from_slice(&data);
@@ -212,7 +250,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_is_not_there_refuses() {
-        let refused = Stdin::none().write(0, Bytes::from_static(b"x"), false).await.unwrap_err();
+        let refused = Stdin::none()
+            .write(0, Bytes::from_static(b"x"), false)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     }
 
@@ -220,7 +261,10 @@ mod tests {
     async fn a_writer_that_is_held_up_is_evicted_and_what_was_accepted_is_told() {
         let (stdin, _waiting) = queue();
         let stdin = Arc::new(stdin);
-        stdin.write(0, Bytes::from(vec![0; AHEAD]), false).await.unwrap();
+        stdin
+            .write(0, Bytes::from(vec![0; AHEAD]), false)
+            .await
+            .unwrap();
         let writer = Arc::clone(&stdin);
         let late = writer.write(AHEAD as u64, Bytes::from_static(b"x"), false);
         let evicting = async {
@@ -229,6 +273,12 @@ mod tests {
         };
         let (refused, ()) = tokio::join!(biased; late, evicting);
         assert_eq!(refused.unwrap_err().code(), tonic::Code::Aborted);
-        assert_eq!(stdin.written(), Written { bytes: AHEAD as u64, closed: false });
+        assert_eq!(
+            stdin.written(),
+            Written {
+                bytes: AHEAD as u64,
+                closed: false
+            }
+        );
     }
 }

@@ -34,7 +34,9 @@ pub(crate) async fn output(world: &World, id: &str, stream: Stream) -> Result<Ou
     let id = world.sandboxes.record(id, |record| record.id.clone())?;
     if let Some(live) = world.sandboxes.live(&id) {
         let mut phase = live.phase.subscribe();
-        let begun = phase.wait_for(|phase| !matches!(phase, Phase::Pending)).await;
+        let begun = phase
+            .wait_for(|phase| !matches!(phase, Phase::Pending))
+            .await;
         if let Ok(phase) = begun
             && let Phase::Running(main) = &*phase
         {
@@ -54,12 +56,30 @@ async fn sandbox_get_logs(
     let stream = match fd {
         FileDescriptor::Unspecified | FileDescriptor::Stdout => Stream::Stdout,
         FileDescriptor::Stderr => Stream::Stderr,
-        FileDescriptor::Info => return Err(Status::invalid_argument("a sandbox has no such output")),
+        FileDescriptor::Info => {
+            return Err(Status::invalid_argument("a sandbox has no such output"));
+        }
     };
-    let offset = request.last_entry_id.split('-').next().and_then(|at| at.parse().ok());
-    let pieces = output(&world, &request.sandbox_id, stream).await?.read(offset.unwrap_or(0));
-    let reader = Reader { pieces, fd, held: Vec::new(), at: offset.unwrap_or(0), over: false };
-    let limit = if request.timeout > 0.0 { seconds(request.timeout) } else { seconds(f32::MAX) };
+    let offset = request
+        .last_entry_id
+        .split('-')
+        .next()
+        .and_then(|at| at.parse().ok());
+    let pieces = output(&world, &request.sandbox_id, stream)
+        .await?
+        .read(offset.unwrap_or(0));
+    let reader = Reader {
+        pieces,
+        fd,
+        held: Vec::new(),
+        at: offset.unwrap_or(0),
+        over: false,
+    };
+    let limit = if request.timeout > 0.0 {
+        seconds(request.timeout)
+    } else {
+        seconds(f32::MAX)
+    };
     let batches = futures::stream::unfold(reader, Reader::next);
     Ok(Box::pin(batches.take_until(tokio::time::sleep(limit))))
 }
@@ -122,8 +142,17 @@ impl Reader {
             timestamp: now(),
             ..TaskLogs::default()
         };
-        let items = if item.data.is_empty() { Vec::new() } else { vec![item] };
-        TaskLogsBatch { items, entry_id: format!("{}-0", self.at), eof, ..TaskLogsBatch::default() }
+        let items = if item.data.is_empty() {
+            Vec::new()
+        } else {
+            vec![item]
+        };
+        TaskLogsBatch {
+            items,
+            entry_id: format!("{}-0", self.at),
+            eof,
+            ..TaskLogsBatch::default()
+        }
     }
 }
 
@@ -131,11 +160,24 @@ impl Reader {
 fn incomplete_from(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(3);
     let tail = bytes.iter().enumerate().skip(from);
-    let starts = tail.filter(|(_, byte)| **byte >= 0xC0).map(|(at, byte)| (at, *byte)).next_back();
+    let starts = tail
+        .filter(|(_, byte)| **byte >= 0xC0)
+        .map(|(at, byte)| (at, *byte))
+        .next_back();
     match starts {
         Some((at, byte)) => {
-            let length = if byte >= 0xF0 { 4 } else if byte >= 0xE0 { 3 } else { 2 };
-            if at + length > bytes.len() { at } else { bytes.len() }
+            let length = if byte >= 0xF0 {
+                4
+            } else if byte >= 0xE0 {
+                3
+            } else {
+                2
+            };
+            if at + length > bytes.len() {
+                at
+            } else {
+                bytes.len()
+            }
         }
         None => bytes.len(),
     }
@@ -146,9 +188,15 @@ async fn sandbox_stdin_write(
     world: Arc<World>,
     call: Call<SandboxStdinWriteRequest>,
 ) -> Result<SandboxStdinWriteResponse, Status> {
-    let SandboxStdinWriteRequest { sandbox_id, input, index, eof } = call.message;
+    let SandboxStdinWriteRequest {
+        sandbox_id,
+        input,
+        index,
+        eof,
+    } = call.message;
     world.sandboxes.record(&sandbox_id, |_| ())?;
-    let over = || Status::failed_precondition(format!("Sandbox '{sandbox_id}' has already finished"));
+    let over =
+        || Status::failed_precondition(format!("Sandbox '{sandbox_id}' has already finished"));
     let live = world.sandboxes.live(&sandbox_id).ok_or_else(over)?;
     let main = live.main().await.map_err(|_| over())?;
     let _busy = live.activity.begin();
@@ -167,12 +215,22 @@ mod tests {
             let (left, right) = text.split_at(cut);
             let piece = |at: usize, part: &[u8]| Ok((at as u64, Bytes::copy_from_slice(part)));
             let pieces = futures::stream::iter([piece(0, left), piece(cut, right)]).boxed();
-            let reader =
-                Reader { pieces, fd: FileDescriptor::Stdout, held: Vec::new(), at: 0, over: false };
-            let batches: Vec<_> = futures::stream::unfold(reader, Reader::next).collect().await;
+            let reader = Reader {
+                pieces,
+                fd: FileDescriptor::Stdout,
+                held: Vec::new(),
+                at: 0,
+                over: false,
+            };
+            let batches: Vec<_> = futures::stream::unfold(reader, Reader::next)
+                .collect()
+                .await;
             let batches: Vec<_> = batches.into_iter().map(Result::unwrap).collect();
-            let read: String =
-                batches.iter().flat_map(|batch| &batch.items).map(|item| &*item.data).collect();
+            let read: String = batches
+                .iter()
+                .flat_map(|batch| &batch.items)
+                .map(|item| &*item.data)
+                .collect();
             assert_eq!(read, "aé€😀b");
             let last = batches.last().unwrap();
             assert_eq!((last.entry_id.as_str(), last.eof), ("11-0", true));
