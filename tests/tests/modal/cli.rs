@@ -46,13 +46,14 @@ fn job(moorline: &Moorline, script: &str) -> String {
     dir.display().to_string()
 }
 
-/// A summary without what must differ: where and when it ran, and what measured it.
+/// A summary without what must differ: where and when it ran, what measured it, and the hashes of outputs,
+/// whose records carry the run's id.
 fn comparable(mut summary: Value) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(members) => {
                 members.retain(|name, _| {
-                    !["executor", "isolation", "resources"].contains(&name.as_str())
+                    !["executor", "isolation", "resources", "hash"].contains(&name.as_str())
                         && !name.ends_with("_at")
                         && !name.ends_with("_seconds")
                         && !name.ends_with("_id")

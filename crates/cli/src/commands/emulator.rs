@@ -15,9 +15,9 @@ use crate::args::{EmulatorArgs, EmulatorCommand, FaultsCommand};
 use crate::context::Context;
 use crate::output;
 
-pub(super) fn run(context: &Context<'_>, args: EmulatorArgs) -> Result<u8, ApiError> {
+pub(super) fn run(context: &Context<'_>, args: &EmulatorArgs) -> Result<u8, ApiError> {
     match &args.command {
-        None => serve(context, &args),
+        None => serve(context, args),
         Some(EmulatorCommand::Coverage { url }) => ask(context, url.as_deref(), coverage),
         Some(EmulatorCommand::Journal { what, url }) => {
             ask(context, url.as_deref(), async |context, control| {

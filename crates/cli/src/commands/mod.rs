@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiErro
         Command::Audit(command) => audit::run(context, &command),
         Command::Doctor => doctor::run(context),
         Command::Modal(args) => modal::run(context, args),
-        Command::Emulator(args) => emulator::run(context, args),
+        Command::Emulator(args) => emulator::run(context, &args),
         Command::Completions { shell } => Ok(pages::completions(shell)),
         Command::Man { out } => pages::man(out.as_deref()),
     }

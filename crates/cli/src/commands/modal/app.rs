@@ -22,7 +22,7 @@ pub(super) fn run(modal: &Modal<'_>, command: AppCommand) -> Result<u8, ApiError
             }
             AppCommand::Stop { app, yes } => {
                 let id = resolve(modal, &client, &app).await?;
-                modal.confirm(
+                super::confirm(
                     yes,
                     &format!("stop the app {app} and everything that runs in it"),
                 )?;
@@ -134,8 +134,10 @@ async fn logs(
     let id = resolve(modal, client, app).await?;
     let filter = LogFilter::new();
     if !follow {
-        let mut range = LogRange::default();
-        range.limit = tail;
+        let range = LogRange {
+            limit: tail,
+            ..LogRange::default()
+        };
         for batch in client
             .apps()
             .fetch_logs(&id, &filter, &range)

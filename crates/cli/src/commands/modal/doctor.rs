@@ -1,7 +1,5 @@
 //! `moorline modal doctor`: the way to Modal, step by step.
 
-use std::time::Instant;
-
 use moorline_api::ApiError;
 use moorline_core::clock::{Clock as _, SystemClock};
 use moorline_modal_client::workspace::Identity;
@@ -134,11 +132,11 @@ async fn remote(modal: &Modal<'_>, config: Config) -> Vec<Finding> {
             )];
         }
     };
-    let began = Instant::now();
+    let began = SystemClock.now();
     let mut findings = Vec::new();
     match client.workspace().hello().await {
         Ok(hello) => {
-            let took = began.elapsed().as_millis();
+            let took = SystemClock.now().duration_since(began).as_millis();
             findings.push(Finding::good("server", format!("answers in {took} ms")));
             findings.extend(
                 hello
@@ -231,7 +229,7 @@ async fn limits(modal: &Modal<'_>, client: &Client) -> Vec<Finding> {
     };
     let wanted = modal
         .environment()
-        .or(client.config().environment.as_deref());
+        .or_else(|| client.config().environment.as_deref());
     let found = environments
         .iter()
         .find(|environment| wanted.map_or(environment.is_default, |name| environment.name == name))

@@ -50,7 +50,7 @@ pub(super) fn run(modal: &Modal<'_>, command: EnvironmentCommand) -> Result<u8, 
                 output::note(&format!("created the environment {name}"));
             }
             EnvironmentCommand::Delete { name, yes } => {
-                modal.confirm(
+                super::confirm(
                     yes,
                     &format!("delete the environment {name} and everything in it"),
                 )?;

@@ -66,27 +66,27 @@ impl Modal<'_> {
         let client = self.config().and_then(Client::new).map_err(told)?;
         crate::context::runtime()?.block_on(work(client))
     }
+}
 
-    /// Asks before something is lost for good.
-    fn confirm(&self, yes: bool, what: &str) -> Result<(), ApiError> {
-        if yes {
-            return Ok(());
-        }
-        let refused = |why: &str| {
-            ApiError::new(ErrorCode::Usage, format!("{what}: {why}"))
-                .hint("give --yes to do it without being asked")
-        };
-        if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-            return Err(refused("nobody can be asked here"));
-        }
-        let mut answer = String::new();
-        let asked = write!(std::io::stderr(), "{what}? [y/N] ")
-            .and_then(|()| std::io::stderr().flush())
-            .and_then(|()| std::io::stdin().read_line(&mut answer).map(drop));
-        match (asked, answer.trim()) {
-            (Ok(()), "y" | "Y" | "yes") => Ok(()),
-            _ => Err(refused("not confirmed")),
-        }
+/// Asks before something is lost for good.
+fn confirm(yes: bool, what: &str) -> Result<(), ApiError> {
+    if yes {
+        return Ok(());
+    }
+    let refused = |why: &str| {
+        ApiError::new(ErrorCode::Usage, format!("{what}: {why}"))
+            .hint("give --yes to do it without being asked")
+    };
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Err(refused("nobody can be asked here"));
+    }
+    let mut answer = String::new();
+    let asked = write!(std::io::stderr(), "{what}? [y/N] ")
+        .and_then(|()| std::io::stderr().flush())
+        .and_then(|()| std::io::stdin().read_line(&mut answer).map(drop));
+    match (asked, answer.trim()) {
+        (Ok(()), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(refused("not confirmed")),
     }
 }
 

@@ -105,12 +105,19 @@ async fn list(
 async fn exec(client: &Client, sandbox: &str, spec: ExecSpec) -> Result<u8, ApiError> {
     let sandbox = client.sandboxes().from_id(sandbox).await.map_err(told)?;
     let process = sandbox.exec(&spec).await.map_err(told)?;
-    let (stdout, stderr) = (process.stdout(), process.stderr());
-    let feeding = tokio::spawn(feed(process.clone()));
-    let shown = tokio::try_join!(show(stdout, false), show(stderr, true));
-    let exit = process.wait().await.map_err(told)?;
-    feeding.abort();
-    shown?;
+    let shown = async {
+        tokio::try_join!(show(process.stdout(), false), show(process.stderr(), true))?;
+        process.wait().await.map_err(told)
+    };
+    // Standard input may have no end, and nothing waits for it.
+    let feeding = async {
+        feed(process.clone()).await;
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    let exit = tokio::select! {
+        exit = shown => exit?,
+        never = feeding => match never {},
+    };
     Ok(u8::try_from(exit.code()).unwrap_or(1))
 }
 
@@ -137,7 +144,7 @@ async fn shell(client: &Client, sandbox: &str, cmd: String) -> Result<u8, ApiErr
 async fn feed(process: Process) {
     let (sender, mut pieces) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
     drop(std::thread::spawn(move || {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = std::io::stdin().lock().read(&mut buffer) {
             let piece = buffer.get(..length).unwrap_or_default().to_vec();
             if sender.blocking_send(piece).is_err() {

@@ -55,7 +55,7 @@ pub(super) fn run(modal: &Modal<'_>, command: SecretCommand) -> Result<u8, ApiEr
             })
         }
         SecretCommand::Delete { name, yes } => {
-            modal.confirm(yes, &format!("delete the secret {name}"))?;
+            super::confirm(yes, &format!("delete the secret {name}"))?;
             modal.with_client(|client| async move {
                 let secrets = client.secrets();
                 let found = secrets

@@ -40,7 +40,7 @@ pub(super) fn run(modal: &Modal<'_>, command: VolumeCommand) -> Result<u8, ApiEr
                 }
             }
             VolumeCommand::Delete { name, yes } => {
-                modal.confirm(
+                super::confirm(
                     yes,
                     &format!("delete the volume {name} and everything in it"),
                 )?;
