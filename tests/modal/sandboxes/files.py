@@ -137,4 +137,12 @@ sb = modal.Sandbox._experimental_from_snapshot(memory)
 assert next(iter(sb.stdout)) == "remembered\n"
 assert run(sb, "sh", "-c", "echo $COLOUR") == "red\n"
 sb.terminate()
+
+# A persistent sandbox: each session goes on with the files of the one before.
+sb = modal.Sandbox.create("sleep", "600", app=app, image=image, timeout=None, _experimental_persistent=True)
+run(sb, "sh", "-c", "echo lasting > /root/lasting")
+sb._experimental_pause()
+sb._experimental_resume()
+assert run(sb, "cat", "/root/lasting") == "lasting\n"
+sb.terminate()
 print("done")
