@@ -138,6 +138,20 @@ fn an_app_is_run_deployed_and_served_from_the_command_line() {
     emu.stop();
 }
 
+#[test]
+fn a_deployed_app_is_there_again_with_its_address_after_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    let start = || Emu::start_with(|options| options.state = Some(state.path().to_owned()));
+    let emu = start();
+    let script = scenarios().join("functions/cli.py").display().to_string();
+    emu.modal(&["deploy", &script]);
+    let before = emu.python("functions/again.py", &[""; 0]).stdout;
+    emu.stop();
+    let emu = start();
+    assert_eq!(emu.python("functions/again.py", &[""; 0]).stdout, before);
+    emu.stop();
+}
+
 fn get(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
