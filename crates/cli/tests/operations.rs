@@ -43,3 +43,44 @@ fn every_operation_has_a_command() {
 fn the_arguments_are_consistent() {
     Cli::command().debug_assert();
 }
+
+/// Commands that are no operation of the control plane, each with the reason.
+const OUTSIDE: [(&str, &str); 7] = [
+    (
+        "init",
+        "makes the state directory that an engine is opened on",
+    ),
+    (
+        "job",
+        "also explains a spec and prints schemas, which needs no engine",
+    ),
+    ("app-name", "computes a name; nothing is looked up"),
+    (
+        "modal",
+        "steers objects of a Modal workspace, whoever made them; Moorline keeps nothing of them",
+    ),
+    (
+        "emulator",
+        "is a server of its own, for official clients as well",
+    ),
+    ("completions", "prints text of this program"),
+    ("man", "prints text of this program"),
+];
+
+#[test]
+fn every_command_is_an_operation_or_says_why_not() {
+    let operations: Vec<&str> = Operation::ALL
+        .iter()
+        .filter_map(|operation| command(*operation).split(' ').next())
+        .collect();
+    for found in Cli::command().get_subcommands() {
+        let name = found.get_name();
+        let outside = OUTSIDE
+            .iter()
+            .any(|(outside, reason)| *outside == name && !reason.is_empty());
+        assert!(
+            outside || operations.contains(&name),
+            "`{name}` is no operation of the control plane, and no reason is given"
+        );
+    }
+}

@@ -10,8 +10,7 @@
 //!     memory_bytes: Some(1 << 30),
 //!     ..TreeLimits::default()
 //! };
-//! # fn main() -> Result<(), String> {
-//! # let child = std::process::Command::new("true").spawn().map_err(|error| error.to_string())?;
+//! # fn limit(child: &std::process::Child) -> Result<(), String> {
 //! let tree = LimitedTree::new("my-service-1", limits)?;
 //! tree.add(child.id())?;
 //! # Ok(())

@@ -185,12 +185,9 @@ mod tests {
             most: 1,
         });
         let first = starts.acquire().await;
-        let waiting = tokio::spawn({
-            let starts = Arc::clone(&starts);
-            async move { drop(starts.acquire().await) }
-        });
-        drop(first);
-        waiting.await.unwrap();
+        let waiting = async { drop(starts.acquire().await) };
+        // Polled first, so it waits when the other is done.
+        tokio::join!(biased; waiting, async { drop(first) });
     }
 
     proptest! {

@@ -201,7 +201,7 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             // It has a time to live all the same.
             Err(error) => {
-                tracing::warn!(attempt = %id, %error, "the attempt's volume was not deleted")
+                tracing::warn!(attempt = %id, %error, "the attempt's volume was not deleted");
             }
         }
         Ok(())

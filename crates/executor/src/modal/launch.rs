@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_sandbox_outlives_its_attempt_by_a_bounded_time() {
         let mut attempt = attempt();
-        attempt.limits.timeout = Duration::from_secs(60);
+        attempt.limits.timeout = Duration::from_mins(1);
         attempt.limits.grace = Duration::from_secs(10);
         assert_eq!(lifetime(&attempt, Duration::ZERO), Duration::from_secs(370));
         attempt.limits.timeout = Duration::MAX;
