@@ -6,11 +6,11 @@
 //! ```no_run
 //! use moorline_executor::cgroup::{LimitedTree, TreeLimits};
 //!
+//! # fn limit(child: &std::process::Child) -> Result<(), String> {
 //! let limits = TreeLimits {
 //!     memory_bytes: Some(1 << 30),
 //!     ..TreeLimits::default()
 //! };
-//! # fn limit(child: &std::process::Child) -> Result<(), String> {
 //! let tree = LimitedTree::new("my-service-1", limits)?;
 //! tree.add(child.id())?;
 //! # Ok(())
