@@ -27,8 +27,6 @@ pub struct EmulatorOptions {
     pub python: PathBuf,
     /// The program of package `moorline-sandbox-tools`, or one that calls its `helper_main` first.
     pub helper: PathBuf,
-    /// bubblewrap.
-    pub bwrap: PathBuf,
     /// Faults from the start.
     pub faults: FaultPlan,
     /// Blobs longer than this are uploaded in parts, in bytes. 1 GiB by default, as on Modal.
@@ -42,7 +40,6 @@ impl Default for EmulatorOptions {
             state: None,
             python: "python3".into(),
             helper: "modal-sandbox-fs-tools".into(),
-            bwrap: "bwrap".into(),
             faults: FaultPlan::default(),
             multipart_threshold: 1 << 30,
         }
