@@ -137,13 +137,6 @@ impl World {
         self.storage.flush()
     }
 
-    /// A directory for the files of one part.
-    pub(crate) fn directory(&self, part: &str) -> io::Result<PathBuf> {
-        let dir = self.dir.join(part);
-        std::fs::create_dir_all(&dir)?;
-        Ok(dir)
-    }
-
     /// The URL of this emulator, e.g. for uploads.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
