@@ -55,7 +55,9 @@ fn run(command: &Command) -> Result {
         #[cfg(feature = "product")]
         Command::Bench(arguments) => bench::run(&workspace, arguments),
         #[cfg(not(feature = "product"))]
-        Command::Gen(_) | Command::Wire(_) => product::run_gen(&workspace, std::env::args_os().skip(1)),
+        Command::Gen(_) | Command::Wire(_) => {
+            product::run_gen(&workspace, std::env::args_os().skip(1))
+        }
         #[cfg(not(feature = "product"))]
         Command::Bench(arguments) => {
             product::run_bench(&workspace, !arguments.no_build, std::env::args_os().skip(1))

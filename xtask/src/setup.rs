@@ -176,9 +176,17 @@ fn node_environment(workspace: &Workspace) -> Result {
     if is_installed(&directory, NODE_PACKAGES) {
         return Ok(());
     }
-    std::fs::create_dir_all(&directory).map_err(Error::io(format!("make `{}`", directory.display())))?;
+    std::fs::create_dir_all(&directory)
+        .map_err(Error::io(format!("make `{}`", directory.display())))?;
     Shell::new("npm", workspace.root())
-        .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+        .args([
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+        ])
         .args([&directory])
         .args(NODE_PACKAGES)
         .run()?;
@@ -194,7 +202,8 @@ fn is_installed(directory: &Path, packages: &[&str]) -> bool {
 
 fn mark_installed(directory: &Path, packages: &[&str]) -> Result {
     let path = directory.join(INSTALLED);
-    std::fs::write(&path, packages.join("\n")).map_err(Error::io(format!("write `{}`", path.display())))
+    std::fs::write(&path, packages.join("\n"))
+        .map_err(Error::io(format!("write `{}`", path.display())))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use modal::{
-    AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand, SecretCommand,
-    VolumeCommand,
+    AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand,
+    SecretCommand, VolumeCommand,
 };
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.

@@ -76,7 +76,7 @@ impl<Req, Res> fmt::Debug for Rpc<Req, Res> {
         f.debug_struct("Rpc")
             .field("path", &self.path)
             .field("effect", &self.effect)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

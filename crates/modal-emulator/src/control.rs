@@ -72,11 +72,17 @@ impl Control {
     /// # Errors
     /// [`ControlError::Url`].
     pub fn at(url: &str) -> Result<Self, ControlError> {
-        let wrong = || ControlError::Url { url: url.to_owned() };
+        let wrong = || ControlError::Url {
+            url: url.to_owned(),
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let authority = uri.authority().filter(|authority| authority.port().is_some());
+        let authority = uri
+            .authority()
+            .filter(|authority| authority.port().is_some());
         match (uri.scheme_str(), authority) {
-            (Some("http"), Some(authority)) => Ok(Self { authority: authority.to_string() }),
+            (Some("http"), Some(authority)) => Ok(Self {
+                authority: authority.to_string(),
+            }),
             _ => Err(wrong()),
         }
     }
@@ -86,7 +92,9 @@ impl Control {
     /// # Errors
     /// [`ControlError`].
     pub async fn coverage(&self) -> Result<Coverage, ControlError> {
-        self.ask(Method::GET, "coverage", Bytes::new()).await.and_then(|bytes| self.read(&bytes))
+        self.ask(Method::GET, "coverage", Bytes::new())
+            .await
+            .and_then(|bytes| self.read(&bytes))
     }
 
     /// What really happened, or only the effects of one kind, e.g. `sandbox.create`.
@@ -94,8 +102,13 @@ impl Control {
     /// # Errors
     /// [`ControlError`].
     pub async fn journal(&self, what: Option<&str>) -> Result<Vec<Effect>, ControlError> {
-        let path = what.map_or_else(|| "journal".to_owned(), |what| format!("journal?what={what}"));
-        self.ask(Method::GET, &path, Bytes::new()).await.and_then(|bytes| self.read(&bytes))
+        let path = what.map_or_else(
+            || "journal".to_owned(),
+            |what| format!("journal?what={what}"),
+        );
+        self.ask(Method::GET, &path, Bytes::new())
+            .await
+            .and_then(|bytes| self.read(&bytes))
     }
 
     /// Puts a fault plan in force, from the next call on. An empty one clears all faults.
@@ -112,13 +125,19 @@ impl Control {
     }
 
     fn strange(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ControlError {
-        ControlError::Answer { authority: self.authority.clone(), source: error.into() }
+        ControlError::Answer {
+            authority: self.authority.clone(),
+            source: error.into(),
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ControlError> {
-        let stream = TcpStream::connect(&self.authority).await.map_err(|source| {
-            ControlError::Unreachable { authority: self.authority.clone(), source }
-        })?;
+        let stream = TcpStream::connect(&self.authority)
+            .await
+            .map_err(|source| ControlError::Unreachable {
+                authority: self.authority.clone(),
+                source,
+            })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.strange(error))?;
@@ -128,7 +147,9 @@ impl Control {
             .header(HOST, &self.authority)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
-            .map_err(|_| ControlError::Url { url: path.to_owned() })?;
+            .map_err(|_| ControlError::Url {
+                url: path.to_owned(),
+            })?;
         let exchange = async {
             let response = sender.send_request(request).await?;
             let code = response.status();
@@ -141,7 +162,9 @@ impl Control {
         match answer.map_err(|error| self.strange(error))? {
             (code, bytes) if code.is_success() => Ok(bytes),
             (StatusCode::NOT_FOUND, _) => Err(self.strange("there is no such page")),
-            (_, bytes) => Err(ControlError::Refused(String::from_utf8_lossy(&bytes).trim().to_owned())),
+            (_, bytes) => Err(ControlError::Refused(
+                String::from_utf8_lossy(&bytes).trim().to_owned(),
+            )),
         }
     }
 }
@@ -157,13 +180,30 @@ mod tests {
         let emulator = Emulator::start(EmulatorOptions::default()).await.unwrap();
         let control = Control::at(&emulator.url()).unwrap();
         assert_eq!(control.coverage().await.unwrap(), emulator.coverage());
-        assert_eq!(control.journal(None).await.unwrap(), emulator.journal().effects(None));
+        assert_eq!(
+            control.journal(None).await.unwrap(),
+            emulator.journal().effects(None)
+        );
         let kind = FaultKind::FailBefore { code: 14 };
-        let fault = Fault { rpc: "AppList".to_owned(), nth: 1, times: 2, kind };
-        control.set_faults(&FaultPlan { faults: vec![fault], ..FaultPlan::default() }).await.unwrap();
+        let fault = Fault {
+            rpc: "AppList".to_owned(),
+            nth: 1,
+            times: 2,
+            kind,
+        };
+        control
+            .set_faults(&FaultPlan {
+                faults: vec![fault],
+                ..FaultPlan::default()
+            })
+            .await
+            .unwrap();
         emulator.stop().await;
         let error = control.coverage().await.unwrap_err();
-        assert!(matches!(error, ControlError::Unreachable { .. }), "{error:?}");
+        assert!(
+            matches!(error, ControlError::Unreachable { .. }),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -182,8 +222,16 @@ mod tests {
     #[test]
     fn only_plain_urls_with_a_port_are_emulators() {
         assert!(Control::at("http://127.0.0.1:9000").is_ok());
-        for url in ["https://api.modal.com:443", "http://localhost", "127.0.0.1:9000", ""] {
-            assert!(matches!(Control::at(url), Err(ControlError::Url { .. })), "{url}");
+        for url in [
+            "https://api.modal.com:443",
+            "http://localhost",
+            "127.0.0.1:9000",
+            "",
+        ] {
+            assert!(
+                matches!(Control::at(url), Err(ControlError::Url { .. })),
+                "{url}"
+            );
         }
     }
 }

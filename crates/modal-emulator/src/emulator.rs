@@ -91,16 +91,23 @@ impl Emulator {
         let listen = |source| EmulatorError::Listen { port, source };
         let listener = listening.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let path = options.state.clone().unwrap_or_else(|| "(temporary)".into());
+        let path = options
+            .state
+            .clone()
+            .unwrap_or_else(|| "(temporary)".into());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let world = World::open(options, address, stop.clone(), tasks.clone())
-            .await
             .map_err(|source| EmulatorError::State { path, source })?;
         let server = Server::new(world);
         tasks.spawn(Arc::clone(&server).accept(listener, stop.clone()));
         tasks.spawn(keep(Arc::clone(&server), stop.clone()));
         server.world().begin();
-        Ok(Self { address, server, stop, tasks })
+        Ok(Self {
+            address,
+            server,
+            stop,
+            tasks,
+        })
     }
 
     /// Where it listens.

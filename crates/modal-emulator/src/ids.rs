@@ -23,7 +23,12 @@ mod tests {
     fn an_id_has_the_form_that_the_command_line_tool_recognises() {
         let id = super::new("ap");
         assert_eq!(id.len(), 25);
-        assert!(id.strip_prefix("ap-").unwrap().bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert!(
+            id.strip_prefix("ap-")
+                .unwrap()
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric())
+        );
         assert_ne!(id, super::new("ap"));
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct World {
 
 impl World {
     /// Opens the state directory, or makes a temporary one.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         options: EmulatorOptions,
         address: SocketAddr,
         stop: CancellationToken,
@@ -73,7 +73,11 @@ impl World {
     ) -> io::Result<Arc<Self>> {
         let temporary = match &options.state {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("moorline-emulator-").tempdir()?),
+            None => Some(
+                tempfile::Builder::new()
+                    .prefix("moorline-emulator-")
+                    .tempdir()?,
+            ),
         };
         let dir = match (&options.state, &temporary) {
             (Some(dir), _) => dir.clone(),

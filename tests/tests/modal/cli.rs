@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::Emu;
 
 /// For what takes some seconds where a machine is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")

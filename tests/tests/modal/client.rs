@@ -170,9 +170,17 @@ fn a_generator_gives_its_items_once_and_then_its_failure() {
         emu.faults(
             r#"[{"rpc": "FunctionCallGetDataOut", "kind": "reset", "after": 3, "times": 2}]"#,
         );
-        let items: Vec<Value> = count.call_generator::<Value, _>((20,)).try_collect().await.unwrap();
+        let items: Vec<Value> = count
+            .call_generator::<Value, _>((20,))
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(items, (0..20).map(|i| json!({"i": i})).collect::<Vec<_>>());
-        let none: Vec<Value> = count.call_generator::<Value, _>((0,)).try_collect().await.unwrap();
+        let none: Vec<Value> = count
+            .call_generator::<Value, _>((0,))
+            .try_collect()
+            .await
+            .unwrap();
         assert!(none.is_empty());
 
         let failing = function(&client, "count_then_fail").await;
@@ -208,7 +216,11 @@ fn a_class_is_bound_to_parameters() {
         let scaled: Value = five.method("scale").unwrap().call((7,)).await.unwrap();
         assert_eq!(scaled, json!(["y", 35]));
         let steps = three.method("steps").unwrap();
-        let steps: Vec<i64> = steps.call_generator::<i64, _>((3,)).try_collect().await.unwrap();
+        let steps: Vec<i64> = steps
+            .call_generator::<i64, _>((3,))
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(steps, [0, 3, 6]);
         let error = class.instance([("label", "x")]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);

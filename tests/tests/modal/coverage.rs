@@ -52,9 +52,16 @@ fn every_rpc_that_the_table_names_is_called_by_the_client_and_answered_by_the_em
     assert!(missing.is_empty(), "not called by the client: {missing:?}");
 
     let coverage = Emu::start().emulator().coverage();
-    let answered = coverage.implemented.into_iter().map(|count| count.rpc).collect();
+    let answered = coverage
+        .implemented
+        .into_iter()
+        .map(|count| count.rpc)
+        .collect();
     let missing: Vec<_> = claimed.difference(&answered).collect();
-    assert!(missing.is_empty(), "not answered by the emulator: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "not answered by the emulator: {missing:?}"
+    );
 }
 
 /// A name in the emulator's table that the wire does not have would never be called.
@@ -64,7 +71,9 @@ fn every_rpc_of_the_emulator_is_one_of_the_wire() {
         "crates/modal-proto/proto/modal/client/service.proto",
         "crates/modal-proto/proto/modal/task_command_router/service.proto",
     ];
-    let text = files.map(|file| fs::read_to_string(root().join(file)).unwrap()).join("\n");
+    let text = files
+        .map(|file| fs::read_to_string(root().join(file)).unwrap())
+        .join("\n");
     let wire: BTreeSet<&str> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next())

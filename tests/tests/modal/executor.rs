@@ -111,7 +111,7 @@ impl Harness for Modal {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 }
 

@@ -8,7 +8,12 @@ fn the_python_sdk_builds_images_that_do_what_their_definitions_say() {
     emu.python::<&str>("images/build.py", &[]);
     let names = emu.modal(&["image", "names", "list", "--json"]);
     let names: serde_json::Value = serde_json::from_str(&names.stdout).unwrap();
-    let tags: Vec<_> = names.as_array().unwrap().iter().map(|row| &row["tag"]).collect();
+    let tags: Vec<_> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["tag"])
+        .collect();
     assert_eq!(tags, ["mine:latest", "mine:v1"]);
     let history = emu.modal(&["image", "names", "history", "mine", "--json"]);
     let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
@@ -28,12 +33,21 @@ fn the_command_line_tool_builds_and_pulls_images() {
     std::fs::write(emu.home().join("data.txt"), "text of data\n").unwrap();
     let built = emu.modal(&["image", "build", "-t", "built:v1", "."]);
     assert!(built.stdout.contains("text of data"), "{built:?}");
-    let pulled = emu.modal(&["image", "pull", "docker.io/library/alpine:3.21", "--name", "pulled"]);
+    let pulled = emu.modal(&[
+        "image",
+        "pull",
+        "docker.io/library/alpine:3.21",
+        "--name",
+        "pulled",
+    ]);
     assert!(pulled.stdout.contains("Pulled"), "{pulled:?}");
     let again = emu.modal(&["image", "pull", "docker.io/library/alpine:3.21"]);
     assert!(again.stdout.contains("Used a cached pull"), "{again:?}");
     let names = emu.modal(&["image", "names", "list", "--json"]);
-    assert!(names.stdout.contains("built:v1") && names.stdout.contains("pulled:latest"), "{names:?}");
+    assert!(
+        names.stdout.contains("built:v1") && names.stdout.contains("pulled:latest"),
+        "{names:?}"
+    );
     emu.stop();
 }
 

@@ -4,8 +4,6 @@
 //! server is, as any user's program is, and asserts what it sees.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
     reason = "a test fails by panicking, and its helpers are test code too"
 )]
 
@@ -13,10 +11,10 @@ mod apps;
 mod cli;
 mod client;
 mod coverage;
+mod executor;
 mod functions;
 mod images;
 mod javascript;
-mod executor;
 mod sandboxes;
 mod secrets;
 mod storage;

@@ -164,23 +164,41 @@ fn the_command_line_tool_manages_dicts_and_queues() {
     emu.python::<&str>("storage/listed.py", &[]);
     let dicts = rows(&emu.modal(&["dict", "list", "--json"]));
     assert_eq!(dicts[0]["name"], "settings");
-    assert_eq!(emu.modal(&["dict", "get", "settings", "colour"]).stdout, "blue\n");
+    assert_eq!(
+        emu.modal(&["dict", "get", "settings", "colour"]).stdout,
+        "blue\n"
+    );
     let items = rows(&emu.modal(&["dict", "items", "settings", "--json"]));
     assert_eq!(items.as_array().unwrap().len(), 2);
     emu.modal(&["dict", "clear", "--yes", "settings"]);
-    assert_eq!(rows(&emu.modal(&["dict", "items", "settings", "--json"])), serde_json::json!([]));
+    assert_eq!(
+        rows(&emu.modal(&["dict", "items", "settings", "--json"])),
+        serde_json::json!([])
+    );
     emu.modal(&["dict", "delete", "--yes", "settings"]);
 
     let queues = rows(&emu.modal(&["queue", "list", "--json"]));
     assert_eq!(queues[0]["name"], "work");
     assert_eq!(emu.modal(&["queue", "len", "work"]).stdout, "2\n");
-    assert_eq!(emu.modal(&["queue", "len", "work", "--total"]).stdout, "3\n");
-    assert_eq!(lines(&emu.modal(&["queue", "peek", "work", "5"])), ["one", "two"]);
+    assert_eq!(
+        emu.modal(&["queue", "len", "work", "--total"]).stdout,
+        "3\n"
+    );
+    assert_eq!(
+        lines(&emu.modal(&["queue", "peek", "work", "5"])),
+        ["one", "two"]
+    );
     emu.modal(&["queue", "clear", "--yes", "work", "--all"]);
-    assert_eq!(emu.modal(&["queue", "len", "work", "--total"]).stdout, "0\n");
+    assert_eq!(
+        emu.modal(&["queue", "len", "work", "--total"]).stdout,
+        "0\n"
+    );
     emu.modal(&["queue", "delete", "--yes", "work"]);
     let gone = emu.try_modal(&["queue", "len", "work"]);
-    assert!(!gone.status.success() && gone.stderr.contains("not found"), "{gone:?}");
+    assert!(
+        !gone.status.success() && gone.stderr.contains("not found"),
+        "{gone:?}"
+    );
     emu.stop();
 }
 

@@ -52,7 +52,11 @@ impl Emu {
         change(&mut options);
         let emulator = runtime.block_on(Emulator::start(options)).unwrap();
         let home = tempfile::tempdir().unwrap();
-        Self { runtime, emulator: Some(emulator), home }
+        Self {
+            runtime,
+            emulator: Some(emulator),
+            home,
+        }
     }
 
     /// The emulator itself.
@@ -115,6 +119,10 @@ impl Emu {
     }
 
     /// A command in a clean environment that knows where the server is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client is a program of its own; it finds its tools as this one does"
+    )]
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -159,7 +167,7 @@ pub(crate) fn run(mut command: Command) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut drain = |mut pipe: Box<dyn std::io::Read + Send>| {
+    let drain = |mut pipe: Box<dyn std::io::Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             pipe.read_to_end(&mut bytes).map(|_| bytes)
@@ -174,7 +182,8 @@ pub(crate) fn run(mut command: Command) -> Ran {
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
-    let text = |bytes: std::io::Result<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap()).into_owned();
+    let text =
+        |bytes: std::io::Result<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap()).into_owned();
     Ran {
         status,
         stdout: text(stdout.join().unwrap()),

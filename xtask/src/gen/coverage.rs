@@ -71,7 +71,12 @@ pub(super) fn page(workspace: &Workspace) -> Result<BTreeMap<PathBuf, String>> {
 }
 
 fn render(data: &Data) -> String {
-    let Versions { python, js, go, modal_rs } = &data.versions;
+    let Versions {
+        python,
+        js,
+        go,
+        modal_rs,
+    } = &data.versions;
     let mut page = HEAD.to_owned();
     // Writing to a string does not fail.
     let _ = writeln!(
@@ -83,14 +88,22 @@ fn render(data: &Data) -> String {
         let marks = [row.moorline, row.python, row.js, row.go, row.modal_rs].map(Mark::text);
         let _ = writeln!(page, "| {} | {} |", row.capability, marks.join(" | "));
     }
-    let mut rpcs: Vec<&str> = data.row.iter().flat_map(|row| &row.rpcs).map(String::as_str).collect();
+    let mut rpcs: Vec<&str> = data
+        .row
+        .iter()
+        .flat_map(|row| &row.rpcs)
+        .map(String::as_str)
+        .collect();
     rpcs.sort_unstable();
     rpcs.dedup();
     let _ = write!(
         page,
         "\nThe rows of Moorline stand on these RPCs, each of which the client calls and the emulator \
          answers: {}.\n",
-        rpcs.iter().map(|rpc| format!("`{rpc}`")).collect::<Vec<_>>().join(", ")
+        rpcs.iter()
+            .map(|rpc| format!("`{rpc}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     page
 }

@@ -24,7 +24,12 @@ pub(super) struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, name, value, other } = self;
+        let Self {
+            kind,
+            name,
+            value,
+            other,
+        } = self;
         match other {
             Some(other) => write!(f, "{kind} {name}: `{value}` here, `{other}` there"),
             None => write!(f, "{kind} {name}: `{value}` here, not there at all"),
@@ -47,7 +52,11 @@ impl Facts {
     /// Reads compiled files; what the files of other packages hold is left out.
     pub(super) fn of_files(files: &FileDescriptorSet) -> Self {
         let mut facts = Self::default();
-        for file in files.file.iter().filter(|file| file.package().starts_with("modal.")) {
+        for file in files
+            .file
+            .iter()
+            .filter(|file| file.package().starts_with("modal."))
+        {
             facts.file(file);
         }
         facts
@@ -117,7 +126,11 @@ impl Facts {
         for values in &message.enum_type {
             self.values(&name, values);
         }
-        for nested in message.nested_type.iter().filter(|nested| !is_map_entry(nested)) {
+        for nested in message
+            .nested_type
+            .iter()
+            .filter(|nested| !is_map_entry(nested))
+        {
             self.message(&name, nested);
         }
     }
@@ -131,7 +144,10 @@ impl Facts {
 }
 
 fn is_map_entry(message: &DescriptorProto) -> bool {
-    message.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)
+    message
+        .options
+        .as_ref()
+        .is_some_and(prost_types::MessageOptions::map_entry)
 }
 
 /// Label and type of a field, e.g. `repeated string`.
@@ -151,8 +167,15 @@ fn kind_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     } else if field.proto3_optional() {
         "optional ".to_owned()
     } else if let Some(index) = field.oneof_index {
-        let oneof = usize::try_from(index).ok().and_then(|index| message.oneof_decl.get(index));
-        format!("oneof {}: ", oneof.map(|oneof| oneof.name()).unwrap_or_default())
+        let oneof = usize::try_from(index)
+            .ok()
+            .and_then(|index| message.oneof_decl.get(index));
+        format!(
+            "oneof {}: ",
+            oneof
+                .map(prost_types::OneofDescriptorProto::name)
+                .unwrap_or_default()
+        )
     } else {
         String::new()
     };
@@ -162,7 +185,10 @@ fn kind_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
 fn type_of(field: &FieldDescriptorProto) -> String {
     match field.r#type() {
         Type::Message | Type::Enum => field.type_name().trim_start_matches('.').to_owned(),
-        scalar => scalar.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
+        scalar => scalar
+            .as_str_name()
+            .trim_start_matches("TYPE_")
+            .to_lowercase(),
     }
 }
 
@@ -174,7 +200,11 @@ mod tests {
     fn another_number_and_a_name_that_is_not_there_are_told() {
         let ours = Facts::of_text("field\tm.X.a\t1 string\nfield\tm.X.b\t2 bool\nmessage\tm.X\t");
         let theirs = Facts::of_text("field\tm.X.a\t3 string\nmessage\tm.X\t\nfield\tm.X.c\t4 bool");
-        let told: Vec<String> = ours.not_in(&theirs).iter().map(Difference::to_string).collect();
+        let told: Vec<String> = ours
+            .not_in(&theirs)
+            .iter()
+            .map(Difference::to_string)
+            .collect();
         assert_eq!(
             told,
             [

@@ -54,7 +54,11 @@ fn compare(workspace: &Workspace, version: &str) -> Result {
     let other = theirs(workspace, &directory)?;
     let ours = ours(workspace)?;
     for difference in pinned.not_in(&other) {
-        let used = if ours.has(&difference.name) { " (used by us)" } else { "" };
+        let used = if ours.has(&difference.name) {
+            " (used by us)"
+        } else {
+            ""
+        };
         say!("{difference}{used}");
     }
     for added in other.names_not_in(&pinned) {
@@ -65,9 +69,14 @@ fn compare(workspace: &Workspace, version: &str) -> Result {
 
 fn ours(workspace: &Workspace) -> Result<Facts> {
     let directory = workspace.root().join("crates/modal-proto/proto");
-    let roots = ["modal/client/service.proto", "modal/task_command_router/service.proto"];
+    let roots = [
+        "modal/client/service.proto",
+        "modal/task_command_router/service.proto",
+    ];
     let files = protox::compile(roots, [&directory]).map_err(|error| {
-        Error::Refused(format!("crates/modal-proto/proto does not compile: {error:?}"))
+        Error::Refused(format!(
+            "crates/modal-proto/proto does not compile: {error:?}"
+        ))
     })?;
     Ok(Facts::of_files(&files))
 }
@@ -75,6 +84,9 @@ fn ours(workspace: &Workspace) -> Result<Facts> {
 fn theirs(workspace: &Workspace, environment: &Path) -> Result<Facts> {
     let python: PathBuf = environment.join("bin/python");
     let script = workspace.root().join("xtask/src/wire/descriptors.py");
-    let text = Shell::new(python, workspace.root()).args([script]).quiet().capture()?;
+    let text = Shell::new(python, workspace.root())
+        .args([script])
+        .quiet()
+        .capture()?;
     Ok(Facts::of_text(&text))
 }

@@ -20,16 +20,12 @@ mod volumes;
 
 use std::error::Error;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moorline_modal_client::{Client, Config};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the arguments are read"
-)]
 fn main() -> Result {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -57,8 +53,16 @@ async fn measure(what: &str, url: &str, rest: &[&str]) -> Result {
         ("volumes", [plain, directory, megabytes]) => {
             volumes::measure(&client, plain, Path::new(directory), megabytes.parse()?).await
         }
-        _ => Err(format!("`{what}` is not something to measure, or not with these arguments").into()),
+        _ => {
+            Err(format!("`{what}` is not something to measure, or not with these arguments").into())
+        }
     }
+}
+
+/// How many of something came to pass in a second.
+#[expect(clippy::cast_precision_loss, reason = "nobody counts that far")]
+pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a clock is what measuring needs")]
@@ -69,6 +73,9 @@ pub(crate) fn now() -> Instant {
 /// A line of the output.
 #[expect(clippy::print_stdout, reason = "figures are what this program is for")]
 pub(crate) fn line(name: &str, samples: &[f64]) {
-    let samples: Vec<String> = samples.iter().map(|sample| format!("{sample:.6}")).collect();
+    let samples: Vec<String> = samples
+        .iter()
+        .map(|sample| format!("{sample:.6}"))
+        .collect();
     println!("{name} {}", samples.join(" "));
 }

@@ -24,6 +24,10 @@ use crate::Result;
 const EMPTY: &[u8] = &[0; 5];
 
 /// Serves until standard input ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its tasks end with the process, which serves nothing but figures"
+)]
 pub(crate) async fn serve(file: PathBuf) -> Result {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     #[expect(clippy::print_stdout, reason = "the caller needs the address")]
@@ -66,7 +70,9 @@ async fn take(file: &Path, request: Request<Incoming>) -> Result<Response<Body>>
         }
     }
     file.flush().await?;
-    Ok(Response::new(Empty::new().map_err(|never| match never {}).boxed()))
+    Ok(Response::new(
+        Empty::new().map_err(|never| match never {}).boxed(),
+    ))
 }
 
 async fn give(file: &Path) -> Result<Response<Body>> {

@@ -9,12 +9,12 @@ use moorline_modal_client::{Client, Error, Existence};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::{Result, line, now};
+use crate::{Result, line, now, per_second};
 
 /// Sandboxes that are alive at once, where they are counted in a second.
 const AT_ONCE: usize = 16;
 /// Bytes of a long log.
-const LOG: u64 = 256 << 20;
+const LOG: usize = 256 << 20;
 
 /// What a sandbox is made from.
 #[derive(Debug, Clone)]
@@ -26,10 +26,15 @@ struct Ground {
 
 impl Ground {
     async fn new(client: &Client) -> Result<Self> {
-        let app = client.apps().lookup("bench", None, Existence::CreateIfMissing).await?;
+        let app = client
+            .apps()
+            .lookup("bench", None, Existence::CreateIfMissing)
+            .await?;
         let definition = ImageDefinition::from_registry("debian:12-slim")?;
         let image = client.images();
-        let image = image.build(&app.id, &definition, &BuildOptions::default()).await?;
+        let image = image
+            .build(&app.id, &definition, &BuildOptions::default())
+            .await?;
         Ok(Self {
             client: client.clone(),
             app_id: app.id,
@@ -88,8 +93,10 @@ pub(crate) async fn rate(client: &Client, count: usize) -> Result {
     while let Some(done) = callers.join_next().await {
         done??;
     }
-    let finished = (count / AT_ONCE * AT_ONCE) as f64;
-    line("rate", &[finished / start.elapsed().as_secs_f64()]);
+    line(
+        "rate",
+        &[per_second(count / AT_ONCE * AT_ONCE, start.elapsed())],
+    );
     Ok(())
 }
 
@@ -101,10 +108,12 @@ pub(crate) async fn log(client: &Client) -> Result {
     let start = now();
     let sandbox = client.sandboxes().create(&spec).await?;
     let output = sandbox.stdout().await?;
-    let got = output.try_fold(0, async |sum, chunk| Ok(sum + chunk.data.len() as u64)).await?;
+    let got = output
+        .try_fold(0, async |sum, chunk| Ok(sum + chunk.data.len()))
+        .await?;
     if got != LOG {
         return Err(format!("{got} bytes of {LOG} arrived").into());
     }
-    line("rate", &[LOG as f64 / 1e6 / start.elapsed().as_secs_f64()]);
+    line("rate", &[per_second(LOG, start.elapsed()) / 1e6]);
     Ok(())
 }

@@ -10,7 +10,7 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use crate::{Result, line, now};
+use crate::{Result, line, now, per_second};
 
 const PATH: &str = "/modal.client.ModalClient/AppList";
 const APP_LIST: Rpc<AppListRequest, AppListResponse> = Rpc::new(PATH, Effect::Read);
@@ -45,7 +45,7 @@ pub(crate) async fn measure(client: &Client, url: &str, count: usize) -> Result 
         our_time += at_once(turn, || call(client.clone())).await?;
         bare_time += at_once(turn, || call_bare(channel.clone())).await?;
     }
-    let rate = |time: Duration| (turns * turn) as f64 / time.as_secs_f64();
+    let rate = |time: Duration| per_second(turns * turn, time);
     line("ours_rate", &[rate(our_time)]);
     line("bare_rate", &[rate(bare_time)]);
     Ok(())

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use moorline_modal_client::Client;
@@ -10,15 +11,20 @@ use moorline_modal_client::transfer::Files;
 use moorline_modal_client::volume::{PutOptions, Version};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::{Result, line, now};
+use crate::{Result, line, now, per_second};
 
 /// Megabytes in a second for `megabytes` (of 10^6 bytes) there and back, and the peak of memory.
-pub(crate) async fn measure(client: &Client, plain: &str, directory: &Path, megabytes: u64) -> Result {
+pub(crate) async fn measure(
+    client: &Client,
+    plain: &str,
+    directory: &Path,
+    megabytes: usize,
+) -> Result {
     let source = directory.join("source");
     let back = directory.join("back");
     fill(&source, megabytes)?;
     let volume = client.volumes().ephemeral(None, Some(Version::V2)).await?;
-    let rate = |start: std::time::Instant| megabytes as f64 / start.elapsed().as_secs_f64();
+    let rate = |start: Instant| per_second(megabytes, start.elapsed());
 
     let start = now();
     let files = Files::new().file(&source, "/large");
@@ -34,12 +40,21 @@ pub(crate) async fn measure(client: &Client, plain: &str, directory: &Path, mega
     let http = client.http()?;
     let body = reqwest::Body::from(tokio::fs::File::open(&source).await?);
     let start = now();
-    http.put(plain).body(body).send().await?.error_for_status()?;
+    http.put(plain)
+        .body(body)
+        .send()
+        .await?
+        .error_for_status()?;
     line("plain_put", &[rate(start)]);
 
     let start = now();
     let mut file = tokio::fs::File::create(&back).await?;
-    let mut bytes = http.get(plain).send().await?.error_for_status()?.bytes_stream();
+    let mut bytes = http
+        .get(plain)
+        .send()
+        .await?
+        .error_for_status()?
+        .bytes_stream();
     while let Some(chunk) = bytes.next().await {
         file.write_all(&chunk?).await?;
     }
@@ -51,7 +66,7 @@ pub(crate) async fn measure(client: &Client, plain: &str, directory: &Path, mega
 }
 
 /// Bytes that nothing can compress or leave out.
-fn fill(path: &Path, megabytes: u64) -> Result {
+fn fill(path: &Path, megabytes: usize) -> Result {
     let mut file = BufWriter::new(File::create(path)?);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..megabytes * 1_000_000 / 8 {

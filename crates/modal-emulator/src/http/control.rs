@@ -37,7 +37,10 @@ pub(crate) async fn serve(world: Arc<World>, request: Request<Body>) -> Response
     match (request.method(), what) {
         (&Method::GET, "coverage") => match world.server() {
             Some(server) => json(&server.coverage()),
-            None => status(StatusCode::SERVICE_UNAVAILABLE, "the emulator is stopping\n"),
+            None => status(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the emulator is stopping\n",
+            ),
         },
         (&Method::GET, "journal") => {
             let only = request.uri().query().and_then(wanted);
@@ -59,7 +62,10 @@ pub(crate) async fn serve(world: Arc<World>, request: Request<Body>) -> Response
 fn preempt(world: &World, task: &str) -> Response<Body> {
     match crate::services::functions::preempt(world, Some(task)) {
         Some(_) => status(StatusCode::NO_CONTENT, Body::empty()),
-        None => status(StatusCode::NOT_FOUND, format!("no function runs as task `{task}`\n")),
+        None => status(
+            StatusCode::NOT_FOUND,
+            format!("no function runs as task `{task}`\n"),
+        ),
     }
 }
 
@@ -75,7 +81,10 @@ async fn set_faults(world: &World, body: Body) -> Response<Body> {
     let bytes = match axum::body::to_bytes(body, LONGEST_PLAN).await {
         Ok(bytes) => bytes,
         Err(error) => {
-            return status(StatusCode::BAD_REQUEST, format!("the fault plan was not read: {error}\n"));
+            return status(
+                StatusCode::BAD_REQUEST,
+                format!("the fault plan was not read: {error}\n"),
+            );
         }
     };
     match serde_json::from_slice::<FaultPlan>(&bytes) {

@@ -104,11 +104,7 @@ impl Server {
         });
     }
 
-    async fn request(
-        &self,
-        request: Request<Incoming>,
-        task: Option<TaskId>,
-    ) -> Response<Body> {
+    async fn request(&self, request: Request<Incoming>, task: Option<TaskId>) -> Response<Body> {
         let request = request.map(Body::new);
         let world = Arc::clone(&self.world);
         if is_grpc(request.headers()) {

@@ -158,7 +158,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_received_is_hashed_written_at_its_place_and_sent_again() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let content: Vec<u8> = (0..3 * PIECE + 17).map(|n| (n % 251) as u8).collect();
+        let content: Vec<u8> = (0..3 * PIECE + 17)
+            .map(|n| u8::try_from(n % 251).unwrap())
+            .collect();
         let frames: Vec<Result<Bytes, io::Error>> = content
             .chunks(9_999)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))

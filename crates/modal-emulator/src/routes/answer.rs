@@ -47,7 +47,10 @@ where
 fn told<T>(result: Result<T, Status>, fail_after: Option<i32>) -> Result<Response<T>, Status> {
     let value = result?;
     match fail_after {
-        Some(code) => Err(Status::new(code.into(), "a fault of the plan, after the effect")),
+        Some(code) => Err(Status::new(
+            code.into(),
+            "a fault of the plan, after the effect",
+        )),
         None => Ok(Response::new(value)),
     }
 }
@@ -88,7 +91,10 @@ where
     ) -> BoxFuture<'static, http::Response<Body>> {
         Box::pin(async move {
             let service = service_fn(move |request: Request<Req>| {
-                let call = Call { message: request.into_inner(), meta: meta.clone() };
+                let call = Call {
+                    message: request.into_inner(),
+                    meta: meta.clone(),
+                };
                 let work = (self.handler)(Arc::clone(&world), call);
                 async move { told(work.await, fail_after) }
             });
@@ -106,7 +112,11 @@ pub(super) struct Write<Req, Resp, F> {
 
 impl<Req, Resp, F> Write<Req, Resp, F> {
     pub(super) fn new(handler: F) -> Self {
-        Self { handler, once: Once::default(), types: PhantomData }
+        Self {
+            handler,
+            once: Once::default(),
+            types: PhantomData,
+        }
     }
 }
 
@@ -127,12 +137,15 @@ where
         Box::pin(async move {
             let service = service_fn(move |request: Request<Req>| {
                 let key = meta.idempotency_key().map(str::to_owned);
-                let call = Call { message: request.into_inner(), meta: meta.clone() };
+                let call = Call {
+                    message: request.into_inner(),
+                    meta: meta.clone(),
+                };
                 let (rpc, world) = (Arc::clone(&self), Arc::clone(&world));
                 // A task of its own: what was begun is finished, also when the caller hangs up.
-                let work = tokio::spawn(async move {
-                    rpc.once.get(key, || (rpc.handler)(world, call)).await
-                });
+                let tasks = world.tasks.clone();
+                let work = tasks
+                    .spawn(async move { rpc.once.get(key, || (rpc.handler)(world, call)).await });
                 async move {
                     let done = work.await;
                     let done = done.unwrap_or_else(|error| {
@@ -162,12 +175,18 @@ where
     ) -> BoxFuture<'static, http::Response<Body>> {
         Box::pin(async move {
             let service = service_fn(move |request: Request<Req>| {
-                let call = Call { message: request.into_inner(), meta: meta.clone() };
+                let call = Call {
+                    message: request.into_inner(),
+                    meta: meta.clone(),
+                };
                 let work = (self.handler)(Arc::clone(&world), call);
                 async move {
                     let answers = work.await?;
                     let last = fail_after.map(|code| {
-                        Err(Status::new(code.into(), "a fault of the plan, after the effect"))
+                        Err(Status::new(
+                            code.into(),
+                            "a fault of the plan, after the effect",
+                        ))
                     });
                     let answers: Answers<Resp> =
                         Box::pin(answers.chain(futures::stream::iter(last)));
@@ -195,7 +214,10 @@ where
     ) -> BoxFuture<'static, http::Response<Body>> {
         Box::pin(async move {
             let service = service_fn(move |request: Request<Streaming<Req>>| {
-                let call = Call { message: request.into_inner(), meta: meta.clone() };
+                let call = Call {
+                    message: request.into_inner(),
+                    meta: meta.clone(),
+                };
                 let work = (self.handler)(Arc::clone(&world), call);
                 async move { told(work.await, fail_after) }
             });
@@ -212,7 +234,7 @@ struct Details {
     #[prost(string, tag = "2")]
     message: String,
     #[prost(message, repeated, tag = "3")]
-    details: Vec<prost_types::Any>,
+    more: Vec<prost_types::Any>,
 }
 
 /// The refusal with which a server says when to come again.
@@ -222,7 +244,7 @@ pub(super) fn throttled(retry_after_secs: f32) -> Status {
     let details = Details {
         code: code as i32,
         message: "throttled".to_owned(),
-        details: vec![prost_types::Any {
+        more: vec![prost_types::Any {
             type_url: "type.modal.com/modal.client.RPCRetryPolicy".to_owned(),
             value: policy.encode_to_vec(),
         }],

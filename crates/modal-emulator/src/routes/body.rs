@@ -19,7 +19,11 @@ pub(super) enum Break {
 
 /// Lets `after` frames of data pass, then breaks.
 pub(super) fn broken(inner: Body, after: u64, how: Break) -> Body {
-    Body::new(Broken { inner, left: after, how })
+    Body::new(Broken {
+        inner,
+        left: after,
+        how,
+    })
 }
 
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::BoxStream;
 use prost::Message;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tonic::body::Body;
 use tonic::{Status, Streaming};
 
@@ -44,12 +44,14 @@ pub(crate) struct Routes {
 
 impl std::fmt::Debug for Routes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Routes").field("rpcs", &self.table.len()).finish()
+        f.debug_struct("Routes")
+            .field("rpcs", &self.table.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// Which RPCs are implemented, and which were called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// Implemented RPCs by name, with the calls so far.
     pub implemented: Vec<RpcCount>,
@@ -58,7 +60,7 @@ pub struct Coverage {
 }
 
 /// Calls of one RPC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RpcCount {
     /// Name, e.g. `AppCreate`; of the command router with `TaskCommandRouter/` in front.
     pub rpc: String,
@@ -69,7 +71,10 @@ pub struct RpcCount {
 impl Routes {
     /// To register the RPCs of one service: [`CLIENT`] or [`ROUTER`].
     pub(crate) fn of(&mut self, service: &'static str) -> Rpcs<'_> {
-        Rpcs { routes: self, service }
+        Rpcs {
+            routes: self,
+            service,
+        }
     }
 
     /// What is implemented and what was called.
@@ -87,9 +92,15 @@ impl Routes {
         let missing = counts
             .iter()
             .filter(|(path, _)| !self.table.contains_key(*path))
-            .map(|(path, calls)| RpcCount { rpc: name(path).to_owned(), calls: *calls })
+            .map(|(path, calls)| RpcCount {
+                rpc: name(path).to_owned(),
+                calls: *calls,
+            })
             .collect();
-        Coverage { implemented, missing }
+        Coverage {
+            implemented,
+            missing,
+        }
     }
 
     /// Serves one request.
@@ -116,7 +127,9 @@ impl Routes {
             Some(FaultKind::Throttle { retry_after_secs }) => {
                 return answer::throttled(*retry_after_secs).into_http();
             }
-            Some(FaultKind::Stall { .. } | FaultKind::Reset { .. } | FaultKind::FailAfter { .. })
+            Some(
+                FaultKind::Stall { .. } | FaultKind::Reset { .. } | FaultKind::FailAfter { .. },
+            )
             | None => {}
         }
         let after = match &fault {
@@ -125,8 +138,12 @@ impl Routes {
         };
         let response = Arc::clone(rpc).serve(world, meta, request, after).await;
         match fault {
-            Some(FaultKind::Stall { after }) => response.map(|b| body::broken(b, after, body::Break::Stall)),
-            Some(FaultKind::Reset { after }) => response.map(|b| body::broken(b, after, body::Break::Reset)),
+            Some(FaultKind::Stall { after }) => {
+                response.map(|b| body::broken(b, after, body::Break::Stall))
+            }
+            Some(FaultKind::Reset { after }) => {
+                response.map(|b| body::broken(b, after, body::Break::Reset))
+            }
             _ => response,
         }
     }

@@ -24,8 +24,13 @@ struct State<T> {
 
 impl<T> Default for Once<T> {
     fn default() -> Self {
-        let state = State { cells: HashMap::new(), order: VecDeque::new() };
-        Self { state: Mutex::new(state) }
+        let state = State {
+            cells: HashMap::new(),
+            order: VecDeque::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -69,7 +74,9 @@ mod tests {
     async fn a_key_is_worked_for_once_and_a_failure_leaves_it_free() {
         let once = Once::default();
         let key = || Some("k".to_owned());
-        let failed = once.get(key(), || async { Err(Status::internal("no")) }).await;
+        let failed = once
+            .get(key(), || async { Err(Status::internal("no")) })
+            .await;
         assert!(failed.is_err());
         assert_eq!(once.get(key(), || async { Ok(1) }).await.unwrap(), 1);
         assert_eq!(once.get(key(), || async { Ok(2) }).await.unwrap(), 1);

@@ -365,7 +365,7 @@ mod tests {
             checksum(&[b.clone(), a.clone()])
         );
         assert_ne!(
-            checksum(&[a.clone()]),
+            checksum(std::slice::from_ref(&a)),
             checksum(&[file("/a", "1", Some(0o600))])
         );
         assert_ne!(checksum(&[a]), checksum(&[b]));

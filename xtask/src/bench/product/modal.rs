@@ -45,28 +45,48 @@ fn null() -> Probe {
         ..row(Unit::PER_SECOND)
     };
     let rows = vec![
-        Row { against: None, ..time("modal.null.bare", "one unary RPC to a server that does nothing, bare tonic") },
+        Row {
+            against: None,
+            ..time(
+                "modal.null.bare",
+                "one unary RPC to a server that does nothing, bare tonic",
+            )
+        },
         time("modal.null.ours", "the same, moorline-modal-client"),
         time("modal.null.modal_rs", "the same, modal-rs 0.1.3"),
         time("modal.null.python", "the same, Python modal 1.6.4"),
-        Row { against: None, ..rate("modal.null.bare.rate", "unary RPCs, 64 at once, bare tonic") },
-        rate("modal.null.ours.rate", "the same, moorline-modal-client (goal: 0.9 of bare tonic)"),
+        Row {
+            against: None,
+            ..rate("modal.null.bare.rate", "unary RPCs, 64 at once, bare tonic")
+        },
+        rate(
+            "modal.null.ours.rate",
+            "the same, moorline-modal-client (goal: 0.9 of bare tonic)",
+        ),
         rate("modal.null.modal_rs.rate", "the same, modal-rs 0.1.3"),
-        rate("modal.null.python.rate", "the same, Python modal 1.6.4 (goal: a tenth of ours)"),
+        rate(
+            "modal.null.python.rate",
+            "the same, Python modal 1.6.4 (goal: a tenth of ours)",
+        ),
     ];
     Probe::new(rows, |bench| {
         let server = Server::null(bench)?;
-        unary(bench, &server, [
-            ("modal.null.bare", "bare"),
-            ("modal.null.ours", "ours"),
-            ("modal.null.modal_rs", "modal_rs"),
-            ("modal.null.python", "python"),
-        ], [
-            ("modal.null.bare.rate", "bare_rate"),
-            ("modal.null.ours.rate", "ours_rate"),
-            ("modal.null.modal_rs.rate", "modal_rs_rate"),
-            ("modal.null.python.rate", "python_rate"),
-        ])
+        unary(
+            bench,
+            &server,
+            [
+                ("modal.null.bare", "bare"),
+                ("modal.null.ours", "ours"),
+                ("modal.null.modal_rs", "modal_rs"),
+                ("modal.null.python", "python"),
+            ],
+            [
+                ("modal.null.bare.rate", "bare_rate"),
+                ("modal.null.ours.rate", "ours_rate"),
+                ("modal.null.modal_rs.rate", "modal_rs_rate"),
+                ("modal.null.python.rate", "python_rate"),
+            ],
+        )
     })
 }
 
@@ -86,28 +106,48 @@ fn emulated() -> Probe {
         ..row(Unit::PER_SECOND)
     };
     let rows = vec![
-        Row { against: None, ..time("modal.emulator.bare", "one unary RPC to the emulator, bare tonic") },
+        Row {
+            against: None,
+            ..time(
+                "modal.emulator.bare",
+                "one unary RPC to the emulator, bare tonic",
+            )
+        },
         time("modal.emulator.ours", "the same, moorline-modal-client"),
         time("modal.emulator.modal_rs", "the same, modal-rs 0.1.3"),
         time("modal.emulator.python", "the same, Python modal 1.6.4"),
-        Row { against: None, ..rate("modal.emulator.bare.rate", "unary RPCs, 64 at once, bare tonic") },
-        rate("modal.emulator.ours.rate", "the same, moorline-modal-client"),
+        Row {
+            against: None,
+            ..rate(
+                "modal.emulator.bare.rate",
+                "unary RPCs, 64 at once, bare tonic",
+            )
+        },
+        rate(
+            "modal.emulator.ours.rate",
+            "the same, moorline-modal-client",
+        ),
         rate("modal.emulator.modal_rs.rate", "the same, modal-rs 0.1.3"),
         rate("modal.emulator.python.rate", "the same, Python modal 1.6.4"),
     ];
     Probe::new(rows, |bench| {
         let server = Server::emulator(bench)?;
-        unary(bench, &server, [
-            ("modal.emulator.bare", "bare"),
-            ("modal.emulator.ours", "ours"),
-            ("modal.emulator.modal_rs", "modal_rs"),
-            ("modal.emulator.python", "python"),
-        ], [
-            ("modal.emulator.bare.rate", "bare_rate"),
-            ("modal.emulator.ours.rate", "ours_rate"),
-            ("modal.emulator.modal_rs.rate", "modal_rs_rate"),
-            ("modal.emulator.python.rate", "python_rate"),
-        ])
+        unary(
+            bench,
+            &server,
+            [
+                ("modal.emulator.bare", "bare"),
+                ("modal.emulator.ours", "ours"),
+                ("modal.emulator.modal_rs", "modal_rs"),
+                ("modal.emulator.python", "python"),
+            ],
+            [
+                ("modal.emulator.bare.rate", "bare_rate"),
+                ("modal.emulator.ours.rate", "ours_rate"),
+                ("modal.emulator.modal_rs.rate", "modal_rs_rate"),
+                ("modal.emulator.python.rate", "python_rate"),
+            ],
+        )
     })
 }
 
@@ -116,8 +156,15 @@ type Names = [(&'static str, &'static str); 4];
 
 fn unary(bench: &Bench, server: &Server, times: Names, rates: Names) -> Result<Figures> {
     let mut output = bench.output_of("measure-modal", ["unary", &server.url, CALLS])?;
-    output += &Shell::new(modal_rs()?, bench.scratch()).args([&server.url, CALLS]).quiet().capture()?;
-    output += &server.python(bench, &script("unary.py")?).args([CALLS]).quiet().capture()?;
+    output += &Shell::new(modal_rs()?, bench.scratch())
+        .args([&server.url, CALLS])
+        .quiet()
+        .capture()?;
+    output += &server
+        .python(bench, &script("unary.py")?)
+        .args([CALLS])
+        .quiet()
+        .capture()?;
     let samples = Samples::parse(&output);
     let mut figures = Figures::new();
     for (id, name) in times {
@@ -190,10 +237,22 @@ fn volumes() -> Probe {
         ..row(Unit::MEGABYTES_PER_SECOND)
     };
     let rows = vec![
-        moved("modal.http.put", "1 GB to a server that writes it to a file, plain HTTP", None),
+        moved(
+            "modal.http.put",
+            "1 GB to a server that writes it to a file, plain HTTP",
+            None,
+        ),
         moved("modal.http.get", "and back into a file", None),
-        moved("modal.volume.put", "1 GB into a volume (goal: within 1.5 x)", Some("modal.http.put")),
-        moved("modal.volume.get", "and back into a file (goal: within 1.5 x)", Some("modal.http.get")),
+        moved(
+            "modal.volume.put",
+            "1 GB into a volume (goal: within 1.5 x)",
+            Some("modal.http.put"),
+        ),
+        moved(
+            "modal.volume.get",
+            "and back into a file (goal: within 1.5 x)",
+            Some("modal.http.get"),
+        ),
         Row {
             id: "modal.volume.memory",
             what: "peak of resident memory of the client meanwhile",
@@ -254,12 +313,18 @@ fn hello() -> Probe {
 }
 
 fn present<const N: usize>(figures: [(&'static str, Option<Figure>); N]) -> Figures {
-    figures.into_iter().filter_map(|(id, figure)| Some((id, figure?))).collect()
+    figures
+        .into_iter()
+        .filter_map(|(id, figure)| Some((id, figure?)))
+        .collect()
 }
 
 /// A program for the official client.
 fn script(name: &str) -> Result<PathBuf> {
-    Ok(Workspace::locate()?.root().join("xtask/src/bench/product").join(name))
+    Ok(Workspace::locate()?
+        .root()
+        .join("xtask/src/bench/product")
+        .join(name))
 }
 
 /// Builds the peer, and says where it is.
@@ -283,26 +348,41 @@ struct Server {
 impl Server {
     fn null(bench: &Bench) -> Result<Self> {
         let file = bench.scratch().join("plain").into_os_string();
-        let (mut server, line) = Self::start(bench.example("measure-modal"), ["null".into(), file])?;
-        server.url = line.trim_start_matches("url ").trim().to_owned();
+        let (mut server, line) =
+            Self::start(&bench.example("measure-modal"), ["null".into(), file])?;
+        line.trim_start_matches("url ")
+            .trim()
+            .clone_into(&mut server.url);
         Ok(server)
     }
 
     fn emulator(bench: &Bench) -> Result<Self> {
         let python = python()?.into_os_string();
-        let arguments = ["emulator".into(), "--json".into(), "--python".into(), python];
-        let (mut server, line) = Self::start(bench.binary("moorline"), arguments)?;
-        let told: serde_json::Value = serde_json::from_str(&line).map_err(|source| Error::Json {
-            what: "what the emulator printed".to_owned(),
-            source,
-        })?;
-        server.url = told["url"].as_str().unwrap_or_default().to_owned();
+        let arguments = [
+            "emulator".into(),
+            "--json".into(),
+            "--python".into(),
+            python,
+        ];
+        let (mut server, line) = Self::start(&bench.binary("moorline"), arguments)?;
+        let told: serde_json::Value =
+            serde_json::from_str(&line).map_err(|source| Error::Json {
+                what: "what the emulator printed".to_owned(),
+                source,
+            })?;
+        told["url"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut server.url);
         Ok(server)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a server has to be started to be measured")]
-    fn start<const N: usize>(program: PathBuf, arguments: [OsString; N]) -> Result<(Self, String)> {
-        let mut child = Command::new(&program)
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a server has to be started to be measured"
+    )]
+    fn start<const N: usize>(program: &Path, arguments: [OsString; N]) -> Result<(Self, String)> {
+        let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -310,18 +390,30 @@ impl Server {
             .spawn()
             .map_err(Error::io(format!("start {}", program.display())))?;
         let output = child.stdout.take();
-        let server = Self { child, url: String::new() };
+        let server = Self {
+            child,
+            url: String::new(),
+        };
         let mut line = String::new();
         if let Some(output) = output {
             let mut output = BufReader::new(output);
-            output.read_line(&mut line).map_err(Error::io("read where a server is"))?;
+            output
+                .read_line(&mut line)
+                .map_err(Error::io("read where a server is"))?;
         }
         Ok((server, line))
     }
 
-    fn measure<const N: usize>(&self, bench: &Bench, what: &str, arguments: [&str; N]) -> Result<Samples> {
+    fn measure<const N: usize>(
+        &self,
+        bench: &Bench,
+        what: &str,
+        arguments: [&str; N],
+    ) -> Result<Samples> {
         let arguments = [what, &self.url].into_iter().chain(arguments);
-        Ok(Samples::parse(&bench.output_of("measure-modal", arguments)?))
+        Ok(Samples::parse(
+            &bench.output_of("measure-modal", arguments)?,
+        ))
     }
 
     /// The Python that has the official client, told where this server is.

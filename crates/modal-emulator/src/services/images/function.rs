@@ -43,7 +43,11 @@ pub(super) async fn build(
     let invocation = FunctionCallInvocationType::Sync;
     let call = functions::begin_call(world, &order.function_id, input, invocation)?;
     let output = functions::output(world, &call.call_id);
-    let output = world.stop.run_until_cancelled(output).await.ok_or(Failure::Stopped)??;
+    let output = world
+        .stop
+        .run_until_cancelled(output)
+        .await
+        .ok_or(Failure::Stopped)??;
     let result = output.result.unwrap_or_default();
     if result.status() != GenericStatus::Success {
         let reason = match result.exception.as_str() {

@@ -99,12 +99,9 @@ mod tests {
     async fn a_reader_goes_on_where_it_was_and_is_told_the_end_last() {
         let log = Arc::new(BuildLog::default());
         assert_eq!(log.after(0, Duration::ZERO).await, None);
-        let reading = {
-            let log = Arc::clone(&log);
-            tokio::spawn(async move { log.after(0, Duration::from_secs(20)).await })
-        };
-        log.write("one\n", FileDescriptor::Stdout);
-        let news = reading.await.unwrap().unwrap();
+        let writing = async { log.write("one\n", FileDescriptor::Stdout) };
+        let (news, ()) = tokio::join!(log.after(0, Duration::from_secs(20)), writing);
+        let news = news.unwrap();
         assert_eq!((news.entries.len(), news.seen, news.result), (1, 1, None));
         for _ in 0..ENTRIES {
             log.write("more\n", FileDescriptor::Stderr);

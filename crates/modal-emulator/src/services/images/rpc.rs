@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use moorline_modal_proto::client::generic_result::GenericStatus;
 use moorline_modal_proto::client::{
-    FileDescriptor, GenericResult, ImageBuildChainGetRequest, ImageBuildChainGetResponse, ImageBuildStep,
-    ImageDeleteRequest, ImageFromIdRequest, ImageFromIdResponse, ImageGetOrCreateRequest,
-    ImageGetOrCreateResponse, ImageJoinStreamingRequest, ImageJoinStreamingResponse, ImageMetadata,
+    FileDescriptor, GenericResult, ImageBuildChainGetRequest, ImageBuildChainGetResponse,
+    ImageBuildStep, ImageDeleteRequest, ImageFromIdRequest, ImageFromIdResponse,
+    ImageGetOrCreateRequest, ImageGetOrCreateResponse, ImageJoinStreamingRequest,
+    ImageJoinStreamingResponse, ImageMetadata,
 };
 use tonic::Status;
 
@@ -147,12 +148,14 @@ enum Work {
 async fn build(world: Arc<World>, id: String, work: Work, log: Arc<BuildLog>) {
     let built = match work {
         Work::Function(order) => Box::pin(function::build(&world, order, &log)).await,
-        Work::Dockerfile(order) => match Builder::new(Arc::clone(&world), order, Arc::clone(&log)) {
-            Ok(builder) => Box::pin(builder.build()).await,
-            Err(error) => Err(Failure::Step(format!(
-                "no directory for the build: {error}"
-            ))),
-        },
+        Work::Dockerfile(order) => {
+            match Builder::new(Arc::clone(&world), order, Arc::clone(&log)) {
+                Ok(builder) => Box::pin(builder.build()).await,
+                Err(error) => Err(Failure::Step(format!(
+                    "no directory for the build: {error}"
+                ))),
+            }
+        }
     };
     let outcome = match &built {
         Ok(_) => Outcome::Built,

@@ -159,7 +159,7 @@ mod tests {
         queue.put("a", vec![bytes("z")], 60.0).unwrap();
         assert_eq!(queue.len(), ITEMS + 2);
         let mega = Bytes::from(vec![0; ITEM_BYTES]);
-        queue.put("c", vec![mega.clone(); 64], 60.0).unwrap();
+        queue.put("c", vec![mega; 64], 60.0).unwrap();
         let full = queue.put("c", vec![bytes("x")], 60.0).unwrap_err();
         assert_eq!(full.code(), Code::ResourceExhausted);
         let large = Bytes::from(vec![0; ITEM_BYTES + 1]);

@@ -84,9 +84,7 @@ fn get_file(world: &World, rest: &str) -> Served {
         .map_err(|_| unknown())?;
     let path = normal_name(&path).map_err(|_| unknown())?;
     let tree = Tree::open(&dir).map_err(|error| Refusal::new(StatusCode::GONE, error))?;
-    let (file, stamp) = tree
-        .file(&path)
-        .map_err(Refusal::not_found)?;
+    let (file, stamp) = tree.file(&path).map_err(Refusal::not_found)?;
     if files::version(&stamp) != version {
         return Err(Refusal::new(
             StatusCode::GONE,

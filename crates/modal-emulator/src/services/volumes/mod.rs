@@ -29,8 +29,8 @@ use tokio::task::spawn_blocking;
 use tonic::Status;
 
 use self::blocks::{Index, Upload};
-use self::tree::{Tree, normal};
 pub(crate) use self::get::serve;
+use self::tree::{Tree, normal};
 use super::environments;
 use super::named::{Kind, Named, Object, Wanted, now};
 use crate::call::Call;

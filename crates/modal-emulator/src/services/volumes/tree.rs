@@ -234,7 +234,10 @@ impl Tree {
         use std::os::fd::AsRawFd as _;
         let dir = self.directory(path)?;
         let real = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-        real.map_err(|source| TreeError::Io { path: path.display().to_string(), source })
+        real.map_err(|source| TreeError::Io {
+            path: path.display().to_string(),
+            source,
+        })
     }
 
     /// A regular file for reading, and its state.
