@@ -70,25 +70,27 @@ fn comparable(mut summary: Value) -> Value {
 }
 
 #[test]
-fn an_example_gives_the_same_summary_here_and_at_modal() {
+fn the_examples_give_the_same_summaries_here_and_at_modal() {
     let emu = Emu::start();
     let moorline = at(&emu);
-    let example = examples().join("bank-statement").display().to_string();
-    for mode in ["mock", "real"] {
-        let run = |executor: &str| {
-            let done = moorline.run([
-                "run",
-                &example,
-                "--mode",
-                mode,
-                "--executor",
-                executor,
-                "--json",
-            ]);
-            let done = done.unwrap();
-            (done.code, comparable(done.json().unwrap()))
-        };
-        assert_eq!(run("modal"), run("local"), "in {mode} mode");
+    for name in ["bank-statement", "hello", "two-step"] {
+        let example = examples().join(name).display().to_string();
+        for mode in ["mock", "real"] {
+            let run = |executor: &str| {
+                let done = moorline.run([
+                    "run",
+                    &example,
+                    "--mode",
+                    mode,
+                    "--executor",
+                    executor,
+                    "--json",
+                ]);
+                let done = done.unwrap();
+                (done.code, comparable(done.json().unwrap()))
+            };
+            assert_eq!(run("modal"), run("local"), "{name} in {mode} mode");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// The data, from the root.
 const DATA: &str = "docs/data/modal-coverage.toml";
 /// What stands above the table.
-const HEAD: &str = include_str!("modal-head.md");
+const HEAD: &str = include_str!("modal-head.txt");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

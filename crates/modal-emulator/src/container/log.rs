@@ -65,11 +65,6 @@ impl Log {
     }
 
     /// Whether nothing will be added.
-    #[cfg(test)]
-    pub(crate) fn is_ended(&self) -> bool {
-        self.extent.borrow().ended
-    }
-
     /// Waits until nothing will be added.
     pub(super) async fn ended(&mut self) {
         // Without a writer nothing will be added either.
@@ -246,5 +241,12 @@ async fn discard(source: &AsyncFd<OwnedFd>) {
             Err(Errno::AGAIN) => ready.clear_ready(),
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    pub(crate) fn is_ended(&self) -> bool {
+        self.extent.borrow().ended
     }
 }
