@@ -14,7 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::net::TcpListener;
 use tokio_util::io::ReaderStream;
 
@@ -63,7 +63,9 @@ async fn answer(file: PathBuf, request: Request<Incoming>) -> Result<Response<Bo
 
 async fn take(file: &Path, request: Request<Incoming>) -> Result<Response<Body>> {
     let mut body = request.into_body();
-    let mut file = tokio::fs::File::create(file).await?;
+    // A write of tokio is a task of its own; a frame is too little for one.
+    let file = tokio::fs::File::create(file).await?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
             file.write_all(&data).await?;

@@ -48,7 +48,8 @@ pub(crate) async fn measure(
     line("plain_put", &[rate(start)]);
 
     let start = now();
-    let mut file = tokio::fs::File::create(&back).await?;
+    let file = tokio::fs::File::create(&back).await?;
+    let mut file = tokio::io::BufWriter::with_capacity(1 << 20, file);
     let mut bytes = http
         .get(plain)
         .send()
