@@ -52,6 +52,7 @@ pub mod conformance;
 pub mod decorators;
 pub mod egress;
 pub mod executor;
+mod handle;
 pub mod local;
 #[cfg(feature = "modal")]
 pub mod modal;

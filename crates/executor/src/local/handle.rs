@@ -10,34 +10,19 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::layout::ProcessRef;
 use crate::executor::ExecutorError;
-use crate::proc;
+use crate::{handle, proc};
 
 /// Name of the executor in its handles.
 pub(crate) const NAME: &str = "local";
 
 /// The handle of an attempt under this supervisor.
 pub(crate) fn make(id: AttemptId, supervisor: &ProcessRef) -> Result<Handle, ExecutorError> {
-    let data = serde_json::to_value(supervisor)
-        .map_err(|error| ExecutorError::io("writing a handle", error.into()))?;
-    Ok(Handle {
-        executor: NAME.to_owned(),
-        attempt_id: id,
-        data,
-    })
+    handle::encode(NAME, id, supervisor)
 }
 
 /// The supervisor that a handle names.
 pub(crate) fn supervisor(handle: &Handle) -> Result<ProcessRef, ExecutorError> {
-    if handle.executor != NAME {
-        let what = format!("a handle of the {} executor", handle.executor);
-        return Err(ExecutorError::NotFound { what });
-    }
-    serde_json::from_value(handle.data.clone()).map_err(|error| ExecutorError::NotFound {
-        what: format!(
-            "attempt {}: its handle is damaged: {error}",
-            handle.attempt_id
-        ),
-    })
+    handle::decode(NAME, handle)
 }
 
 impl ProcessRef {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NAME;
 use crate::executor::ExecutorError;
+use crate::handle;
 
 /// Begins the name of the volume of an attempt.
 const VOLUME: &str = "moorline-attempt-";
@@ -85,27 +86,12 @@ impl Place {
 
 /// The handle of an attempt.
 pub(super) fn make(id: AttemptId, place: &Place) -> Result<Handle, ExecutorError> {
-    let data = serde_json::to_value(place)
-        .map_err(|error| ExecutorError::io("writing a handle", error.into()))?;
-    Ok(Handle {
-        executor: NAME.to_owned(),
-        attempt_id: id,
-        data,
-    })
+    handle::encode(NAME, id, place)
 }
 
 /// The coordinates that a handle holds.
 pub(super) fn place(handle: &Handle) -> Result<Place, ExecutorError> {
-    if handle.executor != NAME {
-        let what = format!("a handle of the {} executor", handle.executor);
-        return Err(ExecutorError::NotFound { what });
-    }
-    serde_json::from_value(handle.data.clone()).map_err(|error| ExecutorError::NotFound {
-        what: format!(
-            "attempt {}: its handle is damaged: {error}",
-            handle.attempt_id
-        ),
-    })
+    handle::decode(NAME, handle)
 }
 
 /// The error for an attempt that is not there, or not any more.

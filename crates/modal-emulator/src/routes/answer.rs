@@ -44,13 +44,15 @@ where
         .max_encoding_message_size(MESSAGE_BYTES)
 }
 
+/// What a caller is told although the work was done.
+fn struck(code: i32) -> Status {
+    Status::new(code.into(), "a fault of the plan, after the effect")
+}
+
 fn told<T>(result: Result<T, Status>, fail_after: Option<i32>) -> Result<Response<T>, Status> {
     let value = result?;
     match fail_after {
-        Some(code) => Err(Status::new(
-            code.into(),
-            "a fault of the plan, after the effect",
-        )),
+        Some(code) => Err(struck(code)),
         None => Ok(Response::new(value)),
     }
 }
@@ -182,12 +184,7 @@ where
                 let work = (self.handler)(Arc::clone(&world), call);
                 async move {
                     let answers = work.await?;
-                    let last = fail_after.map(|code| {
-                        Err(Status::new(
-                            code.into(),
-                            "a fault of the plan, after the effect",
-                        ))
-                    });
+                    let last = fail_after.map(|code| Err(struck(code)));
                     let answers: Answers<Resp> =
                         Box::pin(answers.chain(futures::stream::iter(last)));
                     Ok::<_, Status>(Response::new(answers))
