@@ -323,12 +323,7 @@ where
     {
         threads.retain(|thread| !thread.is_finished());
         match listener.accept() {
-            Ok((client, _)) => match start_connection(shared, client, serve) {
-                Some(thread) => threads.push(thread),
-                None => {
-                    shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-                }
-            },
+            Ok((client, _)) => threads.extend(start_connection(shared, client, serve)),
             Err(error) if is_retry(&error) => {}
             // Out of descriptors: the connection stays in the queue and `poll` would not wait for it.
             Err(_) => drop(shared.waiter.wait(&[], Some(deadline(ACCEPT_PAUSE)))),
@@ -339,6 +334,8 @@ where
     }
 }
 
+/// A thread that serves `client`, or `None` when it is turned away: counted first, then closed, so that
+/// who sees it closed also sees it counted.
 fn start_connection<S>(
     shared: &Arc<Shared>,
     client: TcpStream,
@@ -347,10 +344,26 @@ fn start_connection<S>(
 where
     S: Fn(&Shared, &TcpStream, &Arc<Slot>) + Send + Sync + 'static,
 {
+    let client = Arc::new(client);
+    let thread = serve_in_thread(shared, &client, serve);
+    if thread.is_none() {
+        shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+    thread
+}
+
+fn serve_in_thread<S>(
+    shared: &Arc<Shared>,
+    client: &Arc<TcpStream>,
+    serve: &Arc<S>,
+) -> Option<JoinHandle<()>>
+where
+    S: Fn(&Shared, &TcpStream, &Arc<Slot>) + Send + Sync + 'static,
+{
     let slot = Arc::new(shared.slots.take()?);
     client.set_nonblocking(true).ok()?;
     client.set_nodelay(true).ok()?;
-    let (shared, serve) = (Arc::clone(shared), Arc::clone(serve));
+    let (shared, client, serve) = (Arc::clone(shared), Arc::clone(client), Arc::clone(serve));
     thread::Builder::new()
         .name("egress".to_owned())
         .stack_size(STACK_BYTES)
