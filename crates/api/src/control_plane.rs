@@ -6,7 +6,15 @@ use moorline_core::event::Event;
 use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
 
+use crate::alerts::AlertOperations;
+use crate::artifacts::ArtifactOperations;
+use crate::emergencies::EmergencyOperations;
 use crate::error::ApiError;
+use crate::principals::PrincipalOperations;
+use crate::schedules::ScheduleOperations;
+use crate::secrets::SecretOperations;
+use crate::sources::SourceOperations;
+use crate::trail::TrailOperations;
 use crate::types::{
     AuditReport, EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest,
     ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
@@ -17,12 +25,24 @@ use crate::types::{
 ///
 /// # Contract
 /// * A submission is durable before it is answered (D-RUN-1).
+/// * Who may do what is one table, [`authorization`](crate::authorization) (D-AUDIT-2).
 /// * A mutating operation names its actor and leaves one audit record (D-AUDIT-1).
 /// * Ending what has ended, and stopping what is stopped, succeeds (L19).
 /// * `stop` answers after its gate is durable: nothing that it covers starts afterwards (D-STOP-2).
 /// * Errors carry a code of the closed set and what to do.
 #[async_trait]
-pub trait ControlPlane: Send + Sync {
+pub trait ControlPlane:
+    PrincipalOperations
+    + ArtifactOperations
+    + ScheduleOperations
+    + EmergencyOperations
+    + SecretOperations
+    + SourceOperations
+    + AlertOperations
+    + TrailOperations
+    + Send
+    + Sync
+{
     /// Checks a job directory: schema, rules, the lane's rules; every violation at once.
     async fn job_check(&self, request: JobCheckRequest) -> Result<JobView, ApiError>;
 

@@ -1,5 +1,6 @@
 //! The one error body: a code of the closed set, a message, and what to do.
 
+use moorline_core::denial::{Denial, Detail};
 use moorline_core::error_code::ErrorCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,36 @@ pub struct ErrorDetail {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+}
+
+impl From<Denial> for ApiError {
+    /// The rule stands in the message (D-AUDIT-4).
+    fn from(denial: Denial) -> Self {
+        let body = Self::new(denial.code, denial.to_string());
+        let details = denial.details.into_iter().map(ErrorDetail::from).collect();
+        match denial.hint {
+            Some(hint) => body.hint(hint),
+            None => body,
+        }
+        .with_details(details)
+    }
+}
+
+impl From<Detail> for ErrorDetail {
+    fn from(detail: Detail) -> Self {
+        let Detail {
+            at,
+            rule,
+            message,
+            hint,
+        } = detail;
+        Self {
+            at,
+            rule,
+            message,
+            hint,
+        }
+    }
 }
 
 impl ApiError {

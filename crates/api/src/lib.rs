@@ -9,15 +9,34 @@
 //! |---|---|
 //! | [`control_plane`] | the trait |
 //! | [`operation`] | the list of operations, with what each changes |
-//! | [`types`] | requests and responses, with published schemas |
+//! | [`types`] | requests and responses of runs, with published schemas |
+//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
+//! | [`authorization`] | which principal may do which operation |
 //! | [`error`] | the one error body |
 
+pub mod alerts;
+pub mod artifacts;
+pub mod authorization;
 pub mod control_plane;
+pub mod emergencies;
 pub mod error;
 pub mod operation;
+pub mod principals;
+pub mod schedules;
+pub mod secrets;
+pub mod sources;
+pub mod trail;
 pub mod types;
 
+pub use alerts::AlertOperations;
+pub use artifacts::ArtifactOperations;
 pub use control_plane::ControlPlane;
+pub use emergencies::EmergencyOperations;
 pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
+pub use principals::PrincipalOperations;
+pub use schedules::ScheduleOperations;
+pub use secrets::SecretOperations;
+pub use sources::SourceOperations;
+pub use trail::TrailOperations;
 pub use types::*;

@@ -1,15 +1,33 @@
 //! Arguments. Every command has examples; a test runs them.
 
+mod alerts;
+mod artifact;
+mod audit;
+mod config;
 mod modal;
+mod principal;
+mod schedule;
+mod secrets;
+mod sources;
+mod stop;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use alerts::AlertsCommand;
+pub use artifact::ArtifactCommand;
+pub use audit::{AuditCommand, ExplainCommand};
+pub use config::ConfigCommand;
 pub use modal::{
     AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand,
     SecretCommand, VolumeCommand,
 };
+pub use principal::PrincipalCommand;
+pub use schedule::{GatesCommand, ScheduleCommand, WorkArgs};
+pub use secrets::SecretsCommand;
+pub use sources::SourcesCommand;
+pub use stop::{EmergencyCommand, ReleaseArgs, StopArgs};
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.
 #[derive(Debug, Parser)]
@@ -96,15 +114,42 @@ pub enum Command {
         after_help = "Examples:\n  moorline release all --reason \"checked by Ada\"\n  moorline release job:bank-statement --reason \"fixed in version 2\""
     )]
     Release(ReleaseArgs),
+    /// Disable schedules, stop everything, revoke secrets, archive artifacts: one command, resumable
+    #[command(subcommand)]
+    Emergency(EmergencyCommand),
+    /// Review what may run, and point lanes to it
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
+    /// Steer what starts by itself
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// See and pass the gates before a schedule may start anything
+    #[command(subcommand)]
+    Gates(GatesCommand),
+    /// Start what is due, drive runs, deliver alerts: the worker of this machine
+    #[command(after_help = "Examples:\n  moorline work")]
+    Work(WorkArgs),
+    /// See who may do what
+    #[command(subcommand)]
+    Principal(PrincipalCommand),
+    /// See the settings and where they come from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// See alerts, and send them again
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// See what happened
     #[command(subcommand)]
     Events(EventsCommand),
     /// See the sources and their states
     #[command(subcommand)]
     Sources(SourcesCommand),
-    /// Check the audit trail
+    /// See and check the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Say why something is as it is: which rule, which evidence, since when
+    #[command(subcommand)]
+    Explain(ExplainCommand),
     /// Tell what this machine can guarantee, and what is missing
     #[command(after_help = "Examples:\n  moorline doctor\n  moorline doctor --json")]
     Doctor,
@@ -391,49 +436,6 @@ pub enum FaultsCommand {
     },
 }
 
-/// `secrets …`
-#[derive(Debug, Subcommand)]
-pub enum SecretsCommand {
-    /// Say of each key that a job declares whether it is there
-    #[command(after_help = "Examples:\n  moorline secrets check examples/bank-statement")]
-    Check {
-        /// The job directory.
-        job: PathBuf,
-    },
-}
-
-/// Arguments of `stop`.
-#[derive(Debug, Args)]
-pub struct StopArgs {
-    /// `all`, `run:ID`, `job:ID`, `source:ID` or `lane:NAME`
-    #[arg(default_value = "all", value_name = "SCOPE")]
-    pub scope: String,
-    /// Why
-    #[arg(
-        long,
-        default_value = "stopped on the command line",
-        value_name = "TEXT"
-    )]
-    pub reason: String,
-    /// Seconds between the polite signal and the kill
-    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
-    pub grace: f64,
-    /// List the stops in force instead
-    #[arg(long)]
-    pub list: bool,
-}
-
-/// Arguments of `release`.
-#[derive(Debug, Args)]
-pub struct ReleaseArgs {
-    /// What the stop covers
-    #[arg(default_value = "all", value_name = "SCOPE")]
-    pub scope: String,
-    /// Why it is safe to run again
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-}
-
 /// Which events.
 #[derive(Debug, Clone, Args)]
 pub struct EventFilterArgs {
@@ -481,20 +483,4 @@ pub enum EventsCommand {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
-}
-
-/// `sources …`
-#[derive(Debug, Subcommand)]
-pub enum SourcesCommand {
-    /// List sources and their states
-    #[command(after_help = "Examples:\n  moorline sources list\n  moorline sources list --json")]
-    List,
-}
-
-/// `audit …`
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Verify the hash chain from its first record
-    #[command(after_help = "Examples:\n  moorline audit verify\n  moorline audit verify --json")]
-    Verify,
 }

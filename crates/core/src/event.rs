@@ -85,6 +85,34 @@ event_kinds! {
     StopEngaged = "stop.engaged",
     /// A stop was released.
     StopReleased = "stop.released",
+    /// A step of an emergency was done, or could not be.
+    EmergencyStep = "emergency.step",
+    /// An artifact was submitted for review.
+    ArtifactSubmitted = "artifact.submitted",
+    /// Someone decided about an artifact.
+    ArtifactDecided = "artifact.decided",
+    /// A lane was pointed to an approved artifact.
+    ArtifactPromoted = "artifact.promoted",
+    /// A lane was pointed back to an earlier artifact.
+    ArtifactRolledBack = "artifact.rolled_back",
+    /// Evidence for a gate was recorded.
+    GateEvidence = "gate.evidence",
+    /// A schedule came to be, or its state changed.
+    ScheduleChanged = "schedule.changed",
+    /// A schedule started a run.
+    ScheduleFired = "schedule.fired",
+    /// A start of a schedule fell away: misfire, overlap or stop.
+    ScheduleSkipped = "schedule.skipped",
+    /// A schedule and what is deployed differ.
+    ScheduleDrift = "schedule.drift",
+    /// A secret was set, rotated or revoked.
+    SecretChanged = "secret.changed",
+    /// A session artifact expires soon, or has.
+    SecretExpiring = "secret.expiring",
+    /// An alert reached a destination.
+    AlertDelivered = "alert.delivered",
+    /// A destination was given up for an alert.
+    AlertDead = "alert.dead",
 }
 
 /// The text names no kind of event.

@@ -71,6 +71,37 @@ typed_id!(
     "driver"
 );
 
+typed_id!(
+    /// One submission of a job directory for review.
+    ArtifactId,
+    "artifact"
+);
+typed_id!(
+    /// One piece of evidence for a gate.
+    EvidenceId,
+    "evidence"
+);
+typed_id!(
+    /// One promotion or rollback of a lane.
+    PromotionId,
+    "promotion"
+);
+typed_id!(
+    /// One emergency.
+    EmergencyId,
+    "emergency"
+);
+typed_id!(
+    /// One refusal that was recorded.
+    RefusalId,
+    "refusal"
+);
+typed_id!(
+    /// One alert.
+    AlertId,
+    "alert"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,8 +119,10 @@ pub struct LaneRules {
     pub interactive: bool,
     /// Steps may install dependencies while they run (`D-SPEC-3`).
     pub dynamic_installs: bool,
-    /// Schedules that pass their gates are enabled without a further word (`D-SCHED-3`).
+    /// Schedules may be enabled here (`D-SCHED-3`).
     pub schedules: bool,
+    /// Only what the lane was pointed to by a promotion may run (`D-ART-4`).
+    pub requires_approval: bool,
     /// Images must be pinned by digest (`D-SPEC-3`).
     pub requires_pinned_images: bool,
     /// Every step must say where it connects to, and not by `*` (`D-SPEC-3`).
@@ -137,6 +139,7 @@ impl LaneRules {
         interactive: true,
         dynamic_installs: true,
         schedules: false,
+        requires_approval: false,
         requires_pinned_images: false,
         requires_egress_list: false,
         requires_isolation: false,
@@ -148,14 +151,17 @@ impl LaneRules {
         interactive: false,
         dynamic_installs: false,
         schedules: true,
+        requires_approval: true,
         requires_pinned_images: true,
         requires_egress_list: true,
         requires_isolation: true,
     };
 
-    /// The rules of `staging`: those of `prod`, so that what passes here passes there.
+    /// The rules of `staging`: those of `prod`, so that what passes here passes there; but for approval, which
+    /// what is tried here does not have yet.
     pub const STAGING: Self = Self {
         lane: Lane::STAGING,
+        requires_approval: false,
         ..Self::PROD
     };
 
@@ -230,6 +236,7 @@ mod tests {
         assert_eq!(
             LaneRules {
                 lane: Lane::PROD,
+                requires_approval: true,
                 ..staging
             },
             LaneRules::PROD

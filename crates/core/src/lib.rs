@@ -12,7 +12,10 @@
 //! | say what runs and how it ended | [`attempt`], [`protocol`] |
 //! | move a run from queued to its end | [`run`]: one function, [`run::apply`] |
 //! | classify what went wrong | [`error_code`]: one table of codes, one failure matrix |
+//! | refuse | [`denial`]: the rule, what is missing, what to do |
 //! | tell of it | [`summary`], [`event`], [`audit`] |
+//! | decide what may run | [`config`] (lanes), [`principal`], [`artifact`], [`gate`] |
+//! | run it by itself | [`schedule`] |
 //! | stop it | [`stop`] |
 //! | identify content | [`canonical`] (RFC 8785), [`content_id`] (BLAKE3) |
 //! | inject time and ids | [`clock`] |
@@ -41,21 +44,27 @@
 //! ```
 
 pub mod app_name;
+pub mod artifact;
 pub mod attempt;
 pub mod audit;
 pub mod canonical;
 pub mod clock;
+pub mod config;
 pub mod content_id;
+pub mod denial;
 pub mod error_code;
 pub mod event;
+pub mod gate;
 pub mod ids;
 pub mod image;
 pub mod lane;
 pub mod money;
 pub mod paths;
+pub mod principal;
 pub mod processor_ref;
 pub mod protocol;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod spec;
 pub mod stop;

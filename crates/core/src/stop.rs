@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::RunId;
 use crate::run::Run;
+use crate::schedule::ScheduleId;
 
-/// What a stop covers. Text form: `all`, `job:<id>`, `source:<id>`, `lane:<name>`, `run:<id>`.
+/// What a stop covers. Text form: `all`, `job:<id>`, `source:<id>`, `schedule:<lane>/<job>`, `lane:<name>`,
+/// `run:<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StopScope {
     /// Everything.
@@ -19,6 +21,8 @@ pub enum StopScope {
     Job(String),
     /// Every run that reads a source.
     Source(String),
+    /// Every run that a schedule started, and its next starts.
+    Schedule(ScheduleId),
     /// Every run of a lane.
     Lane(String),
     /// One run.
@@ -32,6 +36,7 @@ impl StopScope {
             Self::All => true,
             Self::Job(job) => run.job_id == *job,
             Self::Source(source) => run.source_id.as_deref() == Some(source),
+            Self::Schedule(id) => run.schedule.as_ref().is_some_and(|s| s.schedule == *id),
             Self::Lane(lane) => run.lane.to_string() == *lane,
             Self::Run(id) => run.id == *id,
         }
@@ -44,6 +49,7 @@ impl fmt::Display for StopScope {
             Self::All => f.write_str("all"),
             Self::Job(job) => write!(f, "job:{job}"),
             Self::Source(source) => write!(f, "source:{source}"),
+            Self::Schedule(id) => write!(f, "schedule:{id}"),
             Self::Lane(lane) => write!(f, "lane:{lane}"),
             Self::Run(run) => write!(f, "run:{run}"),
         }
@@ -53,7 +59,8 @@ impl fmt::Display for StopScope {
 /// The text names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a stop scope: use `all`, `job:<id>`, `source:<id>`, `lane:<name>` or `run:<id>` (D-STOP-1)"
+    "`{text}` is not a stop scope: use `all`, `job:<id>`, `source:<id>`, `schedule:<lane>/<job>`, `lane:<name>` or \
+     `run:<id>` (D-STOP-1)"
 )]
 pub struct ScopeError {
     text: String,
@@ -71,6 +78,7 @@ impl FromStr for StopScope {
             Some((_, "")) | None => Err(error()),
             Some(("job", id)) => Ok(Self::Job(id.to_owned())),
             Some(("source", id)) => Ok(Self::Source(id.to_owned())),
+            Some(("schedule", id)) => id.parse().map(Self::Schedule).map_err(|_| error()),
             Some(("lane", name)) => Ok(Self::Lane(name.to_owned())),
             Some(("run", id)) => id.parse().map(Self::Run).map_err(|_| error()),
             Some(_) => Err(error()),
@@ -98,7 +106,7 @@ impl JsonSchema for StopScope {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^(all|(job|source|lane|run):.+)$"})
+        schemars::json_schema!({"type": "string", "pattern": "^(all|(job|source|schedule|lane|run):.+)$"})
     }
 }
 
@@ -135,6 +143,7 @@ mod tests {
             "all",
             "job:a",
             "source:chase",
+            "schedule:prod/bank-statement",
             "lane:prod",
             "run:01900000-0000-7000-8000-000000000001",
         ] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use moorline_core::clock::{Clock, Ids};
+use moorline_core::config::Settings;
 use moorline_core::content_id::ContentId;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::spec::JobSpec;
@@ -25,6 +26,8 @@ use crate::tasks::Tasks;
 pub struct EngineConfig {
     /// Where state is kept.
     pub dirs: StateDirs,
+    /// What is configured: lanes, review, alerts, secrets.
+    pub settings: Arc<Settings>,
     /// Attempts that this process drives at once.
     pub capacity: usize,
     /// How long a lease lasts without being renewed.
@@ -42,6 +45,7 @@ impl EngineConfig {
     pub fn embedded(dirs: StateDirs) -> Self {
         Self {
             dirs,
+            settings: Arc::default(),
             capacity: 8,
             lease: Duration::from_secs(30),
             default_executor: "local".to_owned(),

@@ -23,6 +23,7 @@ pub(crate) fn store_error(error: StoreError) -> ApiError {
         }
         StoreError::Conflict { what } => ApiError::new(ErrorCode::Conflict, what),
         StoreError::Refused(refusal) => ApiError::new(ErrorCode::Conflict, refusal.to_string()),
+        StoreError::Denied(denial) => (*denial).into(),
         StoreError::Stopped { .. } => ApiError::new(ErrorCode::StopInForce, error.to_string()),
         StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => {
             ApiError::new(ErrorCode::Store, error.to_string()).because(error)

@@ -21,25 +21,35 @@
 //!
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
 
+mod alerts;
+mod artifacts;
 pub mod assemble;
 mod attempt;
 mod bundle;
 mod control;
 mod dirs;
 mod driver;
+mod emergency;
 mod engine;
 mod error;
 mod export;
 mod files;
+mod guard;
 mod health;
 mod liveness;
 mod logs;
 mod outputs;
+mod principals;
 mod recover;
+mod schedules;
 mod secrets;
+mod sources;
 mod submit;
 mod tasks;
+mod trail;
+mod vault;
 mod watch;
+mod worker;
 
 pub use dirs::StateDirs;
 pub use engine::{Engine, EngineBuilder, EngineConfig};

@@ -179,6 +179,7 @@ impl Inner {
             },
             actor: request.actor.clone(),
             retry_of,
+            schedule: None,
             params,
             inputs,
             isolation_need,

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use moorline_core::denial::Denial;
 use moorline_core::run::Refusal;
 
 /// Why the store did not do what was asked. Nothing was written.
@@ -10,6 +11,9 @@ pub enum StoreError {
     /// The state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A rule of the domain does not allow it.
+    #[error(transparent)]
+    Denied(#[from] Box<Denial>),
     /// There is no such thing.
     #[error("no such {what}")]
     NotFound {
@@ -46,6 +50,12 @@ pub enum StoreError {
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
+}
+
+impl From<Denial> for StoreError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(Box::new(denial))
+    }
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -23,17 +23,31 @@
 
 pub mod conformance;
 
+mod alerts;
+mod artifacts;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
+mod emergencies;
 mod error;
+mod principals;
+mod refusals;
+mod schedules;
+mod secrets;
 mod store;
 mod types;
 
+pub use alerts::AlertStore;
+pub use artifacts::ArtifactStore;
 #[cfg(feature = "postgres")]
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use database::SqliteStore;
+pub use emergencies::EmergencyStore;
 pub use error::StoreError;
+pub use principals::PrincipalStore;
+pub use refusals::RefusalStore;
+pub use schedules::ScheduleStore;
+pub use secrets::SecretStore;
 pub use store::Store;
 pub use types::{
     AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,

@@ -13,7 +13,14 @@ use moorline_core::run::Run;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
 
+use crate::alerts::AlertStore;
+use crate::artifacts::ArtifactStore;
+use crate::emergencies::EmergencyStore;
 use crate::error::StoreError;
+use crate::principals::PrincipalStore;
+use crate::refusals::RefusalStore;
+use crate::schedules::ScheduleStore;
+use crate::secrets::SecretStore;
 use crate::types::{
     AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
@@ -31,7 +38,18 @@ use crate::types::{
 /// * Event ids grow by one in commit order, without gap. Audit records are hash-chained.
 /// * Time comes from the caller.
 #[async_trait]
-pub trait Store: Send + Sync + Debug {
+pub trait Store:
+    PrincipalStore
+    + ArtifactStore
+    + ScheduleStore
+    + EmergencyStore
+    + SecretStore
+    + AlertStore
+    + RefusalStore
+    + Send
+    + Sync
+    + Debug
+{
     /// Makes a run durable. With an idempotency key that is known, nothing is written and the run of
     /// that key is returned (`created` is false); the same key with another `artifact_hash`, job or
     /// inputs (`fingerprint`) is [`StoreError::Conflict`]. Refused while a stop covers the run.

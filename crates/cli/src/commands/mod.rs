@@ -1,19 +1,28 @@
 //! The commands, one file each.
 
+mod alerts;
 mod app_name;
+mod artifact;
 mod audit;
+mod config;
 mod doctor;
+mod emergency;
 mod emulator;
 mod events;
+mod explain;
+mod gates;
 mod init;
 mod job;
 mod modal;
 mod pages;
+mod principal;
 mod run;
 mod runs;
+mod schedule;
 mod secrets;
 mod sources;
 mod stop;
+mod work;
 
 use moorline_api::ApiError;
 
@@ -31,6 +40,15 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiErro
         Command::Secrets(command) => secrets::run(context, command),
         Command::Stop(args) => stop::stop(context, args),
         Command::Release(args) => stop::release(context, args),
+        Command::Emergency(command) => emergency::run(context, command),
+        Command::Artifact(command) => artifact::run(context, command),
+        Command::Schedule(command) => schedule::run(context, command),
+        Command::Gates(command) => gates::run(context, command),
+        Command::Work(args) => work::run(context, args),
+        Command::Principal(command) => principal::run(context, command),
+        Command::Config(command) => config::run(context, command),
+        Command::Alerts(command) => alerts::run(context, command),
+        Command::Explain(command) => explain::run(context, command),
         Command::Events(command) => events::run(context, command),
         Command::Sources(command) => sources::run(context, &command),
         Command::Audit(command) => audit::run(context, &command),

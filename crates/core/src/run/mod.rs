@@ -25,6 +25,7 @@ use crate::content_id::ContentId;
 use crate::error_code::{ErrorCode, FailureClass, RunStatus};
 use crate::ids::{AttemptId, DriverId, RunId};
 use crate::lane::Lane;
+use crate::schedule::ScheduledStart;
 use crate::spec::{Mode, Retries};
 
 pub use command::{Applied, Command, Effect, Refusal};
@@ -58,6 +59,9 @@ pub struct Run {
     pub actor: String,
     /// The run that this one repeats.
     pub retry_of: Option<RunId>,
+    /// The schedule that started it, and for which time.
+    #[serde(default)]
+    pub schedule: Option<ScheduledStart>,
     /// The job's parameters, defaults filled in.
     pub params: Map<String, Value>,
     /// Input files by name, as the installation keeps them.

@@ -53,6 +53,7 @@ pub(crate) fn queued(steps: usize, retries: u32) -> Run {
         trigger: Trigger::Manual,
         actor: "human:ada".to_owned(),
         retry_of: None,
+        schedule: None,
         params: Map::new(),
         inputs: BTreeMap::new(),
         isolation_need: IsolationNeed::BestEffort,

@@ -2,11 +2,13 @@
 //! and within which constraints. Its documents load as they are (D-SPEC-2); what an [`Entity`] has beyond
 //! v1 is optional.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arg::Arg;
 use super::defaults::{is_default, is_num, is_yes, never, num, yes};
+use crate::schedule::{Misfire, Overlap};
 
 /// When a job runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +25,24 @@ pub struct Cadence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60))]
     pub period_seconds: Option<u64>,
+    /// Spreads starts over this many seconds after their time, by a hash of schedule and time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(skip_serializing_if = "never")]
+    pub jitter_seconds: u32,
+    /// What becomes of starts that were due while nothing could start them: `skip` or `run_once`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(skip_serializing_if = "never")]
+    pub misfire: Misfire,
+    /// What becomes of a start while a run of the job still goes on: `skip`, `queue`, `cancel_previous`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(skip_serializing_if = "never")]
+    pub overlap: Overlap,
+    /// No start before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// No start at or after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
 }
 
 /// The kinds of cadence.

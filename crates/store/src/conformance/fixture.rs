@@ -111,6 +111,7 @@ impl World {
             trigger: Trigger::Manual,
             actor: "ada".to_owned(),
             retry_of: None,
+            schedule: None,
             params: Map::new(),
             inputs: BTreeMap::new(),
             isolation_need: IsolationNeed::BestEffort,

@@ -11,14 +11,22 @@
 //! | [`unit`] | an open transaction, with the heads of the logs in hand |
 //! | [`writer`] | the one writer of a process, and group commit |
 //! | [`backend`] | `Store` itself, from the above |
+//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
 //! | `sqlite`, `postgres` | the engines |
 
+mod alerts;
+mod artifacts;
 mod backend;
+mod emergencies;
 mod intent;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod principals;
 mod query;
+mod refusals;
+mod schedules;
 mod schema;
+mod secrets;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -183,5 +183,13 @@ statements! {
     HISTORY_INSERT = "INSERT INTO schema_history (version, name, checksum) VALUES ($1, $2, $3)";
 }
 
+pub(crate) mod alerts;
+pub(crate) mod artifacts;
+pub(crate) mod emergencies;
+pub(crate) mod principals;
+pub(crate) mod refusals;
+pub(crate) mod schedules;
+pub(crate) mod secrets;
+
 #[cfg(test)]
 mod tests;

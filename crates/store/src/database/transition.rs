@@ -10,9 +10,9 @@ use moorline_core::summary::RunSummary;
 use serde_json::json;
 
 use crate::database::query::source_state_of;
-use crate::database::sql;
 use crate::database::tx::{Tx, Val, args, ceil_microsecond};
 use crate::database::unit::{Unit, to_json};
+use crate::database::{schedules, sql};
 use crate::error::StoreError;
 
 /// Who acts when nobody in particular does.
@@ -156,6 +156,7 @@ async fn write_effects<T: Tx>(
     for effect in effects {
         if let Effect::Source { class } = effect {
             source = change_source(unit, run, *class, now).await?;
+            schedules::after_run(unit, run, *class, now).await?;
         }
     }
     for effect in effects {

@@ -34,11 +34,18 @@ pub(crate) const SCHEMA: Schema = Schema {
     exists: "SELECT (to_regclass('schema_history') IS NOT NULL)::int::bigint",
     // Any constant will do that nobody else uses; these are the first letters of the name.
     begin_exclusive: "BEGIN; SELECT pg_advisory_xact_lock(7885631)",
-    migrations: &[Migration {
-        version: 1,
-        name: "initial",
-        sql: include_str!("../../../migrations/postgres/0001_initial.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "initial",
+            sql: include_str!("../../../migrations/postgres/0001_initial.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "governance",
+            sql: include_str!("../../../migrations/postgres/0002_governance.sql"),
+        },
+    ],
 };
 
 /// What every session of ours is set to.

@@ -35,11 +35,18 @@ pub(crate) const SCHEMA: Schema = Schema {
     ) STRICT",
     exists: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_history'",
     begin_exclusive: "BEGIN IMMEDIATE",
-    migrations: &[Migration {
-        version: 1,
-        name: "initial",
-        sql: include_str!("../../../migrations/sqlite/0001_initial.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "initial",
+            sql: include_str!("../../../migrations/sqlite/0001_initial.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "governance",
+            sql: include_str!("../../../migrations/sqlite/0002_governance.sql"),
+        },
+    ],
 };
 
 /// How long the writer lets others have the lock after it had to wait for it.

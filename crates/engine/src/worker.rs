@@ -1,0 +1,1 @@
+//! The worker of one machine: schedules, due runs, deliveries, until it is told to end.

@@ -1,0 +1,6 @@
+//! Statements over the tables of [`PrincipalStore`](crate::PrincipalStore).
+
+statements! {
+    /// To be replaced.
+    COUNT = "SELECT COUNT(*) FROM principals";
+}

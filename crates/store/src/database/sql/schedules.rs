@@ -1,0 +1,6 @@
+//! Statements over the tables of [`ScheduleStore`](crate::ScheduleStore).
+
+statements! {
+    /// To be replaced.
+    COUNT = "SELECT COUNT(*) FROM schedules";
+}
