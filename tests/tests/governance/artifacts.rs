@@ -1,0 +1,1 @@
+//! Artifacts: submit, review, decide, promote, roll back, verify.

@@ -1,0 +1,1 @@
+//! Schedules deployed to Modal, and drift.

@@ -1,0 +1,1 @@
+//! The 16 invariants, over random sequences of operations and actors.

@@ -1,0 +1,1 @@
+//! The job types of seed 000, with mock steps.

@@ -1,0 +1,1 @@
+//! Secrets: set, rotate, revoke, audit, re-authentication.
