@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Test(TestArguments),
     /// Everything a change has to pass: format, lints, docs, dependencies, generated files, tests.
     Ci,
+    /// Put seeded faults into a copy of the source; the tests of the invariants must notice each.
+    Mutants(MutantsArguments),
     /// Write the generated files, or check that they are current.
     Gen(GenArguments),
     /// Compare our files of Modal's protocol with the official package.
@@ -42,6 +44,13 @@ pub(crate) struct TestArguments {
     /// For the Rust test runner; see its `--help`.
     #[arg(last = true)]
     pub(crate) passed_on: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct MutantsArguments {
+    /// Only the faults that break this invariant, 1 to 16.
+    #[arg(long, value_name = "N")]
+    pub(crate) only: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -1,6 +1,7 @@
 //! Project automation, run as `cargo xtask COMMAND`.
 //!
-//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], `gen`, `wire`, `bench`. The last three
+//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], [`mutants`], `gen`, `wire`,
+//! `bench`. The last three
 //! link the product and are compiled with the feature `product` only; [`product`] says how they
 //! start.
 //! What a command prints is for people; machines read the exit code, the closing line of `test`
@@ -14,6 +15,7 @@ mod clock;
 mod error;
 #[cfg(feature = "product")]
 mod r#gen;
+mod mutants;
 mod output;
 mod product;
 mod setup;
@@ -48,6 +50,7 @@ fn run(command: &Command) -> Result {
         Command::Setup => setup::run(&workspace),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Ci => ci::run(&workspace),
+        Command::Mutants(arguments) => mutants::run(&workspace, arguments),
         #[cfg(feature = "product")]
         Command::Gen(arguments) => r#gen::run(&workspace, *arguments),
         #[cfg(feature = "product")]
