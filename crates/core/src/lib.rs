@@ -12,11 +12,11 @@
 //! | say what runs and how it ended | [`attempt`], [`protocol`] |
 //! | move a run from queued to its end | [`run`]: one function, [`run::apply`] |
 //! | classify what went wrong | [`error_code`]: one table of codes, one failure matrix |
-//! | refuse | [`denial`]: the rule, what is missing, what to do |
+//! | refuse | [`denial`]: the rule, what is missing, what to do; [`rules`]: what each rule demands; [`refusal`]: one on record |
 //! | tell of it | [`summary`], [`event`], [`audit`] |
 //! | decide what may run | [`config`] (lanes), [`principal`], [`artifact`], [`gate`] |
 //! | run it by itself | [`schedule`] |
-//! | stop it | [`stop`] |
+//! | stop it | [`stop`], [`emergency`] |
 //! | identify content | [`canonical`] (RFC 8785), [`content_id`] (BLAKE3) |
 //! | inject time and ids | [`clock`] |
 //!
@@ -52,6 +52,7 @@ pub mod clock;
 pub mod config;
 pub mod content_id;
 pub mod denial;
+pub mod emergency;
 pub mod error_code;
 pub mod event;
 pub mod gate;
@@ -63,6 +64,8 @@ pub mod paths;
 pub mod principal;
 pub mod processor_ref;
 pub mod protocol;
+pub mod refusal;
+pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod schema;

@@ -41,6 +41,20 @@ impl StopScope {
             Self::Run(id) => run.id == *id,
         }
     }
+
+    /// Whether a schedule is covered: it may neither start anything nor be enabled meanwhile.
+    ///
+    /// `source` is the one that the schedule's runs count for. A stop of one run covers no schedule.
+    pub fn covers_schedule(&self, schedule: &ScheduleId, source: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Job(job) => schedule.job_id() == job,
+            Self::Source(stopped) => source == Some(stopped),
+            Self::Schedule(id) => schedule == id,
+            Self::Lane(lane) => schedule.lane().as_str() == lane,
+            Self::Run(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for StopScope {
@@ -136,6 +150,41 @@ impl fmt::Display for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_covers_the_schedules_whose_runs_it_would_cover() {
+        let schedule: ScheduleId = "prod/bank".parse().unwrap();
+        let covering = |source| {
+            let scopes = [
+                "all",
+                "job:bank",
+                "job:other",
+                "source:chase",
+                "schedule:prod/bank",
+                "schedule:dev/bank",
+                "lane:prod",
+                "lane:dev",
+                "run:01900000-0000-7000-8000-000000000001",
+            ];
+            let covers = |text: &&str| {
+                text.parse::<StopScope>()
+                    .unwrap()
+                    .covers_schedule(&schedule, source)
+            };
+            scopes.into_iter().filter(covers).collect::<Vec<_>>()
+        };
+        let always = ["all", "job:bank", "schedule:prod/bank", "lane:prod"];
+        assert_eq!(covering(None), always);
+        assert_eq!(covering(Some("amex")), always);
+        let with_source = [
+            "all",
+            "job:bank",
+            "source:chase",
+            "schedule:prod/bank",
+            "lane:prod",
+        ];
+        assert_eq!(covering(Some("chase")), with_source);
+    }
 
     #[test]
     fn scopes_round_trip_and_odd_ones_are_refused() {
