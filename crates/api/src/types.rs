@@ -8,6 +8,7 @@ use moorline_core::attempt::{Exit, IsolationNeed, LimitHit, MissingProtection, P
 use moorline_core::error_code::{FailureClass, RunStatus, SourceState};
 use moorline_core::event::{EventKind, Level};
 use moorline_core::ids::{AttemptId, RunId};
+use moorline_core::principal::Principal;
 use moorline_core::run::{Run, Trigger};
 use moorline_core::spec::Mode;
 use moorline_core::stop::{Stop, StopScope};
@@ -37,7 +38,7 @@ pub struct SubmitRequest {
     /// The same key gives the same run, also when asked at the same time (D-RUN-1).
     pub idempotency_key: Option<String>,
     /// Who asks.
-    pub actor: String,
+    pub actor: Principal,
 }
 
 /// Show, wait for, or read the log of a run.
@@ -174,7 +175,7 @@ pub struct RunChangeRequest {
     /// Id of the run, or a unique beginning of it, or `latest`.
     pub run: String,
     /// Who asks.
-    pub actor: String,
+    pub actor: Principal,
     /// Why.
     pub reason: String,
     /// Seconds between the polite signal and the kill; absent means the step's own.
@@ -213,7 +214,7 @@ pub struct StopRequest {
     /// What it covers. A run may be given by a unique beginning of its id.
     pub scope: StopScope,
     /// Who asks.
-    pub actor: String,
+    pub actor: Principal,
     /// Why.
     pub reason: String,
     /// Seconds between the polite signal and the kill; absent means 0: at once.
@@ -241,7 +242,7 @@ pub struct ReleaseRequest {
     /// What the stop covers.
     pub scope: StopScope,
     /// Who asks.
-    pub actor: String,
+    pub actor: Principal,
     /// Why.
     pub reason: String,
 }

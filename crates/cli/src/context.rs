@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use moorline_api::ApiError;
 use moorline_core::error_code::ErrorCode;
+use moorline_core::principal::{Principal, PrincipalError, PrincipalKind};
+use moorline_core::spec::is_ci;
 use moorline_engine::{Engine, StateDirs, assemble};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -14,6 +16,9 @@ use crate::env::Env;
 
 /// Name of the state directory.
 const STATE: &str = ".moorline";
+
+/// The variable that names who acts.
+const PRINCIPAL: &str = "MOORLINE_PRINCIPAL";
 
 /// The async runtime, for the commands that need one.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ApiError> {
@@ -45,12 +50,40 @@ impl<'a> Context<'a> {
         self.global.json
     }
 
-    /// Who acts: the user of this machine, as the environment names it.
-    pub(crate) fn actor(&self) -> String {
-        let user = ["USER", "LOGNAME"]
-            .into_iter()
-            .find_map(|name| self.env.var(name));
-        format!("human:{}", user.unwrap_or("local"))
+    /// Who acts: `MOORLINE_PRINCIPAL`; else the user of this machine, as a pipeline where `CI` is set.
+    ///
+    /// This identity is claimed, not proven: it keeps honest programs apart and says in the audit trail who
+    /// asked. Whoever can write the state directory can claim any name; what nobody can do without the
+    /// private key is sign in somebody else's name.
+    ///
+    /// # Errors
+    /// When `MOORLINE_PRINCIPAL` names nobody, or Moorline itself, which acts by rule alone (D-AUDIT-1).
+    pub(crate) fn principal(&self) -> Result<Principal, ApiError> {
+        let var = |name: &str| self.env.var(name).filter(|value| !value.is_empty());
+        if let Some(text) = var(PRINCIPAL) {
+            let usage = |message: String| {
+                ApiError::new(ErrorCode::Usage, message).hint(format!(
+                    "set {PRINCIPAL} to for example `human:ada` or `agent:codex`, or unset it"
+                ))
+            };
+            let principal: Principal = text
+                .parse()
+                .map_err(|error: PrincipalError| usage(format!("{PRINCIPAL}: {error}")))?;
+            if principal.kind() == PrincipalKind::System {
+                return Err(usage(format!(
+                    "{PRINCIPAL}: `{principal}` is Moorline itself; nobody acts in its name \
+                     (D-AUDIT-1)"
+                )));
+            }
+            return Ok(principal);
+        }
+        let kind = if is_ci(var("CI")) {
+            PrincipalKind::Ci
+        } else {
+            PrincipalKind::Human
+        };
+        let user = ["USER", "LOGNAME"].into_iter().find_map(var);
+        Ok(Principal::named(kind, user.unwrap_or("local")))
     }
 
     pub(crate) fn init_logging(&self) {

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use moorline_api::{
     ApiError, AttemptView, AuditReport, ControlPlane, EventsRequest, HealthReport, JobCheckRequest,
-    JobView, LogLine, LogsRequest, ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest,
-    RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest,
-    SubmitRequest,
+    JobView, LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest,
+    RunRequest, RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport,
+    StopRequest, SubmitRequest,
 };
 use moorline_core::attempt::Outcome;
 use moorline_core::audit::ChainVerifier;
+use moorline_core::config::Settings;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::event::Event;
 use moorline_core::ids::RunId;
@@ -32,6 +33,7 @@ const AUDIT_PAGE: u32 = 1_000;
 impl ControlPlane for Engine {
     async fn job_check(&self, request: JobCheckRequest) -> Result<JobView, ApiError> {
         submit::view(
+            &self.inner.config.settings,
             &request.job,
             request.lane.as_deref(),
             self.inner.config.ci.as_deref(),
@@ -39,7 +41,12 @@ impl ControlPlane for Engine {
     }
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
-        let run = self.start(&request, None).await?;
+        let subject = format!("job/{}", request.job.display());
+        let work = self.start(&request, None);
+        let run = self
+            .inner
+            .guarded(Operation::RunSubmit, &request.actor, subject, work)
+            .await?;
         Ok(RunRow::from(&run))
     }
 
@@ -71,52 +78,24 @@ impl ControlPlane for Engine {
     }
 
     async fn run_cancel(&self, request: RunChangeRequest) -> Result<RunSummary, ApiError> {
-        let id = self.inner.find(&request.run).await?;
-        let cancel = CancelRun {
-            run: id,
-            kind: CancelKind::Cancelled,
-            actor: request.actor,
-            reason: request.reason,
-            now: self.inner.now(),
-        };
-        let run = self
-            .inner
-            .store
-            .run_cancel(cancel)
+        let subject = format!("run/{}", request.run);
+        let actor = request.actor.clone();
+        self.inner
+            .guarded(
+                Operation::RunCancel,
+                &actor,
+                subject,
+                self.inner.cancel(request),
+            )
             .await
-            .map_err(store_error)?;
-        self.inner.changed.notify_waiters();
-        let grace = self.inner.grace(&run, request.grace_seconds).await?;
-        self.inner.end(&run, grace).await?;
-        self.inner.wait(id).await
     }
 
     async fn run_retry(&self, request: RunChangeRequest) -> Result<RunRow, ApiError> {
-        let id = self.inner.find(&request.run).await?;
-        let old = self.inner.must_get(id).await?;
-        if !old.status.is_terminal() {
-            let message = format!("run {id} is not over yet");
-            return Err(ApiError::new(ErrorCode::Conflict, message).hint(format!(
-                "wait for it with `moorline runs wait {id}`, or cancel it first"
-            )));
-        }
-        let again = SubmitRequest {
-            job: crate::bundle::location(&self.inner.config.dirs.artifacts(), &old.artifact_hash),
-            inputs: old
-                .inputs
-                .iter()
-                .map(|(name, file)| (name.clone(), file.source.clone()))
-                .collect(),
-            params: old.params.clone(),
-            mode: Some(old.mode),
-            lane: Some(old.lane.to_string()),
-            executor: Some(old.executor.clone()),
-            isolation: Some(old.isolation_need),
-            idempotency_key: None,
-            actor: request.actor,
-        };
-        let run = self.start(&again, Some(id)).await?;
-        Ok(RunRow::from(&run))
+        let subject = format!("run/{}", request.run);
+        let actor = request.actor.clone();
+        self.inner
+            .guarded(Operation::RunRetry, &actor, subject, self.retry(request))
+            .await
     }
 
     fn run_logs(&self, request: LogsRequest) -> BoxStream<'static, Result<LogLine, ApiError>> {
@@ -124,23 +103,24 @@ impl ControlPlane for Engine {
     }
 
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
-        self.inner.stop(request).await
+        let subject = format!("stop/{}", request.scope);
+        let actor = request.actor.clone();
+        self.inner
+            .guarded(Operation::Stop, &actor, subject, self.inner.stop(request))
+            .await
     }
 
     async fn release(&self, request: ReleaseRequest) -> Result<bool, ApiError> {
-        if request.reason.trim().is_empty() {
-            return Err(ApiError::new(
-                ErrorCode::Usage,
-                "a release needs a reason (D-STOP-3)",
-            ));
-        }
-        let inner = &self.inner;
-        let scope = inner.full_scope(request.scope).await?;
-        let released = inner
-            .store
-            .stop_release(&scope, &request.actor, &request.reason, inner.now())
-            .await;
-        released.map_err(store_error)
+        let subject = format!("stop/{}", request.scope);
+        let actor = request.actor.clone();
+        self.inner
+            .guarded(
+                Operation::Release,
+                &actor,
+                subject,
+                self.inner.release(request),
+            )
+            .await
     }
 
     async fn stop_list(&self) -> Result<Vec<Stop>, ApiError> {
@@ -215,8 +195,8 @@ impl ControlPlane for Engine {
         &self,
         request: SecretCheckRequest,
     ) -> Result<Vec<SecretKeyView>, ApiError> {
-        let (_, rules) = submit::lane(request.lane.as_deref())?;
-        let job = submit::load(&request.job, &rules)?;
+        let (_, lane) = submit::lane(&self.inner.config.settings, request.lane.as_deref())?;
+        let job = submit::load(&request.job, lane)?;
         self.inner.secret_report(&job.spec)
     }
 
@@ -233,6 +213,35 @@ impl Engine {
     /// When the store or the state directory can not be read.
     pub async fn tidy(&self) -> Result<usize, ApiError> {
         self.inner.tidy().await
+    }
+
+    /// Starts again what a run ran, whole: same bytes, inputs, parameters, lane and mode.
+    async fn retry(&self, request: RunChangeRequest) -> Result<RunRow, ApiError> {
+        let id = self.inner.find(&request.run).await?;
+        let old = self.inner.must_get(id).await?;
+        if !old.status.is_terminal() {
+            let message = format!("run {id} is not over yet");
+            return Err(ApiError::new(ErrorCode::Conflict, message).hint(format!(
+                "wait for it with `moorline runs wait {id}`, or cancel it first"
+            )));
+        }
+        let again = SubmitRequest {
+            job: crate::bundle::location(&self.inner.config.dirs.artifacts(), &old.artifact_hash),
+            inputs: old
+                .inputs
+                .iter()
+                .map(|(name, file)| (name.clone(), file.source.clone()))
+                .collect(),
+            params: old.params.clone(),
+            mode: Some(old.mode),
+            lane: Some(old.lane.to_string()),
+            executor: Some(old.executor.clone()),
+            isolation: Some(old.isolation_need),
+            idempotency_key: None,
+            actor: request.actor,
+        };
+        let run = self.start(&again, Some(id)).await?;
+        Ok(RunRow::from(&run))
     }
 
     /// Makes a run durable and carries it in the background.
@@ -354,6 +363,39 @@ impl Inner {
             .map_err(|error| crate::attempt::executor_error(&error))
     }
 
+    /// Asks for the end of a run and waits until its process tree is gone.
+    async fn cancel(&self, request: RunChangeRequest) -> Result<RunSummary, ApiError> {
+        let id = self.find(&request.run).await?;
+        let cancel = CancelRun {
+            run: id,
+            kind: CancelKind::Cancelled,
+            actor: request.actor.to_string(),
+            reason: request.reason,
+            now: self.now(),
+        };
+        let run = self.store.run_cancel(cancel).await.map_err(store_error)?;
+        self.changed.notify_waiters();
+        let grace = self.grace(&run, request.grace_seconds).await?;
+        self.end(&run, grace).await?;
+        self.wait(id).await
+    }
+
+    /// Takes a stop away; `false` when none of that scope was in force.
+    async fn release(&self, request: ReleaseRequest) -> Result<bool, ApiError> {
+        if request.reason.trim().is_empty() {
+            return Err(ApiError::new(
+                ErrorCode::Usage,
+                "a release needs a reason (D-STOP-3)",
+            ));
+        }
+        let scope = self.full_scope(request.scope).await?;
+        let actor = request.actor.to_string();
+        self.store
+            .stop_release(&scope, &actor, &request.reason, self.now())
+            .await
+            .map_err(store_error)
+    }
+
     /// The gate first, durable; then every run that it covers is ended and waited for.
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
         let begun = self.now();
@@ -365,7 +407,7 @@ impl Inner {
         let grace = grace.map_err(|error| ApiError::new(ErrorCode::Usage, error.to_string()))?;
         let stop = Stop {
             scope,
-            actor: request.actor,
+            actor: request.actor.to_string(),
             reason: request.reason,
             since: begun,
         };
@@ -471,7 +513,11 @@ impl Engine {
     ///
     /// # Errors
     /// Everything that is wrong with the job.
-    pub fn check_job(request: &JobCheckRequest, ci: Option<&str>) -> Result<JobView, ApiError> {
-        submit::view(&request.job, request.lane.as_deref(), ci)
+    pub fn check_job(
+        settings: &Settings,
+        request: &JobCheckRequest,
+        ci: Option<&str>,
+    ) -> Result<JobView, ApiError> {
+        submit::view(settings, &request.job, request.lane.as_deref(), ci)
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use moorline_core::clock::{Clock, Ids};
-use moorline_core::config::Settings;
+use moorline_core::config::{LaneSettings, Settings};
 use moorline_core::content_id::ContentId;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
+use moorline_core::lane::Lane;
 use moorline_core::spec::JobSpec;
 use moorline_executor::Executor;
 use moorline_secrets::SourceChain;
@@ -218,6 +219,14 @@ impl Inner {
                 moorline_api::ApiError::new(moorline_core::error_code::ErrorCode::Store, message)
                     .because(error)
             })
+    }
+
+    /// What a lane permits, and what it means outside.
+    pub(crate) fn lane_settings(
+        &self,
+        lane: &Lane,
+    ) -> Result<&LaneSettings, moorline_api::ApiError> {
+        crate::submit::lane_settings(&self.config.settings, lane)
     }
 
     pub(crate) fn remember_spec(&self, hash: ContentId, spec: Arc<JobSpec>) {

@@ -30,12 +30,18 @@ impl Inner {
         }
     }
 
-    /// The role of a principal, by the settings.
+    /// The role of a principal: the store's, else the settings', else what its kind has by default.
     pub(crate) async fn role_of(&self, principal: &Principal) -> Result<Role, ApiError> {
-        Ok(match principal.kind() {
-            PrincipalKind::Human | PrincipalKind::System => Role::Admin,
-            PrincipalKind::Agent | PrincipalKind::Ci => Role::Operator,
-        })
+        let settings = &self.config.settings;
+        Ok(settings
+            .principals
+            .get(principal)
+            .copied()
+            .unwrap_or_else(|| match principal.kind() {
+                PrincipalKind::System => Role::Admin,
+                PrincipalKind::Human => settings.default_role,
+                PrincipalKind::Agent | PrincipalKind::Ci => Role::Operator,
+            }))
     }
 
     /// Records why an operation was refused, where a rule refused it, and names the record in the hint.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use moorline_api::{ApiError, ErrorDetail, JobView, SubmitRequest};
 use moorline_core::attempt::{InputFile, Isolation, IsolationNeed, Usage};
 use moorline_core::canonical;
+use moorline_core::config::{LaneSettings, Settings};
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
@@ -36,7 +37,7 @@ pub(crate) struct Job {
 }
 
 /// Reads and checks a job directory or a spec file; every violation is reported at once (D-SPEC-1).
-pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
+pub(crate) fn load(path: &Path, lane: &LaneSettings) -> Result<Job, ApiError> {
     let (file, dir) = if path.is_dir() {
         (path.join(SPEC_FILE), Some(path.to_path_buf()))
     } else {
@@ -62,7 +63,7 @@ pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
         .with_details(details)
     };
     let spec = spec::load(&bytes).map_err(invalid)?;
-    spec::validate_for_lane(&spec, rules).map_err(invalid)?;
+    spec::validate_for_lane(&spec, &lane.rules).map_err(invalid)?;
     let canonical = canonical::to_string(&spec)
         .map_err(|error| ApiError::new(ErrorCode::Spec, format!("{}: {error}", file.display())))?;
     let hash = ContentId::of_bytes(canonical.as_bytes());
@@ -74,30 +75,46 @@ pub(crate) fn load(path: &Path, rules: &LaneRules) -> Result<Job, ApiError> {
     })
 }
 
-/// The lane that a request names, with its rules.
-pub(crate) fn lane(name: Option<&str>) -> Result<(Lane, LaneRules), ApiError> {
+/// The lane that a request names, with what it permits; `dev` when it names none.
+pub(crate) fn lane<'s>(
+    settings: &'s Settings,
+    name: Option<&str>,
+) -> Result<(Lane, &'s LaneSettings), ApiError> {
     let lane: Lane =
         name.unwrap_or("dev")
             .parse()
             .map_err(|error: moorline_core::lane::LaneError| {
-                ApiError::new(ErrorCode::Usage, format!("{error}"))
-                    .hint("built-in lanes are `dev` and `prod`")
+                ApiError::new(ErrorCode::Usage, format!("{error}")).hint(configured_lanes(settings))
             })?;
-    let rules = LaneRules::built_in(&lane).ok_or_else(|| {
+    let found = lane_settings(settings, &lane)?;
+    Ok((lane, found))
+}
+
+/// What a lane permits, and what it means outside.
+pub(crate) fn lane_settings<'s>(
+    settings: &'s Settings,
+    lane: &Lane,
+) -> Result<&'s LaneSettings, ApiError> {
+    settings.lanes.get(lane).ok_or_else(|| {
         ApiError::new(ErrorCode::Config, format!("no lane `{lane}` is configured"))
-            .hint("built-in lanes are `dev`, `staging` and `prod`")
-    })?;
-    Ok((lane, rules))
+            .hint(configured_lanes(settings))
+    })
+}
+
+fn configured_lanes(settings: &Settings) -> String {
+    let known: Vec<&str> = settings.lanes.keys().map(Lane::as_str).collect();
+    format!("configured lanes are {}", listed(&known))
 }
 
 /// What `job validate` and `job explain` show.
 pub(crate) fn view(
+    settings: &Settings,
     path: &Path,
     lane_name: Option<&str>,
     ci: Option<&str>,
 ) -> Result<JobView, ApiError> {
-    let (_, rules) = lane(lane_name)?;
-    let job = load(path, &rules)?;
+    let (_, lane) = lane(settings, lane_name)?;
+    let job = load(path, lane)?;
     let artifact_hash = match &job.dir {
         Some(dir) => Some(read_bundle(dir)?.id.to_string()),
         None => None,
@@ -129,8 +146,9 @@ impl Inner {
         retry_of: Option<RunId>,
         claim: bool,
     ) -> Result<Run, ApiError> {
-        let (lane, rules) = lane(request.lane.as_deref())?;
-        let job = load(&request.job, &rules)?;
+        let (lane, settings) = lane(&self.config.settings, request.lane.as_deref())?;
+        let rules = &settings.rules;
+        let job = load(&request.job, settings)?;
         let spec = &job.spec;
         let Some(dir) = &job.dir else {
             return Err(ApiError::new(
@@ -148,7 +166,7 @@ impl Inner {
             .map_err(|error| ApiError::new(ErrorCode::CiSafety, error.to_string()))?;
         self.check_executors(spec, request)?;
         self.check_secrets(spec, mode)?;
-        let isolation_need = isolation_need(request.isolation, &rules)?;
+        let isolation_need = isolation_need(request.isolation, rules)?;
         let params = merge_params(spec, request)?;
         let bundle = read_bundle(dir)?;
         let now = self.now();
@@ -177,7 +195,7 @@ impl Inner {
             } else {
                 Trigger::Manual
             },
-            actor: request.actor.clone(),
+            actor: request.actor.to_string(),
             retry_of,
             schedule: None,
             params,

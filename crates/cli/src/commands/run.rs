@@ -11,6 +11,7 @@ use moorline_api::{
 };
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::{ErrorCode, exit_code};
+use moorline_core::principal::Principal;
 use moorline_core::summary::RunSummary;
 use moorline_engine::{Engine, StateDirs};
 use serde_json::Value;
@@ -84,6 +85,7 @@ pub(super) async fn follow(
     run: &str,
     job: &str,
 ) -> Result<RunSummary, ApiError> {
+    let actor = context.principal()?;
     let progress = Progress::start(job, run);
     let logs = async {
         let request = LogsRequest {
@@ -106,10 +108,10 @@ pub(super) async fn follow(
         }
         progress.print("interrupted: cancelling the run; interrupt again to kill it at once");
         tokio::select! {
-            ended = engine.run_cancel(cancel(context, run, None)) => return ended,
+            ended = engine.run_cancel(cancel(&actor, run, None)) => return ended,
             _ = tokio::signal::ctrl_c() => {}
         }
-        engine.run_cancel(cancel(context, run, Some(0.0))).await
+        engine.run_cancel(cancel(&actor, run, Some(0.0))).await
     };
     let summary = {
         tokio::pin!(logs, end);
@@ -126,10 +128,10 @@ pub(super) async fn follow(
     summary
 }
 
-fn cancel(context: &Context<'_>, run: &str, grace_seconds: Option<f64>) -> RunChangeRequest {
+fn cancel(actor: &Principal, run: &str, grace_seconds: Option<f64>) -> RunChangeRequest {
     RunChangeRequest {
         run: run.to_owned(),
-        actor: context.actor(),
+        actor: actor.clone(),
         reason: "interrupted on the command line".to_owned(),
         grace_seconds,
     }
@@ -178,7 +180,7 @@ fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiEr
             Isolation::Off => IsolationNeed::Off,
         }),
         idempotency_key: args.idempotency_key.clone(),
-        actor: context.actor(),
+        actor: context.principal()?,
     })
 }
 

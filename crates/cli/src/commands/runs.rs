@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
         RunsCommand::Logs { run, follow, step } => logs(context, LogsRequest { run, follow, step }),
         RunsCommand::Wait { run, all } => wait(context, run.filter(|_| !all)),
         RunsCommand::Cancel { run, reason, grace } => {
-            let actor = context.actor();
+            let actor = context.principal()?;
             let request = RunChangeRequest {
                 run,
                 actor,
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
             Ok(0)
         }
         RunsCommand::Retry { run, reason } => {
-            let actor = context.actor();
+            let actor = context.principal()?;
             let request = RunChangeRequest {
                 run,
                 actor,

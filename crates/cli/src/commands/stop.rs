@@ -16,9 +16,9 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
     if args.list {
         return list(context);
     }
+    let actor = context.principal()?;
     let report = context.with_engine(|engine| async move {
         let scope = scope(&engine, &args.scope).await?;
-        let actor = context.actor();
         let grace_seconds = Some(args.grace);
         engine
             .stop(StopRequest {
@@ -78,11 +78,12 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 }
 
 pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, ApiError> {
+    let actor = context.principal()?;
     let (scope, released) = context.with_engine(|engine| async move {
         let scope = scope(&engine, &args.scope).await?;
         let request = ReleaseRequest {
             scope: scope.clone(),
-            actor: context.actor(),
+            actor,
             reason: args.reason,
         };
         Ok((scope, engine.release(request).await?))

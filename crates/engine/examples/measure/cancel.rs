@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use moorline_api::{ControlPlane as _, RunChangeRequest};
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::RunStatus;
+use moorline_core::principal::{Principal, PrincipalKind};
 use moorline_engine::Engine;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -60,7 +61,7 @@ async fn cancel_one(
     let tree = standing_tree(marker).await?;
     let request = RunChangeRequest {
         run: row.run_id.to_string(),
-        actor: "system:bench".to_owned(),
+        actor: Principal::named(PrincipalKind::System, "bench"),
         reason: "measured".to_owned(),
         grace_seconds: Some(0.0),
     };

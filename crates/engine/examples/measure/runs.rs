@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use moorline_api::{ControlPlane as _, RunRequest, SubmitRequest};
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::{ErrorCode, RunStatus};
+use moorline_core::principal::{Principal, PrincipalKind};
 use moorline_engine::Engine;
 
 use crate::{Result, milliseconds, now, rate, say};
@@ -29,7 +30,7 @@ pub(crate) fn submission(job: &Path, isolation: IsolationNeed) -> SubmitRequest 
     SubmitRequest {
         job: job.to_path_buf(),
         isolation: Some(isolation),
-        actor: "system:bench".to_owned(),
+        actor: Principal::named(PrincipalKind::System, "bench"),
         ..SubmitRequest::default()
     }
 }
