@@ -45,11 +45,11 @@ pub use database::SqliteStore;
 pub use emergencies::EmergencyStore;
 pub use error::StoreError;
 pub use principals::PrincipalStore;
-pub use refusals::RefusalStore;
+pub use refusals::{KEPT_REFUSALS, REFUSALS_KEPT_FOR, RefusalStore};
 pub use schedules::ScheduleStore;
 pub use secrets::SecretStore;
 pub use store::Store;
 pub use types::{
-    AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
 };

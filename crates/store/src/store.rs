@@ -22,7 +22,7 @@ use crate::refusals::RefusalStore;
 use crate::schedules::ScheduleStore;
 use crate::secrets::SecretStore;
 use crate::types::{
-    AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
 };
 
@@ -133,6 +133,9 @@ pub trait Store:
 
     /// Audit records behind an id, oldest first, at most `limit`.
     async fn audit_list(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Audit records that a filter names, newest first, filtered before the limit.
+    async fn audit_search(&self, filter: AuditFilter) -> Result<Vec<AuditRecord>, StoreError>;
 
     /// Head of the audit chain: id and hash of the newest record, kept apart from the records so that
     /// removal of the newest ones is found.

@@ -129,6 +129,25 @@ pub struct EventFilter {
     pub newest: bool,
 }
 
+/// Which audit records to list; all conditions hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditFilter {
+    /// Only of this operation, e.g. `run.submit`.
+    pub operation: Option<String>,
+    /// Only by this actor, e.g. `human:ada`.
+    pub actor: Option<String>,
+    /// Only of this subject, e.g. `run/0190…`; with a `/` at its end, of every subject that begins so.
+    pub subject: Option<String>,
+    /// Only at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only before this time.
+    pub until: Option<Timestamp>,
+    /// Only with an id less than this one: the cursor of the next page.
+    pub before: Option<u64>,
+    /// At most this many; 0 means 50.
+    pub limit: u32,
+}
+
 /// One attempt as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {

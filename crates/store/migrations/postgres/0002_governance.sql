@@ -103,11 +103,14 @@ CREATE TABLE emergencies (
     doc   TEXT NOT NULL
 );
 
--- Refusals that someone may ask about.
+-- Refusals that someone may ask about: the newest ones.
 CREATE TABLE refusals (
     id  TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    at  BIGINT NOT NULL,
     doc TEXT NOT NULL
 );
+
+CREATE INDEX refusals_at ON refusals (at);
 
 CREATE INDEX audit_operation ON audit (operation, id);
 CREATE INDEX audit_subject ON audit (subject, id);

@@ -103,11 +103,14 @@ CREATE TABLE emergencies (
     doc   TEXT NOT NULL
 ) STRICT;
 
--- Refusals that someone may ask about.
+-- Refusals that someone may ask about: the newest ones.
 CREATE TABLE refusals (
     id  TEXT NOT NULL PRIMARY KEY,
+    at  INTEGER NOT NULL,
     doc TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX refusals_at ON refusals (at);
 
 CREATE INDEX audit_operation ON audit (operation, id);
 CREATE INDEX audit_subject ON audit (subject, id);

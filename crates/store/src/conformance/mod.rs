@@ -41,6 +41,7 @@ mod lists;
 mod logs;
 mod stops;
 mod submission;
+mod trail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -174,6 +175,9 @@ macro_rules! for_each_store_case {
             logs::a_refused_write_leaves_no_trace,
             logs::an_operation_can_be_audited_by_itself,
             logs::a_healthy_store_says_how_it_is_set_up,
+            trail::audit_records_are_listed_newest_first_and_filtered_before_the_limit,
+            trail::a_refusal_is_found_by_the_beginning_of_its_id,
+            trail::only_the_newest_refusals_are_kept,
         }
     };
 }

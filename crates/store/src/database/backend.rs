@@ -20,7 +20,7 @@ use crate::database::writer::{Intent, Writer, ended};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::types::{
-    AttemptRecord, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
 };
 
@@ -171,6 +171,10 @@ impl<B: Backend> Store for B {
 
     async fn audit_list(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         self.read(query::Audit { after, limit }).await
+    }
+
+    async fn audit_search(&self, filter: AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(query::SearchAudit(filter)).await
     }
 
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {

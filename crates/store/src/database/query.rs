@@ -1,10 +1,10 @@
 //! Reads, each written once for both engines. A read is one statement (or independent ones), so it
 //! needs no transaction and never waits for the writer.
 
+mod audit;
 mod lists;
 
 use jiff::Timestamp;
-use moorline_core::audit::AuditRecord;
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::SourceState;
 use moorline_core::ids::RunId;
@@ -21,6 +21,7 @@ use crate::database::unit::stop_of;
 use crate::error::StoreError;
 use crate::types::{AttemptRecord, AuditHead, LiveRun, OutboxRow, SourceRecord};
 
+pub(crate) use audit::{Audit, SearchAudit};
 pub(crate) use lists::{Events, Runs};
 
 /// A read of the store.
@@ -166,33 +167,6 @@ impl Query for Stops {
 
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<Stop>, StoreError> {
         all(tx, sql::STOPS, args![], stop_of).await
-    }
-}
-
-/// [`Store::audit_list`](crate::Store::audit_list).
-pub(crate) struct Audit {
-    pub(crate) after: u64,
-    pub(crate) limit: u32,
-}
-
-impl Query for Audit {
-    type Reply = Vec<AuditRecord>;
-
-    async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<AuditRecord>, StoreError> {
-        all(tx, sql::AUDIT, args![self.after, self.limit], |mut row| {
-            Ok(AuditRecord {
-                id: row.unsigned("audit id")?,
-                at: row.time("time of an audit record")?,
-                actor: row.text("actor")?,
-                operation: row.text("operation")?,
-                subject: row.text("subject")?,
-                reason: row.text_opt("reason")?,
-                data: row.json("data of an audit record")?,
-                prev_hash: row.text("previous hash")?,
-                hash: row.text("hash")?,
-            })
-        })
-        .await
     }
 }
 

@@ -96,6 +96,20 @@ macro_rules! events_where {
     };
 }
 
+/// `$4` and `$5` are empty, or an actor and what a subject begins with.
+macro_rules! audit_where {
+    ($condition:literal, $limit:literal) => {
+        concat!(
+            "SELECT id, at, actor, operation, subject, reason, data, prev_hash, hash FROM audit ",
+            "WHERE id < $1 AND at >= $2 AND at < $3 AND ($4 = '' OR actor = $4) ",
+            "AND ($5 = '' OR SUBSTR(subject, 1, LENGTH($5)) = $5)",
+            $condition,
+            " ORDER BY id DESC LIMIT ",
+            $limit
+        )
+    };
+}
+
 statements! {
     HEAD_WRITE = "UPDATE head SET event_id = $1, audit_id = $2, audit_hash = $3, outbox_id = $4 \
         WHERE id = 1";
@@ -171,6 +185,10 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     AUDIT = "SELECT id, at, actor, operation, subject, reason, data, prev_hash, hash FROM audit \
         WHERE id > $1 ORDER BY id LIMIT $2";
+    AUDIT_NEWEST = audit_where!("", "$6");
+    AUDIT_OPERATION = audit_where!(" AND operation = $6", "$7");
+    AUDIT_SUBJECT = audit_where!(" AND subject = $6", "$7");
+    AUDIT_OPERATION_SUBJECT = audit_where!(" AND operation = $6 AND subject = $7", "$8");
 
     OUTBOX_INSERT = "INSERT INTO outbox (id, run_id, effect, created_at) VALUES ($1, $2, $3, $4)";
     OUTBOX_GET = "SELECT run_id, done_at FROM outbox WHERE id = $1";
