@@ -20,6 +20,7 @@ use crate::content_id::ContentId;
 use crate::ids::{ArtifactId, RunId};
 use crate::lane::Lane;
 use crate::principal::Principal;
+use crate::stop::StopScope;
 use crate::text::{quoted, serde_as_text};
 
 pub mod document;
@@ -179,6 +180,8 @@ pub struct Schedule {
     pub next_at: Option<Timestamp>,
     /// The start that waits for the end of a run (overlap policy `queue` or `cancel_previous`).
     pub queued: Option<Timestamp>,
+    /// The stop that paused it; a person's release of that stop lets it go on.
+    pub stopped_by: Option<StopScope>,
     /// The newest run that it started.
     pub last_run: Option<RunId>,
     /// Failed runs in a row (`failure_policy.pause_after_failed_runs`).
@@ -187,6 +190,13 @@ pub struct Schedule {
     pub skipped_in_a_row: u32,
     /// Counts changes.
     pub version: u64,
+}
+
+impl Schedule {
+    /// Whether a stop of this scope covers it: nothing of it may start then (D-STOP-1).
+    pub fn covered_by(&self, scope: &StopScope) -> bool {
+        scope.covers_schedule(&self.id, self.source_id.as_deref())
+    }
 }
 
 /// Which schedule started a run, and for which time.

@@ -1,0 +1,1 @@
+//! The states and commands, one by one and at random.
