@@ -79,6 +79,10 @@ event_kinds! {
     SourceChanged = "source.changed",
     /// People should be told.
     AlertRaised = "alert.raised",
+    /// The trouble of an alert that is still open came again; nobody is told a second time.
+    AlertRepeated = "alert.repeated",
+    /// The trouble of an alert is over: what comes next is told again.
+    AlertClosed = "alert.closed",
     /// The outputs of a run were published.
     ExportPublished = "export.published",
     /// A stop came into force.
@@ -109,10 +113,16 @@ event_kinds! {
     SecretChanged = "secret.changed",
     /// A session artifact expires soon, or has.
     SecretExpiring = "secret.expiring",
+    /// A principal was given a role or a key, or lost them.
+    PrincipalChanged = "principal.changed",
     /// An alert reached a destination.
     AlertDelivered = "alert.delivered",
     /// A destination was given up for an alert.
     AlertDead = "alert.dead",
+    /// An alert is sent to a destination again, after it was given up.
+    AlertReplayed = "alert.replayed",
+    /// What a run left was removed, by the retention of its job.
+    RunRetained = "run.retained",
 }
 
 /// The text names no kind of event.

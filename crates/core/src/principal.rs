@@ -3,6 +3,8 @@
 //! A principal is written `kind:name`, as in `human:ada`. The kind alone decides what can never be
 //! delegated: only a person approves, promotes and enables (`D-ART-4`), whatever role the principal has.
 
+mod record;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::text::{quoted, serde_as_text};
+
+pub use record::{
+    PrincipalChange, PrincipalRecord, PublicKey, PublicKeyError, RegisteredKey, change,
+};
 
 /// What kind of actor a principal is.
 #[derive(

@@ -42,14 +42,14 @@ pub use artifacts::ArtifactStore;
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use database::SqliteStore;
-pub use emergencies::EmergencyStore;
+pub use emergencies::{CallEmergency, EmergencyStore, RecordStep, UnderWay, WhichEmergency};
 pub use error::StoreError;
-pub use principals::PrincipalStore;
+pub use principals::{ChangePrincipal, PrincipalStore};
 pub use refusals::{KEPT_REFUSALS, REFUSALS_KEPT_FOR, RefusalStore};
 pub use schedules::ScheduleStore;
 pub use secrets::SecretStore;
 pub use store::Store;
 pub use types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
     OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
 };
