@@ -101,6 +101,23 @@ typed_id!(
     AlertId,
     "alert"
 );
+typed_id!(
+    /// One alert on its way to one destination; the same at every attempt.
+    DeliveryId,
+    "delivery"
+);
+
+impl AlertId {
+    /// The id of an alert that is raised where no source of ids is at hand, in the transaction of a store:
+    /// the time, and a hash of `seed`, which must not occur twice.
+    pub fn derived(at: jiff::Timestamp, seed: &[u8]) -> Self {
+        let hash = blake3::hash(seed);
+        let mut random = [0; 10];
+        random.copy_from_slice(hash.as_bytes().split_at(10).0);
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
 
 #[cfg(test)]
 mod tests {

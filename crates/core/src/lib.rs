@@ -13,7 +13,8 @@
 //! | move a run from queued to its end | [`run`]: one function, [`run::apply`] |
 //! | classify what went wrong | [`error_code`]: one table of codes, one failure matrix |
 //! | refuse | [`denial`]: the rule, what is missing, what to do; [`rules`]: what each rule demands; [`refusal`]: one on record |
-//! | tell of it | [`summary`], [`event`], [`audit`] |
+//! | tell of it | [`summary`], [`event`], [`audit`], [`alert`] |
+//! | say whether a source may be read | [`source`] |
 //! | decide what may run | [`config`] (lanes), [`principal`], [`artifact`], [`gate`] |
 //! | run it by itself | [`schedule`] |
 //! | stop it | [`stop`], [`emergency`] |
@@ -43,6 +44,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod alert;
 pub mod app_name;
 pub mod artifact;
 pub mod attempt;
@@ -69,6 +71,7 @@ pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod schema;
+pub mod source;
 pub mod spec;
 pub mod stop;
 pub mod summary;

@@ -9,9 +9,8 @@ use super::SourceEffect;
 
 /// The state of a source: the outside system that a job reads.
 ///
-/// Failures only ever make it worse, or leave it; see [`SourceState::apply`]. The way back to `active` is
-/// a command of a person, which is not here: a run that succeeds brings nothing back by itself, because
-/// one good statement does not show that the credential, the extractor or the leak was dealt with.
+/// Failures only ever make it worse, or leave it; see [`SourceState::apply`]. The way back to `active` is a
+/// run that succeeds ([`SourceState::recovered`]) or a person; [`crate::source`] decides which.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
