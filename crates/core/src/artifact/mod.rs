@@ -1,14 +1,13 @@
 //! Artifacts: reviewable directories of files, addressed by their content, and what was decided about them
 //! (D-ART).
 //!
-//! An [`Artifact`] is one submission of one content for one job. Its states are moved by [`apply`] alone,
+//! An [`Artifact`] is one submission of one content for one job. Its states are moved by [`machine::apply`] alone,
 //! inside the transaction that writes the result. *Approve* decides about an artifact; *promote* points a
 //! lane to an approved one and is no state of it: see [`Promotion`].
 //!
 //! | module | what |
 //! |---|---|
 //! | [`machine`] | the states and who may move them |
-//! | [`layout`] | which files an artifact must have, by job type |
 //! | [`difference`] | what changed against the last approved version, and whether it needs a security review |
 //! | [`signature`] | what an approval signs |
 //!
@@ -20,6 +19,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::CanonicalError;
 use crate::content_id::ContentId;
 use crate::denial::Detail;
 use crate::gate::Evidence;
@@ -30,7 +30,8 @@ use crate::schedule::ScheduleDocument;
 use crate::spec::JobType;
 
 pub mod difference;
-pub mod layout;
+#[cfg(test)]
+mod fixture;
 pub mod machine;
 pub mod signature;
 
@@ -129,6 +130,37 @@ pub struct Artifact {
     pub version: u64,
 }
 
+impl Artifact {
+    /// The approval, if a person gave one. It stays when the artifact is superseded or archived.
+    pub fn approval(&self) -> Option<&Decision> {
+        self.decisions
+            .iter()
+            .find(|decision| decision.kind == DecisionKind::Approve)
+    }
+
+    /// Whether no recorded security review is owed: nothing that needs one changed, or a person looked at
+    /// these very changes (D-ART-5).
+    pub fn security_settled(&self) -> bool {
+        if !self.review.needs_security_review() {
+            return true;
+        }
+        let Ok(review) = self.review.hash() else {
+            return false;
+        };
+        self.decisions
+            .iter()
+            .filter(|decision| decision.kind == DecisionKind::SecurityReview)
+            .filter_map(|decision| decision.signed.as_ref())
+            .filter_map(|signed| signed.attestation().ok())
+            .any(|attestation| attestation.review == review)
+    }
+
+    /// Whether it is research (seed 000, step 1), which is reviewed and never run.
+    pub const fn is_research(&self) -> bool {
+        matches!(self.job_type, JobType::IntakeResearch)
+    }
+}
+
 /// What the structural review of a content found. A pure function of the content, the last approved
 /// version and the rules, so it can be repeated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,6 +175,14 @@ pub struct Review {
 }
 
 impl Review {
+    /// Content id of its canonical JSON (RFC 8785): the evidence that an approval signs.
+    ///
+    /// # Errors
+    /// A number that canonical JSON does not keep; a review holds none.
+    pub fn hash(&self) -> Result<ContentId, CanonicalError> {
+        ContentId::of_json(self)
+    }
+
     /// Whether a recorded security review must come before a promotion (D-ART-5).
     pub fn needs_security_review(&self) -> bool {
         self.changes.iter().any(|change| change.security)
@@ -154,7 +194,7 @@ impl Review {
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// What it is about: `auth_method`, `dependencies`, `egress`, `secrets`, `tier`, `tools`, `schedule`,
-    /// `resources` or `files`.
+    /// `resources`, `steps` or `files`.
     pub what: String,
     /// Before; absent when it is new.
     pub before: Option<String>,
@@ -162,6 +202,24 @@ pub struct Change {
     pub after: Option<String>,
     /// Whether a recorded security review must come before a promotion (D-ART-5).
     pub security: bool,
+}
+
+impl Change {
+    /// The change in one line, for a refusal or a list.
+    pub fn detail(&self) -> Detail {
+        let message = match (&self.before, &self.after) {
+            (Some(before), Some(after)) => format!("`{before}` became `{after}`"),
+            (None, Some(after)) => format!("`{after}` is new"),
+            (Some(before), None) => format!("`{before}` is gone"),
+            (None, None) => "changed".to_owned(),
+        };
+        Detail {
+            at: self.what.clone(),
+            rule: if self.security { "D-ART-5" } else { "D-ART-3" }.to_owned(),
+            message,
+            hint: None,
+        }
+    }
 }
 
 /// What a person decided about an artifact.
@@ -174,8 +232,11 @@ pub struct Decision {
     pub by: Principal,
     /// When.
     pub at: Timestamp,
-    /// Why; changes that are asked for, where some are.
+    /// Why.
     pub reason: String,
+    /// The changes that are asked for, where some are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// The signed record, for an approval and a security review.
     pub signed: Option<SignedRecord>,
 }
