@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome, Protection};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome, Protection};
 use moorline_secrets::SecretEnv;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,13 @@ use serde::{Deserialize, Serialize};
 pub trait Executor: Send + Sync + Debug {
     /// What this back end can give.
     fn capabilities(&self) -> Capabilities;
+
+    /// Where attempts with this need find the program that tells what they reach: see [`reach`](crate::reach).
+    ///
+    /// `None`, as provided, where there is none: then nothing about egress can be verified.
+    fn egress_prober(&self, _need: IsolationNeed) -> Option<String> {
+        None
+    }
 
     /// Starts an attempt, once.
     ///

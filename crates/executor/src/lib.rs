@@ -16,6 +16,7 @@
 //! | show that it keeps the contract | [`conformance::run`] |
 //! | bound, limit, trace, or break one on purpose | [`decorators`] |
 //! | let a job reach listed hosts only | [`egress`] |
+//! | find out what an attempt reaches | [`reach`] |
 //! | limit a tree of processes of one's own | [`cgroup`] |
 //!
 //! # Example
@@ -58,6 +59,7 @@ pub mod local;
 pub mod modal;
 pub mod prelude;
 mod proc;
+pub mod reach;
 mod sandbox;
 mod supervise;
 

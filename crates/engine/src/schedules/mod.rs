@@ -1,5 +1,7 @@
 //! Schedules and their gates.
 
+mod probe;
+
 use async_trait::async_trait;
 use moorline_api::ScheduleOperations;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome};
 use moorline_secrets::SecretEnv;
 
 use crate::executor::{Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor};
@@ -258,6 +258,10 @@ impl Chaos {
 impl Executor for Chaos {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn egress_prober(&self, need: IsolationNeed) -> Option<String> {
+        self.inner.egress_prober(need)
     }
 
     async fn launch(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome};
 use moorline_core::ids::AttemptId;
 use moorline_secrets::SecretEnv;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
@@ -176,6 +176,10 @@ impl Drop for Turn<'_> {
 impl Executor for Limited {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn egress_prober(&self, need: IsolationNeed) -> Option<String> {
+        self.inner.egress_prober(need)
     }
 
     async fn launch(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome};
 use moorline_secrets::SecretEnv;
 use tokio::time::timeout;
 
@@ -56,6 +56,10 @@ fn late(what: &str, bound: Duration) -> ExecutorError {
 impl Executor for WithTimeout {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn egress_prober(&self, need: IsolationNeed) -> Option<String> {
+        self.inner.egress_prober(need)
     }
 
     async fn launch(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome};
 use moorline_secrets::SecretEnv;
 use tracing::{Instrument as _, Span, debug, debug_span, info, info_span, warn};
 
@@ -65,6 +65,10 @@ async fn told<T>(
 impl Executor for Traced {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn egress_prober(&self, need: IsolationNeed) -> Option<String> {
+        self.inner.egress_prober(need)
     }
 
     async fn launch(

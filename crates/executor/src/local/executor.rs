@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::Child;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::records::{Records, State};
 use super::{collect, handle, logs, probe};
 use crate::executor::{Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor};
 use crate::proc;
+use crate::sandbox::bwrap;
 use crate::supervise::claim::Ack;
 use crate::supervise::request::{Request, SecretText};
 
@@ -139,6 +141,19 @@ fn millis(time: Duration) -> u64 {
 impl Executor for LocalExecutor {
     fn capabilities(&self) -> Capabilities {
         probe::capabilities(self.machine().as_deref())
+    }
+
+    fn egress_prober(&self, need: IsolationNeed) -> Option<String> {
+        let sandboxed = need != IsolationNeed::Off
+            && self
+                .machine()
+                .is_ok_and(|machine| machine.findings.sandbox.is_ok());
+        let helper = if sandboxed {
+            Path::new(bwrap::HELPER)
+        } else {
+            &self.config.helper
+        };
+        helper.to_str().map(str::to_owned)
     }
 
     async fn launch(

@@ -57,6 +57,7 @@ pub fn helper_main() {
         Some(SUPERVISE) => supervise::main,
         Some(INIT) => sandbox::init::main,
         Some(TRY) => sandbox::trial::main,
+        Some(crate::reach::PROBE) => crate::reach::main,
         Some(supervise::guest::GUEST) => supervise::guest::main,
         _ => return,
     };

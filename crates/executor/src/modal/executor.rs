@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use moorline_core::attempt::{Attempt, Handle, Observation, Outcome};
+use moorline_core::attempt::{Attempt, Handle, IsolationNeed, Observation, Outcome};
 use moorline_modal_client::ErrorKind;
 use moorline_modal_client::transfer::Files;
 use moorline_modal_client::volume::PutOptions;
@@ -75,6 +75,10 @@ impl Executor for ModalExecutor {
                 ),
             ],
         }
+    }
+
+    fn egress_prober(&self, _: IsolationNeed) -> Option<String> {
+        Some(PROGRAM.to_owned())
     }
 
     async fn launch(

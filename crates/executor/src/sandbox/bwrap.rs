@@ -18,7 +18,7 @@ pub(crate) const SCRATCH: &str = "/tmp";
 /// POSIX shared memory inside.
 pub(crate) const SHARED_MEMORY: &str = "/dev/shm";
 /// The helper inside.
-const HELPER: &str = "/run/moorline/init";
+pub(crate) const HELPER: &str = "/run/moorline/init";
 
 /// Devices that a job has, all of them harmless.
 pub(super) const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
