@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::content_id::ContentId;
+use crate::denial::Denial;
+use crate::error_code::{ErrorCode, RunStatus};
 use crate::ids::EvidenceId;
 use crate::lane::Lane;
 use crate::principal::Principal;
+use crate::run::Run;
+use crate::spec::Mode;
 
 /// What must hold before a schedule is enabled (D-SCHED-2).
 #[derive(
@@ -219,4 +223,47 @@ fn by_evidence(gate: Gate, facts: &GateFacts, how: &str) -> GateState {
         hint: (!evidence.holds).then(|| how.to_owned()),
         evidence: Some(evidence.clone()),
     }
+}
+
+/// Whether a run shows that a content works in a lane, so that a person may record it as the first run
+/// (D-SCHED-2).
+///
+/// # Errors
+/// [`Denial`] for anyone but a person, and for a run that is not a successful real one of exactly that content
+/// in that lane.
+pub fn verifies(run: Option<&Run>, evidence: &Evidence) -> Result<(), Denial> {
+    if !evidence.by.is_human() {
+        let message = format!(
+            "{} may not verify a first run: only a person may",
+            evidence.by
+        );
+        return Err(Denial::new(ErrorCode::Forbidden, "D-ART-4", message)
+            .hint("ask a person to look at the run"));
+    }
+    let refuse = |why: String| {
+        Denial::new(ErrorCode::Policy, "D-SCHED-2", why).hint(
+            "`moorline schedule run-now` makes a run of what the lane points to; verify that one",
+        )
+    };
+    let Some(run) = run else {
+        return Err(refuse("a first run is verified by naming it".to_owned()));
+    };
+    let wrong = if run.job_id != evidence.job_id || run.lane != evidence.lane {
+        format!("it is of {}/{}", run.lane, run.job_id)
+    } else if run.artifact_hash != evidence.artifact {
+        format!(
+            "it ran {}, the lane points to {}",
+            run.artifact_hash, evidence.artifact
+        )
+    } else if run.mode != Mode::Real {
+        format!("its mode was {}", run.mode)
+    } else if run.status != RunStatus::Success {
+        format!("its status is {}", run.status)
+    } else {
+        return Ok(());
+    };
+    Err(refuse(format!(
+        "run {} can not verify {}/{}: {wrong}",
+        run.id, evidence.lane, evidence.job_id
+    )))
 }

@@ -33,11 +33,18 @@ mod principals;
 mod refusals;
 mod schedules;
 mod secrets;
+mod sources;
 mod store;
 mod types;
 
-pub use alerts::AlertStore;
-pub use artifacts::ArtifactStore;
+pub use alerts::{
+    AlertFilter, AlertPlan, AlertRecord, AlertStore, AlertTest, ClaimDeliveries, Claimed,
+    RaiseAlert, RecordDelivery, ReplayDelivery,
+};
+pub use artifacts::{
+    ArtifactFilter, ArtifactStore, DecideArtifact, PointLane, PointTo, Pointed, SubmitArtifact,
+    SubmittedArtifact,
+};
 #[cfg(feature = "postgres")]
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
@@ -46,10 +53,14 @@ pub use emergencies::{CallEmergency, EmergencyStore, RecordStep, UnderWay, Which
 pub use error::StoreError;
 pub use principals::{ChangePrincipal, PrincipalStore};
 pub use refusals::{KEPT_REFUSALS, REFUSALS_KEPT_FOR, RefusalStore};
-pub use schedules::ScheduleStore;
+pub use schedules::{
+    ChangeSchedule, DisableSchedules, EnableSchedule, FireSchedule, Fired, GateReport, Missed,
+    ScheduleFilter, ScheduleStore, Start,
+};
 pub use secrets::SecretStore;
+pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
 pub use types::{
     AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
+    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };

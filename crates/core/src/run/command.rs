@@ -46,6 +46,11 @@ pub enum Command {
         /// The process's exit code, when it exited by itself.
         exit_code: Option<i32>,
     },
+    /// It falls away before it began, since a run of the same schedule still goes on.
+    Skip {
+        /// Why.
+        reason: String,
+    },
     /// A person or a stop ends the run.
     Cancel {
         /// How.
@@ -104,6 +109,9 @@ pub enum Refusal {
         /// When one will be, if ever.
         due_at: Option<Timestamp>,
     },
+    /// An attempt of it was launched: it is too late to leave it out.
+    #[error("the run has begun and can not be skipped (D-RUN-2)")]
+    Begun,
     /// The attempt to take over is not the live one.
     #[error("that attempt is not alive (D-RUN-4)")]
     NotLive,

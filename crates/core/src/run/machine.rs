@@ -67,6 +67,22 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
             next.run.isolation = std::mem::take(&mut next.run.isolation).and(&isolation);
             next.finish(verdict, exit_code);
         }
+        Command::Skip { reason } => {
+            if run.status != RunStatus::Queued || run.attempts > 0 {
+                return Err(Refusal::Begun);
+            }
+            next.end_with(
+                Failure {
+                    class: FailureClass::Overlap,
+                    code: ErrorCode::Overlap,
+                    reason,
+                    step: None,
+                    exit_code: None,
+                    signal: None,
+                },
+                Level::Warn,
+            );
+        }
         Command::Cancel {
             kind,
             actor,

@@ -180,8 +180,6 @@ pub struct Schedule {
     pub next_at: Option<Timestamp>,
     /// The start that waits for the end of a run (overlap policy `queue` or `cancel_previous`).
     pub queued: Option<Timestamp>,
-    /// The stop that paused it; a person's release of that stop lets it go on.
-    pub stopped_by: Option<StopScope>,
     /// The newest run that it started.
     pub last_run: Option<RunId>,
     /// Failed runs in a row (`failure_policy.pause_after_failed_runs`).

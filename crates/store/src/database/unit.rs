@@ -8,6 +8,7 @@ use moorline_core::audit::{AuditRecord, NewAudit};
 use moorline_core::event::{Level, NewEvent};
 use moorline_core::ids::RunId;
 use moorline_core::run::{Effect, Run};
+use moorline_core::schedule::ScheduleId;
 use moorline_core::stop::Stop;
 use serde::Serialize;
 
@@ -111,9 +112,30 @@ impl<'t, T: Tx> Unit<'t, T> {
         event: &NewEvent,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.head.event += 1;
-        let run_id = subject.map(|subject| subject.run_id.to_string());
+        let run_id = subject.map(|subject| subject.run_id);
         let job_id = subject.map(|subject| subject.job_id);
+        self.append_event(run_id, job_id, event, at).await
+    }
+
+    /// Appends an event that is about a job, and no run of it.
+    pub(crate) async fn job_event(
+        &mut self,
+        job_id: &str,
+        event: &NewEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.append_event(None, Some(job_id), event, at).await
+    }
+
+    async fn append_event(
+        &mut self,
+        run_id: Option<RunId>,
+        job_id: Option<&str>,
+        event: &NewEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.head.event += 1;
+        let run_id = run_id.map(|run| run.to_string());
         let level = level_number(event.level);
         let data = event.data.to_string();
         let args = args![
@@ -149,6 +171,18 @@ impl<'t, T: Tx> Unit<'t, T> {
         Ok(())
     }
 
+    /// The place that the logs have come to, as text: no other moment has the same, so ids can be derived
+    /// from it.
+    pub(crate) fn place(&self) -> String {
+        let Head {
+            event,
+            audit,
+            audit_hash,
+            ..
+        } = &self.head;
+        format!("{event}.{audit}.{audit_hash}")
+    }
+
     /// Puts an effect into the outbox.
     pub(crate) async fn outbox(
         &mut self,
@@ -180,6 +214,18 @@ impl<'t, T: Tx> Unit<'t, T> {
     pub(crate) async fn stop_of_run(&mut self, run: &Run) -> Result<Option<Stop>, StoreError> {
         let stops = self.stops().await?;
         Ok(stops.iter().find(|stop| stop.scope.covers(run)).cloned())
+    }
+
+    /// The stop that covers a schedule, if one does: then it may neither start anything nor be enabled
+    /// (D-SCHED-4). `source` is the one that its runs count for.
+    pub(crate) async fn stop_of_schedule(
+        &mut self,
+        schedule: &ScheduleId,
+        source: Option<&str>,
+    ) -> Result<Option<Stop>, StoreError> {
+        let stops = self.stops().await?;
+        let covers = |stop: &&Stop| stop.scope.covers_schedule(schedule, source);
+        Ok(stops.iter().find(covers).cloned())
     }
 
     /// Called by the intent that changed the stops.

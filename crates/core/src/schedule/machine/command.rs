@@ -10,7 +10,7 @@ use crate::event::NewEvent;
 use crate::gate::GateState;
 use crate::ids::{ArtifactId, RunId};
 use crate::schedule::{Schedule, ScheduleDocument};
-use crate::stop::{Stop, StopScope};
+use crate::stop::Stop;
 
 /// What a promoted artifact says of its schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +64,12 @@ pub enum Command {
     },
     /// A rule holds it: it starts nothing until a person resumes it.
     Pause {
-        /// The stop that pauses it; its release resumes it.
-        stop: Option<StopScope>,
         /// Why.
         reason: String,
     },
     /// A person lets a paused one go on.
     Resume {
         /// What may hold it.
-        holds: Holds,
-        /// Why.
-        reason: String,
-    },
-    /// A stop was released.
-    StopReleased {
-        /// What may hold it all the same.
         holds: Holds,
         /// Why.
         reason: String,

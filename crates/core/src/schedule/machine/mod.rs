@@ -30,7 +30,6 @@ use crate::denial::{Denial, Detail};
 use crate::error_code::{ErrorCode, SourceState};
 use crate::event::{EventKind, Level, NewEvent};
 use crate::principal::Principal;
-use crate::stop::Stop;
 
 pub use command::{Alarm, Applied, Command, Definition, EnableFacts, Holds, SkipCause};
 
@@ -59,7 +58,6 @@ pub fn define(
         cursor: known.map_or(now, |schedule| schedule.cursor.max(now)),
         next_at: None,
         queued: None,
-        stopped_by: None,
         last_run: known.and_then(|schedule| schedule.last_run),
         failed_in_a_row: 0,
         skipped_in_a_row: 0,
@@ -94,14 +92,12 @@ pub fn apply(
     match command {
         Command::Enable { facts, reason } => draft.enable(&facts, &reason)?,
         Command::Disable { reason } => draft.disable(&reason),
-        Command::Pause { stop, reason } => {
+        Command::Pause { reason } => {
             if draft.schedule.state == ScheduleState::Enabled {
-                draft.schedule.stopped_by = stop;
                 draft.leave(ScheduleState::Paused, &reason);
             }
         }
         Command::Resume { holds, reason } => draft.resume(&holds, &reason)?,
-        Command::StopReleased { holds, reason } => draft.stop_released(&holds, &reason)?,
         Command::Fire { fire_at, run } => draft.fire(fire_at, run)?,
         Command::Queue { fire_at } => draft.queue(fire_at)?,
         Command::Skip {
@@ -263,25 +259,12 @@ impl Draft<'_> {
         self.start_over(reason)
     }
 
-    /// A person released the stop that paused it: it goes on, unless something else holds it.
-    fn stop_released(&mut self, holds: &Holds, reason: &str) -> Result<(), Denial> {
-        if self.schedule.state != ScheduleState::Paused || self.schedule.stopped_by.is_none() {
-            return Ok(());
-        }
-        self.schedule.stopped_by = holds.stop.as_ref().map(|stop: &Stop| stop.scope.clone());
-        if !self.by.is_human() || !self.held_by(holds).is_empty() {
-            return Ok(());
-        }
-        self.start_over(reason)
-    }
-
     /// Enabled from now on: what was due before falls away.
     fn start_over(&mut self, reason: &str) -> Result<(), Denial> {
         let before = self.schedule.state;
         self.schedule.cursor = self.schedule.cursor.max(self.now);
         self.schedule.failed_in_a_row = 0;
         self.schedule.skipped_in_a_row = 0;
-        self.schedule.stopped_by = None;
         self.schedule.queued = None;
         self.enter(ScheduleState::Enabled, reason);
         self.plan_next()?;
@@ -292,7 +275,6 @@ impl Draft<'_> {
 
     fn disable(&mut self, reason: &str) {
         if self.schedule.state != ScheduleState::Disabled {
-            self.schedule.stopped_by = None;
             self.leave(ScheduleState::Disabled, reason);
         }
     }
