@@ -233,6 +233,7 @@ impl Inner {
             idempotency_key: request.idempotency_key.clone(),
             fingerprint,
             claim,
+            requires_promotion: rules.requires_approval,
         };
         let submitted = self.store.run_submit(new).await;
         let stray = match &submitted {

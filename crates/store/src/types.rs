@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use moorline_core::attempt::{Handle, Isolation, Usage};
 use moorline_core::content_id::ContentId;
-use moorline_core::error_code::{RunStatus, SourceState};
+use moorline_core::error_code::RunStatus;
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::run::{CancelKind, Effect, Run, Verdict};
+use moorline_core::schedule::ScheduleId;
+use moorline_core::stop::Stop;
 use serde::{Deserialize, Serialize};
 
 /// A run to make durable.
@@ -22,6 +24,8 @@ pub struct NewRun {
     pub fingerprint: ContentId,
     /// Claim the first attempt in the same transaction: (driver, attempt id, lease end).
     pub claim: Option<(DriverId, AttemptId, Timestamp)>,
+    /// Only what the lane points to may run: anything else is refused in the same transaction (D-ART-4).
+    pub requires_promotion: bool,
 }
 
 /// What a submission came to.
@@ -84,6 +88,17 @@ pub struct CancelRun {
     pub reason: String,
     /// Now.
     pub now: Timestamp,
+}
+
+/// What a stop met when it came into force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engaged {
+    /// The stop of that scope that is in force: this one, or an earlier one that stays as it is.
+    pub stop: Stop,
+    /// Runs that it covers and that still have a live attempt; the end of each is asked for.
+    pub running: Vec<Run>,
+    /// Schedules that it covers and that it disabled.
+    pub schedules: Vec<ScheduleId>,
 }
 
 /// A run with a live attempt.
@@ -176,19 +191,6 @@ pub struct AuditHead {
     pub id: u64,
     /// Its hash.
     pub hash: String,
-}
-
-/// A source as the store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceRecord {
-    /// Its id.
-    pub source_id: String,
-    /// Its state.
-    pub state: SourceState,
-    /// The run that changed it last.
-    pub run_id: Option<RunId>,
-    /// When.
-    pub updated_at: Timestamp,
 }
 
 /// An effect that waits to be carried out.

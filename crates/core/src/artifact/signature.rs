@@ -7,7 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use super::{Artifact, DecisionKind, Review, SignedRecord};
 use crate::canonical::{self, CanonicalError};
 use crate::content_id::ContentId;
 use crate::ids::ArtifactId;
-use crate::principal::Principal;
+use crate::principal::{Principal, PublicKey, RegisteredKey};
 
 /// What a person puts their name to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ impl Attestation {
         let signature = key.sign(payload.as_bytes());
         Ok(SignedRecord {
             payload,
-            public_key: STANDARD.encode(key.verifying_key().as_bytes()),
+            public_key: PublicKey::from(key.verifying_key()).to_string(),
             signature: STANDARD.encode(signature.to_bytes()),
         })
     }
@@ -117,26 +117,24 @@ impl SignedRecord {
     /// # Errors
     /// [`SignatureError`]
     pub fn check(&self) -> Result<Attestation, SignatureError> {
-        let key = public_key(&self.public_key).ok_or(SignatureError::Key)?;
+        let key: PublicKey = self.public_key.parse().map_err(|_| SignatureError::Key)?;
         let bytes = STANDARD
             .decode(&self.signature)
             .map_err(|_| SignatureError::Form)?;
         let signature = Signature::from_slice(&bytes).map_err(|_| SignatureError::Form)?;
-        key.verify_strict(self.payload.as_bytes(), &signature)
+        key.verifying_key()
+            .verify_strict(self.payload.as_bytes(), &signature)
             .map_err(|_| SignatureError::Mismatch)?;
         self.attestation()
     }
 
-    /// Whether it carries one of these keys: those that its signer is known by.
-    pub fn is_by(&self, keys: &[VerifyingKey]) -> bool {
-        public_key(&self.public_key).is_some_and(|key| keys.contains(&key))
+    /// Whether it carries one of these keys, those of its signer, which was valid at `at`.
+    pub fn is_by(&self, keys: &[RegisteredKey], at: Timestamp) -> bool {
+        self.public_key.parse().is_ok_and(|own: PublicKey| {
+            keys.iter()
+                .any(|known| known.public_key == own && known.valid_at(at))
+        })
     }
-}
-
-/// A public key from its base64 form.
-pub fn public_key(text: &str) -> Option<VerifyingKey> {
-    let bytes: [u8; 32] = STANDARD.decode(text).ok()?.try_into().ok()?;
-    VerifyingKey::from_bytes(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -162,10 +160,15 @@ mod tests {
     fn a_signed_attestation_is_read_back_and_names_its_key() {
         let (attestation, record) = signed();
         assert_eq!(record.check().unwrap(), attestation);
-        let own = SigningKey::from_bytes(&[7; 32]).verifying_key();
-        let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
-        assert!(record.is_by(&[other, own]));
-        assert!(!record.is_by(&[other]));
+        let known = |seed: u8, since, until| RegisteredKey {
+            public_key: SigningKey::from_bytes(&[seed; 32]).verifying_key().into(),
+            since,
+            until,
+        };
+        assert!(record.is_by(&[known(8, at(0), None), known(7, at(2), None)], at(2)));
+        assert!(!record.is_by(&[known(8, at(0), None)], at(2)));
+        assert!(!record.is_by(&[known(7, at(3), None)], at(2)));
+        assert!(!record.is_by(&[known(7, at(0), Some(at(1)))], at(2)));
     }
 
     #[test]

@@ -148,6 +148,7 @@ impl World {
             idempotency_key: None,
             fingerprint: ContentId::of_bytes(shape.job.as_bytes()),
             claim: None,
+            requires_promotion: false,
         }
     }
 

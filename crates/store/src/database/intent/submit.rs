@@ -6,7 +6,8 @@ use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Command, Run, apply};
 use serde_json::json;
 
-use crate::database::sql;
+use crate::database::artifacts::must_be_live;
+use crate::database::{sources, sql};
 use crate::database::transition::{Columns, insert_attempt};
 use crate::database::tx::{Tx, Val, args};
 use crate::database::unit::{Unit, to_json};
@@ -34,6 +35,10 @@ impl Intent for Submit {
             return Err(StoreError::Stopped {
                 stop: stop.to_string(),
             });
+        }
+        sources::admit(unit, &new.run).await?;
+        if new.requires_promotion {
+            must_be_live(unit, &new.run).await?;
         }
         let now = new.run.created_at;
         let mut events = vec![queued(&new.run)];
