@@ -67,8 +67,9 @@ impl Refusal for MissingSecrets {
     }
 
     fn hint(&self) -> String {
-        "set every key that is named, in the environment or in a secrets file of mode 600; \
-         `moorline secrets check` shows what is there; mock mode needs no secrets"
+        "keep every key that is named: `moorline secrets set NAME --key KEY --lane LANE`; in the lane \
+         `dev` the environment or a secrets file of mode 600 will do; `moorline secrets check` shows \
+         what is there; mock mode needs no secrets"
             .to_owned()
     }
 }

@@ -15,6 +15,7 @@
 //! | get values | [`SecretSource`]: [`EnvironmentSource`], [`FileSource`], [`DirectorySource`], [`PromptSource`]; in order: [`SourceChain`] |
 //! | give a step what it declares and no more | [`SourceChain::resolve`], by mode: [`SecretAccess`] |
 //! | say what is missing before anything is spent | [`SourceChain::check`], [`MissingSecrets`] |
+//! | keep the secrets of lanes, and change them | [`backend::SecretBackend`]; on one machine `vault::EncryptedFile` (feature `vault`) |
 //! | keep values out of logs, events and errors | [`Redactor`], [`StreamRedactor`] |
 //!
 //! # Example
@@ -59,9 +60,11 @@
 //! Values are UTF-8, as environment variables on every executor are. Memory is wiped when a value
 //! is dropped; it is not locked, so it may be swapped out, and the process that is given a value
 //! holds copies of its own. What the redactor finds and what it can not is listed at [`Redactor`].
-//! Uploading values to Modal and revoking them there is not here.
+//! Keeping values at Modal and revoking them there is `moorline_executor::modal`'s, behind the same
+//! [`backend::SecretBackend`].
 
 mod access;
+pub mod backend;
 mod error;
 mod lane;
 mod name;
@@ -70,6 +73,8 @@ mod redact;
 mod reference;
 mod source;
 mod value;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 pub use access::SecretAccess;
 pub use error::{
@@ -82,7 +87,7 @@ pub use policy::{NamingPolicy, ObjectName, Prefix};
 pub use redact::{Redactor, RedactorBuilder, StreamRedactor};
 pub use reference::{SecretRef, SecretRequirement};
 pub use source::{
-    DirectorySource, EnvironmentSource, FileSource, KeyCheck, KeyStatus, Origin, PromptSource,
-    SecretSource, SourceChain,
+    DirectorySource, EnvironmentSource, FileSource, KeptSource, KeyCheck, KeyStatus, Origin,
+    PromptSource, SecretSource, SourceChain,
 };
 pub use value::{SecretEnv, SecretValue};

@@ -118,8 +118,9 @@ fn every_missing_key_is_named_at_once() {
     );
     assert_eq!(
         error.hint(),
-        "set every key that is named, in the environment or in a secrets file of mode 600; `moorline secrets check` \
-         shows what is there; mock mode needs no secrets"
+        "keep every key that is named: `moorline secrets set NAME --key KEY --lane LANE`; in the lane `dev` the \
+         environment or a secrets file of mode 600 will do; `moorline secrets check` shows what is there; mock \
+         mode needs no secrets"
     );
     let ResolveError::Missing(missing) = error else {
         panic!("{error}")

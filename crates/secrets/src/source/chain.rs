@@ -1,6 +1,7 @@
 //! Sources in order, and what they give to a step.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -30,9 +31,11 @@ use crate::value::{SecretEnv, SecretValue};
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Default)]
+///
+/// Cheap to clone; a clone to which more is added shares the sources that it had.
+#[derive(Debug, Clone, Default)]
 pub struct SourceChain {
-    sources: Vec<Box<dyn SecretSource>>,
+    sources: Vec<Arc<dyn SecretSource>>,
 }
 
 /// One key of one secret, as a check finds it. Never a value.
@@ -89,13 +92,13 @@ impl SourceChain {
     /// Adds a source after the others.
     #[must_use]
     pub fn with(mut self, source: impl SecretSource + 'static) -> Self {
-        self.push(Box::new(source));
+        self.sources.push(Arc::new(source));
         self
     }
 
     /// Adds a source after the others.
     pub fn push(&mut self, source: Box<dyn SecretSource>) {
-        self.sources.push(source);
+        self.sources.push(Arc::from(source));
     }
 
     /// What the sources are called, in their order.

@@ -6,6 +6,7 @@
 //! | [`FileSource`] | a file of `KEY=VALUE` lines that only its owner can read |
 //! | [`DirectorySource`] | a directory with one such file per key, as container platforms mount secrets |
 //! | [`PromptSource`] | the person at the terminal, without echo; or the one value on standard input |
+//! | [`KeptSource`] | what was read from a [`SecretBackend`](crate::backend::SecretBackend) |
 //! | [`SourceChain`] | several of them: the first that has a key gives it |
 //!
 //! A source that can not be read is an error and never an empty source: the next one in the chain
@@ -16,7 +17,8 @@ mod directory;
 mod dotenv;
 mod environment;
 mod file;
-mod private;
+mod kept;
+pub(crate) mod private;
 mod prompt;
 
 use std::borrow::Cow;
@@ -30,6 +32,7 @@ pub use chain::{KeyCheck, KeyStatus, SourceChain};
 pub use directory::DirectorySource;
 pub use environment::EnvironmentSource;
 pub use file::FileSource;
+pub use kept::KeptSource;
 pub use prompt::PromptSource;
 
 use crate::error::SourceError;

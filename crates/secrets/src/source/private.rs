@@ -20,7 +20,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// (`D-SEC-3`). None if there is no such file.
 ///
 /// What is checked is the file that was opened, so it can not be swapped in between.
-pub(super) fn read(
+pub(crate) fn read(
     path: &Path,
     origin: &Origin,
     limit: usize,
