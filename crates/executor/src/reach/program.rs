@@ -67,12 +67,12 @@ fn proxy() -> Option<String> {
     Some(named.trim_end_matches('/').to_owned())
 }
 
-fn refused(words: impl ToString) -> (End, String) {
-    (End::Refused, words.to_string())
+fn refused(words: impl Into<String>) -> (End, String) {
+    (End::Refused, words.into())
 }
 
-fn unclear(words: impl ToString) -> (End, String) {
-    (End::Unclear, words.to_string())
+fn unclear(words: impl Into<String>) -> (End, String) {
+    (End::Unclear, words.into())
 }
 
 fn connect(to: &str) -> io::Result<TcpStream> {
@@ -93,7 +93,7 @@ fn connect(to: &str) -> io::Result<TcpStream> {
 fn directly(host: &str, port: u16) -> (End, String) {
     match connect(&format!("{host}:{port}")) {
         Ok(stream) => ask(stream, host, port),
-        Err(error) => refused(error),
+        Err(error) => refused(error.to_string()),
     }
 }
 
@@ -148,7 +148,7 @@ fn ask(mut stream: TcpStream, host: &str, port: u16) -> (End, String) {
         Ok(0) => refused("the connection was closed without an answer"),
         Ok(_) => (End::Answered, "it answered".to_owned()),
         Err(error) => match error.kind() {
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => refused(error),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => refused(error.to_string()),
             _ => unclear(format!("connected, but: {error}")),
         },
     }

@@ -8,6 +8,7 @@ mod exits;
 mod isolation;
 mod limits;
 mod output;
+mod reach;
 mod sandbox;
 mod secrets;
 mod support;
