@@ -1,33 +1,28 @@
 //! The engine as a [`ControlPlane`]: each operation in terms of store, drivers and executors.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use moorline_api::{
-    ApiError, AttemptView, AuditReport, ControlPlane, EventsRequest, HealthReport, JobCheckRequest,
-    JobView, LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest,
-    RunRequest, RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport,
-    StopRequest, SubmitRequest,
+    ApiError, AttemptView, ControlPlane, EventsRequest, HealthReport, JobCheckRequest, JobView,
+    LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest,
+    RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest,
+    SubmitRequest,
 };
 use moorline_core::attempt::Outcome;
-use moorline_core::audit::ChainVerifier;
 use moorline_core::config::Settings;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::event::Event;
 use moorline_core::ids::RunId;
 use moorline_core::run::{CancelKind, Run};
-use moorline_core::stop::{Stop, StopScope};
+use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
 use moorline_store::{AttemptRecord, CancelRun, EventFilter, RunFilter};
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 use crate::{export, health, logs, submit, watch};
-
-/// Audit records read at once while the chain is verified.
-const AUDIT_PAGE: u32 = 1_000;
 
 #[async_trait]
 impl ControlPlane for Engine {
@@ -140,49 +135,9 @@ impl ControlPlane for Engine {
         watch::stream(self.clone(), request)
     }
 
-    async fn audit_verify(&self) -> Result<AuditReport, ApiError> {
-        let store = &self.inner.store;
-        // The head first: records that are appended meanwhile are simply not part of this check.
-        let head = store.audit_head().await.map_err(store_error)?;
-        let mut verifier = ChainVerifier::default();
-        let (mut after, mut problem) = (0, None);
-        'pages: while after < head.id {
-            let page = store
-                .audit_list(after, AUDIT_PAGE)
-                .await
-                .map_err(store_error)?;
-            if page.is_empty() {
-                break;
-            }
-            for record in page.iter().take_while(|record| record.id <= head.id) {
-                after = record.id;
-                if let Err(broken) = verifier.push(record) {
-                    problem = Some(broken.to_string());
-                    break 'pages;
-                }
-            }
-            if page.last().is_some_and(|record| record.id > head.id) {
-                break;
-            }
-        }
-        let records = after;
-        if problem.is_none() {
-            problem = verifier
-                .finish(head.id, &head.hash)
-                .err()
-                .map(|broken| broken.to_string());
-        }
-        Ok(AuditReport {
-            intact: problem.is_none(),
-            records,
-            head: head.hash,
-            problem,
-        })
-    }
-
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError> {
         let sources = self.inner.store.sources_list().await.map_err(store_error)?;
-        let view = |s: moorline_store::SourceRecord| SourceView {
+        let view = |s: moorline_core::source::Source| SourceView {
             source_id: s.source_id,
             state: s.state,
             run_id: s.run_id,
@@ -378,95 +333,6 @@ impl Inner {
         let grace = self.grace(&run, request.grace_seconds).await?;
         self.end(&run, grace).await?;
         self.wait(id).await
-    }
-
-    /// Takes a stop away; `false` when none of that scope was in force.
-    async fn release(&self, request: ReleaseRequest) -> Result<bool, ApiError> {
-        if request.reason.trim().is_empty() {
-            return Err(ApiError::new(
-                ErrorCode::Usage,
-                "a release needs a reason (D-STOP-3)",
-            ));
-        }
-        let scope = self.full_scope(request.scope).await?;
-        let actor = request.actor.to_string();
-        self.store
-            .stop_release(&scope, &actor, &request.reason, self.now())
-            .await
-            .map_err(store_error)
-    }
-
-    /// The gate first, durable; then every run that it covers is ended and waited for.
-    async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
-        let begun = self.now();
-        let scope = self.full_scope(request.scope).await?;
-        let grace = request
-            .grace_seconds
-            .map(Duration::try_from_secs_f64)
-            .transpose();
-        let grace = grace.map_err(|error| ApiError::new(ErrorCode::Usage, error.to_string()))?;
-        let stop = Stop {
-            scope,
-            actor: request.actor.to_string(),
-            reason: request.reason,
-            since: begun,
-        };
-        let running = self
-            .store
-            .stop_engage(stop.clone())
-            .await
-            .map_err(store_error)?;
-        self.changed.notify_waiters();
-        let mut unreached = BTreeMap::new();
-        let ends = running
-            .iter()
-            .map(|run| self.end(run, grace.unwrap_or_default()));
-        for (run, end) in running.iter().zip(futures::future::join_all(ends).await) {
-            if let Err(error) = end {
-                unreached.insert(run.id, error.to_string());
-            }
-        }
-        let patience = self.config.stop_patience;
-        let waits = running
-            .iter()
-            .map(|run| tokio::time::timeout(patience, self.wait(run.id)));
-        let mut dead = Vec::new();
-        for (run, waited) in running.iter().zip(futures::future::join_all(waits).await) {
-            match waited {
-                Ok(Ok(_)) => {
-                    unreached.remove(&run.id);
-                    dead.push(run.id);
-                }
-                Ok(Err(error)) => {
-                    unreached.insert(run.id, error.to_string());
-                }
-                Err(_) => {
-                    let seconds = patience.as_secs();
-                    unreached
-                        .entry(run.id)
-                        .or_insert_with(|| format!("still alive after {seconds} s"));
-                }
-            }
-        }
-        let elapsed = self.now().duration_since(begun).as_secs_f64() * 1_000.0;
-        Ok(StopReport {
-            stop,
-            running: running.iter().map(|run| run.id).collect(),
-            dead,
-            unreached: unreached
-                .into_iter()
-                .map(|(id, why)| (id.to_string(), why))
-                .collect(),
-            elapsed_ms: elapsed,
-        })
-    }
-
-    /// A scope whose run must exist.
-    async fn full_scope(&self, scope: StopScope) -> Result<StopScope, ApiError> {
-        if let StopScope::Run(id) = &scope {
-            self.must_get(*id).await?;
-        }
-        Ok(scope)
     }
 
     pub(crate) async fn event_filter(

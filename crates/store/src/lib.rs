@@ -57,7 +57,7 @@ pub use schedules::{
     ChangeSchedule, DisableSchedules, EnableSchedule, FireSchedule, Fired, GateReport, Missed,
     ScheduleFilter, ScheduleStore, Start,
 };
-pub use secrets::SecretStore;
+pub use secrets::{ForgetSecrets, RecordSecret, SecretStore};
 pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
 pub use types::{

@@ -21,9 +21,10 @@ use crate::principals::PrincipalStore;
 use crate::refusals::RefusalStore;
 use crate::schedules::ScheduleStore;
 use crate::secrets::SecretStore;
+use crate::sources::SourceStore;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
+    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
 /// Named, atomic intents over the state of one installation.
@@ -44,6 +45,7 @@ pub trait Store:
     + ScheduleStore
     + EmergencyStore
     + SecretStore
+    + SourceStore
     + AlertStore
     + RefusalStore
     + Send
@@ -112,9 +114,9 @@ pub trait Store:
     /// The canonical job spec of a run, by its hash.
     async fn spec_get(&self, hash: &ContentId) -> Result<Option<String>, StoreError>;
 
-    /// Puts a stop in force and asks for the end of every run it covers, in one transaction. Repeating
-    /// it is `Ok`. Returns the runs that still have a live attempt.
-    async fn stop_engage(&self, stop: Stop) -> Result<Vec<Run>, StoreError>;
+    /// Puts a stop in force, disables every schedule it covers and asks for the end of every run it covers,
+    /// in one transaction. Repeating it is `Ok`.
+    async fn stop_engage(&self, stop: Stop) -> Result<Engaged, StoreError>;
 
     /// Releases a stop; `false` when none of that scope was in force.
     async fn stop_release(
@@ -140,9 +142,6 @@ pub trait Store:
     /// Head of the audit chain: id and hash of the newest record, kept apart from the records so that
     /// removal of the newest ones is found.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;
-
-    /// States of sources, by id.
-    async fn sources_list(&self) -> Result<Vec<SourceRecord>, StoreError>;
 
     /// Outbox rows that are not done (of one run, when given), oldest first.
     async fn outbox_pending(&self, run: Option<RunId>) -> Result<Vec<OutboxRow>, StoreError>;

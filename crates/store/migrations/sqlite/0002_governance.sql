@@ -73,7 +73,16 @@ CREATE TABLE secrets (
     PRIMARY KEY (lane, name)
 ) STRICT;
 
--- Alerts, by a key that the same trouble gives again.
+-- How far the re-authentication of a source has come in a lane.
+CREATE TABLE reauths (
+    lane      TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    doc       TEXT NOT NULL,
+    PRIMARY KEY (lane, source_id)
+) STRICT;
+
+-- Alerts, by a key that the same trouble gives again. `state`: `raised` until it is decided whom to tell,
+-- then `open` and `closed`.
 CREATE TABLE alerts (
     id         TEXT NOT NULL PRIMARY KEY,
     dedupe_key TEXT NOT NULL,
@@ -82,7 +91,8 @@ CREATE TABLE alerts (
 ) STRICT;
 
 CREATE INDEX alerts_key ON alerts (dedupe_key, id);
-CREATE INDEX alerts_state ON alerts (state, id);
+CREATE INDEX alerts_raised ON alerts (id) WHERE state = 'raised';
+CREATE INDEX alerts_open ON alerts (dedupe_key, id) WHERE state <> 'closed';
 
 -- One alert to one destination.
 CREATE TABLE deliveries (
@@ -95,7 +105,10 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE INDEX deliveries_due ON deliveries (due_at, alert) WHERE due_at IS NOT NULL;
-CREATE INDEX deliveries_state ON deliveries (state, alert);
+CREATE INDEX deliveries_dead ON deliveries (alert) WHERE state = 'dead';
+
+-- Who changed a source and why; absent in rows of before.
+ALTER TABLE sources ADD COLUMN doc TEXT;
 
 CREATE TABLE emergencies (
     id    TEXT NOT NULL PRIMARY KEY,

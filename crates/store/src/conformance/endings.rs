@@ -6,6 +6,7 @@ use moorline_core::error_code::{
 };
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Effect, Run};
+use moorline_core::source::Source;
 use moorline_core::summary::RunSummary;
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use super::fixture::{failure, success};
 use super::{Failure, Shape, Subject, World};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::types::{EventFilter, OutboxDone, SourceRecord};
+use crate::types::{EventFilter, OutboxDone};
 
 /// Jobs that read this source.
 fn reading(source: &'static str) -> Shape {
@@ -57,12 +58,7 @@ pub(super) async fn a_success_leaves_one_summary_and_an_export(
         &Some(summary),
         "its summary",
     )?;
-    let source = SourceRecord {
-        source_id: "bank".to_owned(),
-        state: SourceState::Active,
-        run_id: None,
-        updated_at: world.now(),
-    };
+    let source = Source::new("bank", world.now());
     equal(
         &store.sources_list().await?,
         &vec![source],

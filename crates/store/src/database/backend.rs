@@ -20,8 +20,8 @@ use crate::database::writer::{Intent, Writer, ended};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, SourceRecord, StoreHealth, Submitted,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
+    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
 /// What an engine brings.
@@ -141,7 +141,7 @@ impl<B: Backend> Store for B {
         self.read(query::GetSpec(*hash)).await
     }
 
-    async fn stop_engage(&self, stop: Stop) -> Result<Vec<Run>, StoreError> {
+    async fn stop_engage(&self, stop: Stop) -> Result<Engaged, StoreError> {
         self.write(intent::EngageStop(stop)).await
     }
 
@@ -179,10 +179,6 @@ impl<B: Backend> Store for B {
 
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         self.read(query::Head).await
-    }
-
-    async fn sources_list(&self) -> Result<Vec<SourceRecord>, StoreError> {
-        self.read(query::Sources).await
     }
 
     async fn outbox_pending(&self, run: Option<RunId>) -> Result<Vec<OutboxRow>, StoreError> {

@@ -11,7 +11,7 @@
 //! | [`unit`] | an open transaction, with the heads of the logs in hand |
 //! | [`writer`] | the one writer of a process, and group commit |
 //! | [`backend`] | `Store` itself, from the above |
-//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
+//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
 //! | `sqlite`, `postgres` | the engines |
 
 mod alerts;
@@ -27,6 +27,7 @@ mod refusals;
 mod schedules;
 mod schema;
 mod secrets;
+mod sources;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -19,7 +19,7 @@ use crate::database::sql;
 use crate::database::tx::{Row, Tx, args};
 use crate::database::unit::stop_of;
 use crate::error::StoreError;
-use crate::types::{AttemptRecord, AuditHead, LiveRun, OutboxRow, SourceRecord};
+use crate::types::{AttemptRecord, AuditHead, LiveRun, OutboxRow};
 
 pub(crate) use audit::{Audit, SearchAudit};
 pub(crate) use lists::{Events, Runs};
@@ -183,25 +183,6 @@ impl Query for Head {
             id: row.unsigned("last audit id")?,
             hash: row.text("last audit hash")?,
         })
-    }
-}
-
-/// [`Store::sources_list`](crate::Store::sources_list).
-pub(crate) struct Sources;
-
-impl Query for Sources {
-    type Reply = Vec<SourceRecord>;
-
-    async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<SourceRecord>, StoreError> {
-        all(tx, sql::SOURCES, args![], |mut row| {
-            Ok(SourceRecord {
-                source_id: row.text("source id")?,
-                state: source_state_of(&row.text("source state")?)?,
-                run_id: row.parsed_opt("run id")?,
-                updated_at: row.time("time of a source")?,
-            })
-        })
-        .await
     }
 }
 

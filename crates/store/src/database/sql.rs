@@ -157,12 +157,6 @@ statements! {
     SPEC_INSERT = "INSERT INTO specs (hash, doc) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING";
     SPEC_GET = "SELECT doc FROM specs WHERE hash = $1";
 
-    SOURCE_GET = "SELECT state FROM sources WHERE id = $1";
-    SOURCE_WRITE = "INSERT INTO sources (id, state, run_id, updated_at) VALUES ($1, $2, $3, $4) \
-        ON CONFLICT (id) DO UPDATE SET state = excluded.state, run_id = excluded.run_id, \
-        updated_at = excluded.updated_at";
-    SOURCES = "SELECT id, state, run_id, updated_at FROM sources ORDER BY id";
-
     STOP_INSERT = "INSERT INTO stops (scope, actor, reason, since) VALUES ($1, $2, $3, $4)";
     STOP_DELETE = "DELETE FROM stops WHERE scope = $1";
     STOPS = "SELECT scope, actor, reason, since FROM stops ORDER BY since, scope";
@@ -208,6 +202,7 @@ pub(crate) mod principals;
 pub(crate) mod refusals;
 pub(crate) mod schedules;
 pub(crate) mod secrets;
+pub(crate) mod sources;
 
 #[cfg(test)]
 mod tests;

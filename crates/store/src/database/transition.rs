@@ -4,15 +4,14 @@ use jiff::Timestamp;
 use moorline_core::audit::NewAudit;
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{AlertLevel, FailureClass, SourceState};
-use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Applied, Effect, Run};
 use moorline_core::summary::RunSummary;
 use serde_json::json;
 
-use crate::database::query::source_state_of;
+use crate::database::alerts::{self, NewAlert};
 use crate::database::tx::{Tx, Val, args, ceil_microsecond};
 use crate::database::unit::{Unit, to_json};
-use crate::database::{schedules, sql};
+use crate::database::{schedules, sources, sql};
 use crate::error::StoreError;
 
 /// Who acts when nobody in particular does.
@@ -155,7 +154,10 @@ async fn write_effects<T: Tx>(
     let mut source = None;
     for effect in effects {
         if let Effect::Source { class } = effect {
-            source = change_source(unit, run, *class, now).await?;
+            source = sources::after_run(unit, run, *class, now).await?;
+            if class.is_none() && run.source_id.is_none() {
+                alerts::close(unit, &alert_prefix(run), Some(run), now).await?;
+            }
             schedules::after_run(unit, run, *class, now).await?;
         }
     }
@@ -168,54 +170,6 @@ async fn write_effects<T: Tx>(
         }
     }
     Ok(())
-}
-
-/// Applies the failure matrix's source column (D-RUN-7), or recovery after a success. A source is listed from its first run on.
-/// Returns its new state; none when the job reads no source.
-async fn change_source<T: Tx>(
-    unit: &mut Unit<'_, T>,
-    run: &Run,
-    class: Option<FailureClass>,
-    now: Timestamp,
-) -> Result<Option<SourceState>, StoreError> {
-    let Some(source_id) = &run.source_id else {
-        return Ok(None);
-    };
-    let stored = match unit.tx.row(sql::SOURCE_GET, args![source_id]).await? {
-        Some(mut row) => Some(source_state_of(&row.text("source state")?)?),
-        None => None,
-    };
-    let from = stored.unwrap_or_default();
-    let to = class.map_or_else(|| from.recovered(), |class| from.apply(class.rule().source));
-    if stored != Some(to) {
-        let changed_by = (from != to).then(|| run.id.to_string());
-        let args = args![source_id, to.as_str(), changed_by, now];
-        unit.tx.execute(sql::SOURCE_WRITE, args).await?;
-    }
-    if from != to {
-        let data = json!({"source_id": source_id, "from": from, "to": to, "class": class});
-        let level = if class.is_some() {
-            Level::Warn
-        } else {
-            Level::Info
-        };
-        let event = NewEvent {
-            kind: EventKind::SourceChanged,
-            level,
-            data,
-        };
-        unit.event(Some(run.into()), &event, now).await?;
-        unit.audit(NewAudit {
-            actor: SYSTEM.to_owned(),
-            operation: "source.change".to_owned(),
-            subject: format!("source/{source_id}"),
-            reason: None,
-            data: json!({"from": from, "to": to, "class": class, "run_id": run.id}),
-            at: now,
-        })
-        .await?;
-    }
-    Ok(Some(to))
 }
 
 /// Writes the run's one summary, and its hash into the audit trail.
@@ -242,29 +196,39 @@ async fn summarise<T: Tx>(
     .await
 }
 
+/// Raises what a failed run tells people, by the alert column of the matrix; the machine of the run decided
+/// that, once for the run and not for its attempts (L44).
 async fn raise_alert<T: Tx>(
     unit: &mut Unit<'_, T>,
     run: &Run,
     class: FailureClass,
-    loudness: AlertLevel,
+    level: AlertLevel,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let level = match loudness {
-        AlertLevel::Info => Level::Info,
-        AlertLevel::Warning => Level::Warn,
-        AlertLevel::Critical => Level::Error,
-    };
     let failure = run.failure.as_ref();
-    let data = json!({
-        "class": class,
-        "level": loudness,
-        "code": failure.map(|f| f.code),
-        "reason": failure.map(|f| &f.reason),
-    });
-    let event = NewEvent {
-        kind: EventKind::AlertRaised,
+    let reason = failure.map_or("", |failure| failure.reason.as_str());
+    let alert = NewAlert {
+        key: format!("{}{class}", alert_prefix(run)),
         level,
-        data,
+        title: format!("{} {}: {class}: {reason}", run.job_id, run.status.as_str()),
+        run: Some(run),
+        data: json!({
+            "class": class,
+            "code": failure.map(|f| f.code),
+            "reason": failure.map(|f| &f.reason),
+            "status": run.status,
+            "lane": run.lane,
+            "source_id": run.source_id,
+            "attempts": run.attempts,
+        }),
     };
-    unit.event(Some(run.into()), &event, now).await
+    alerts::raise(unit, alert, now).await.map(drop)
+}
+
+/// What the keys of a run's alerts begin with: the trouble is its source's, or its job's.
+fn alert_prefix(run: &Run) -> String {
+    match &run.source_id {
+        Some(source) => sources::alert_prefix(source),
+        None => format!("job/{}/{}/", run.lane, run.job_id),
+    }
 }

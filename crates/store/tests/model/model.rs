@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use moorline_core::attempt::Handle;
 use moorline_core::content_id::ContentId;
-use moorline_core::error_code::SourceState;
+use moorline_core::error_code::{AlertLevel, FailureClass, SourceState};
 use moorline_core::event::EventKind;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::run::{Applied, CancelKind, Command, Effect, Refusal, Run, apply};
@@ -41,6 +41,8 @@ pub(crate) struct Model {
     pub(crate) events: Vec<(Option<RunId>, EventKind)>,
     pub(crate) summaries: BTreeMap<RunId, RunSummary>,
     pub(crate) sources: BTreeMap<String, SourceState>,
+    /// Keys of open alerts, oldest first. No history is as long as the time that an alert stays open.
+    alerts: Vec<(String, AlertLevel)>,
     pub(crate) outbox: Vec<(RunId, Effect)>,
 }
 
@@ -209,6 +211,11 @@ impl Model {
         self.events
             .extend(events.iter().map(|event| (Some(id), event.kind)));
         for effect in &effects {
+            if let (Effect::Source { class }, None) = (effect, &run.source_id)
+                && class.is_none()
+            {
+                self.close_alerts(&run);
+            }
             if let (Effect::Source { class }, Some(source)) = (effect, &run.source_id) {
                 let from = self.sources.get(source).copied().unwrap_or_default();
                 let to =
@@ -216,6 +223,9 @@ impl Model {
                 self.sources.insert(source.clone(), to);
                 if from != to {
                     self.events.push((Some(id), EventKind::SourceChanged));
+                }
+                if class.is_none() && to == SourceState::Active {
+                    self.close_alerts(&run);
                 }
             }
         }
@@ -231,12 +241,42 @@ impl Model {
                     let known = self.summaries.insert(id, RunSummary::of(&run, source));
                     assert_eq!(known, None, "a run has one summary");
                 }
-                Effect::Alert { .. } => self.events.push((Some(id), EventKind::AlertRaised)),
+                Effect::Alert { class, level } => self.alert(&run, class, level),
                 Effect::Export | Effect::Archive => self.outbox.push((id, effect)),
             }
         }
         self.runs.insert(id, run.clone());
         Ok(run)
+    }
+
+    /// The same trouble is told once while its alert is open, unless it is louder.
+    fn alert(&mut self, run: &Run, class: FailureClass, level: AlertLevel) {
+        let key = format!("{}{class}", alert_prefix(run));
+        let newest = self.alerts.iter().rfind(|(known, _)| *known == key);
+        let repeats = newest.is_some_and(|(_, known)| *known >= level);
+        let kind = if repeats {
+            EventKind::AlertRepeated
+        } else {
+            self.alerts.push((key, level));
+            EventKind::AlertRaised
+        };
+        self.events.push((Some(run.id), kind));
+    }
+
+    fn close_alerts(&mut self, run: &Run) {
+        let prefix = alert_prefix(run);
+        let before = self.alerts.len();
+        self.alerts.retain(|(key, _)| !key.starts_with(&prefix));
+        let closed = before - self.alerts.len();
+        self.events
+            .extend((0..closed).map(|_| (Some(run.id), EventKind::AlertClosed)));
+    }
+}
+
+fn alert_prefix(run: &Run) -> String {
+    match &run.source_id {
+        Some(source) => format!("source/{source}/"),
+        None => format!("job/{}/{}/", run.lane, run.job_id),
     }
 }
 

@@ -45,6 +45,12 @@ const HOT: &[(&str, &str, &str)] = &[
     ("AUDIT_SUBJECT", AUDIT_SUBJECT, "audit_subject"),
     ("OUTBOX", OUTBOX, "outbox_pending"),
     ("OUTBOX_RUN", OUTBOX_RUN, "outbox_pending_run"),
+    ("ALERT_OF_KEY", alerts::ALERT_OF_KEY, "alerts_key"),
+    ("ALERTS_OPEN", alerts::ALERTS_OPEN, "alerts_open"),
+    ("ALERTS_RAISED", alerts::ALERTS_RAISED, "alerts_raised"),
+    ("DELIVERIES", alerts::DELIVERIES, "deliveries_pkey"),
+    ("DELIVERIES_DUE", alerts::DELIVERIES_DUE, "deliveries_due"),
+    ("DELIVERIES_NEXT", alerts::DELIVERIES_NEXT, "deliveries_due"),
 ];
 
 /// Every statement by its name, those of governance as well.
@@ -58,6 +64,7 @@ fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
         refusals::ALL,
         schedules::ALL,
         secrets::ALL,
+        sources::ALL,
     ];
     parts.into_iter().flatten().copied()
 }
