@@ -7,6 +7,7 @@
 //! | [`process`] | what `/proc` says: who is alive, whose child it is, who carries a marker |
 //! | [`wait`] | waiting for a condition with a deadline, in place of a fixed sleep |
 //! | [`canary`] | a random secret, and the search for it in every encoding it could leak by |
+//! | [`calendar`] | when cron is due, seen by looking at the clock every minute; when the clocks of which zones jump |
 //! | [`coverage`] | the record of which back ends the suite really ran on |
 //! | [`mod@env`] | the environment variables by which `cargo xtask test` talks to the tests |
 //!
@@ -27,6 +28,7 @@
 //! Deliberately absent: mocks of our own code. A test of the whole uses the binary, a real child
 //! process and a real database.
 
+pub mod calendar;
 pub mod canary;
 pub mod coverage;
 pub mod env;
