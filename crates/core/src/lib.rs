@@ -9,6 +9,7 @@
 //! |---|---|
 //! | name things | [`processor_ref`], [`app_name`], [`lane`], [`ids`], [`image`], [`paths`] |
 //! | describe a job | [`spec`], its published [`schema`]s, the records it writes: [`tx`], [`money`] |
+//! | bound what a job may produce and use | [`job_types`] |
 //! | say what runs and how it ended | [`attempt`], [`protocol`] |
 //! | move a run from queued to its end | [`run`]: one function, [`run::apply`] |
 //! | classify what went wrong | [`error_code`]: one table of codes, one failure matrix |
@@ -60,6 +61,7 @@ pub mod event;
 pub mod gate;
 pub mod ids;
 pub mod image;
+pub mod job_types;
 pub mod lane;
 pub mod money;
 pub mod paths;
@@ -71,6 +73,7 @@ pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod schema;
+pub mod secret;
 pub mod source;
 pub mod spec;
 pub mod stop;
