@@ -28,15 +28,35 @@ pub mod sources;
 pub mod trail;
 pub mod types;
 
-pub use alerts::AlertOperations;
-pub use artifacts::ArtifactOperations;
+pub use alerts::{
+    AlertListRequest, AlertOperations, AlertReplayRequest, AlertRequest, AlertTestRequest, AlertView,
+};
+pub use artifacts::{
+    ArtifactDiff, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations, ArtifactRequest,
+    ArtifactReviewRequest, ArtifactSubmitRequest, ArtifactSubmitted, ArtifactView, Check,
+    DecisionRequest, ExportReport, ExportRequest, FileDiff, HistoryRequest, ProjectReport,
+    PromoteRequest, PromotionView, ReviewView, RollbackRequest, TrustedKey, VerifyReport,
+    VerifyRequest,
+};
 pub use control_plane::ControlPlane;
-pub use emergencies::EmergencyOperations;
+pub use emergencies::{EmergencyChoice, EmergencyOperations, EmergencyRequest};
 pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
-pub use principals::PrincipalOperations;
-pub use schedules::ScheduleOperations;
+pub use principals::{
+    PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest, PrincipalView,
+    RoleOrigin,
+};
+pub use schedules::{
+    GateRequest, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,
+    ScheduleListRequest, ScheduleNextRequest, ScheduleOperations, ScheduleRequest, ScheduleView,
+    VerifyRunRequest,
+};
 pub use secrets::SecretOperations;
-pub use sources::SourceOperations;
-pub use trail::TrailOperations;
+pub use sources::{
+    SourceChangeRequest, SourceDetail, SourceOperations, SourceResumeRequest, SourceSchedule,
+};
+pub use trail::{
+    AuditExportLine, AuditListRequest, AuditVerifyRequest, ExplainRequest, Explanation, Fact, Point,
+    RuleView, TrailOperations,
+};
 pub use types::*;

@@ -137,13 +137,7 @@ impl ControlPlane for Engine {
 
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError> {
         let sources = self.inner.store.sources_list().await.map_err(store_error)?;
-        let view = |s: moorline_core::source::Source| SourceView {
-            source_id: s.source_id,
-            state: s.state,
-            run_id: s.run_id,
-            updated_at: s.updated_at,
-        };
-        Ok(sources.into_iter().map(view).collect())
+        Ok(sources.into_iter().map(SourceView::from).collect())
     }
 
     async fn secret_check(
@@ -200,7 +194,7 @@ impl Engine {
     }
 
     /// Makes a run durable and carries it in the background.
-    async fn start(
+    pub(crate) async fn start(
         &self,
         request: &SubmitRequest,
         retry_of: Option<RunId>,
@@ -281,6 +275,9 @@ impl Inner {
                 .map(|wish| wish.reason.clone()),
             attempts: attempts.into_iter().map(attempt_view).collect(),
             exported_to,
+            archived_to: Some(export::archive_dir(&self.config.dirs, &run)).filter(|dir| dir.exists()),
+            quarantined_in: Some(export::quarantine_dir(&self.config.dirs, &run))
+                .filter(|dir| dir.exists()),
             kept_in: self.config.dirs.run(id),
         })
     }

@@ -17,6 +17,7 @@
 //! | `driver`, `attempt` | carrying runs, one attempt at a time |
 //! | `outputs`, `export` | validation; publishing all or nothing |
 //! | `recover`, `liveness` | after a crash |
+//! | `stop`, `emergency` | ending what runs, behind a gate that nothing passes |
 //! | `control`, `logs`, `watch`, `health` | the operations |
 //!
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
@@ -44,6 +45,7 @@ mod recover;
 mod schedules;
 mod secrets;
 mod sources;
+mod stop;
 mod submit;
 mod tasks;
 mod trail;
@@ -53,4 +55,7 @@ mod worker;
 
 pub use dirs::StateDirs;
 pub use engine::{Engine, EngineBuilder, EngineConfig};
+pub use principals::KeyPlace;
+pub use schedules::TickReport;
+pub use stop::Enforced;
 pub use tasks::Tasks;

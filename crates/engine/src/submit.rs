@@ -13,6 +13,7 @@ use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::lane::{Lane, LaneRules};
 use moorline_core::run::{Run, StepRun, Trigger};
+use moorline_core::schedule::ScheduledStart;
 use moorline_core::schema::Validator;
 use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
 use moorline_store::NewRun;
@@ -138,6 +139,17 @@ fn read_bundle(dir: &Path) -> Result<Bundle, ApiError> {
     })
 }
 
+/// Where a submission comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// Someone asked for it.
+    Asked,
+    /// Someone asked for what this run ran.
+    Retry(RunId),
+    /// A schedule is due.
+    Schedule(ScheduledStart),
+}
+
 impl Inner {
     /// Checks a submission and makes it durable. With `claim`, this process becomes its driver at once.
     pub(crate) async fn submit(
@@ -146,6 +158,40 @@ impl Inner {
         retry_of: Option<RunId>,
         claim: bool,
     ) -> Result<Run, ApiError> {
+        let origin = retry_of.map_or(Origin::Asked, Origin::Retry);
+        let mut new = self.prepare(request, origin)?;
+        if claim {
+            self.become_driver().await?;
+            new.claim = Some(self.claim_ticket(new.run.created_at));
+        }
+        let id = new.run.id;
+        let submitted = self.store.run_submit(new).await;
+        let stray = match &submitted {
+            Ok(submitted) => !submitted.created,
+            Err(_) => true,
+        };
+        if stray {
+            self.forget_prepared(id);
+        }
+        let submitted = submitted.map_err(store_error)?;
+        self.changed.notify_waiters();
+        Ok(submitted.run)
+    }
+
+    /// The kept inputs of a run that did not come to be: nothing half-done stays behind.
+    pub(crate) fn forget_prepared(&self, id: RunId) {
+        let _ignored = std::fs::remove_dir_all(self.config.dirs.run(id));
+    }
+
+    /// Checks a submission, and keeps what it will run: everything but the transaction.
+    ///
+    /// For a schedule, executors and secrets are not looked at: where they are missing, the run is made and
+    /// fails by the failure matrix, which disables the schedule and tells people (D-RUN-7).
+    pub(crate) fn prepare(
+        &self,
+        request: &SubmitRequest,
+        origin: Origin,
+    ) -> Result<NewRun, ApiError> {
         let (lane, settings) = lane(&self.config.settings, request.lane.as_deref())?;
         let rules = &settings.rules;
         let job = load(&request.job, settings)?;
@@ -164,8 +210,15 @@ impl Inner {
         }
         let mode = spec::resolve_mode(spec, request.mode, self.config.ci.as_deref())
             .map_err(|error| ApiError::new(ErrorCode::CiSafety, error.to_string()))?;
-        self.check_executors(spec, request)?;
-        self.check_secrets(spec, mode)?;
+        let (trigger, retry_of, schedule) = match origin {
+            Origin::Asked => (Trigger::Manual, None, None),
+            Origin::Retry(of) => (Trigger::Retry, Some(of), None),
+            Origin::Schedule(start) => (Trigger::Schedule, None, Some(start)),
+        };
+        if schedule.is_none() {
+            self.check_executors(spec, request)?;
+            self.check_secrets(spec, mode)?;
+        }
         let isolation_need = isolation_need(request.isolation, rules)?;
         let params = merge_params(spec, request)?;
         let bundle = read_bundle(dir)?;
@@ -190,14 +243,10 @@ impl Inner {
                 .executor
                 .clone()
                 .unwrap_or_else(|| self.config.default_executor.clone()),
-            trigger: if retry_of.is_some() {
-                Trigger::Retry
-            } else {
-                Trigger::Manual
-            },
+            trigger,
             actor: request.actor.to_string(),
             retry_of,
-            schedule: None,
+            schedule,
             params,
             inputs,
             isolation_need,
@@ -221,32 +270,14 @@ impl Inner {
             version: 0,
         };
         self.remember_spec(job.hash, Arc::clone(spec));
-        let claim = if claim {
-            self.become_driver().await?;
-            Some(self.claim_ticket(now))
-        } else {
-            None
-        };
-        let new = NewRun {
+        Ok(NewRun {
             run,
             spec: job.canonical,
             idempotency_key: request.idempotency_key.clone(),
             fingerprint,
-            claim,
+            claim: None,
             requires_promotion: rules.requires_approval,
-        };
-        let submitted = self.store.run_submit(new).await;
-        let stray = match &submitted {
-            Ok(submitted) => !submitted.created,
-            Err(_) => true,
-        };
-        if stray {
-            // The kept inputs belong to no run: nothing half-done stays behind.
-            let _ignored = std::fs::remove_dir_all(self.config.dirs.run(id));
-        }
-        let submitted = submitted.map_err(store_error)?;
-        self.changed.notify_waiters();
-        Ok(submitted.run)
+        })
     }
 
     fn check_executors(&self, spec: &JobSpec, request: &SubmitRequest) -> Result<(), ApiError> {

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`times`] | cron and period in a time zone, across transitions: when a schedule is due |
+//! | [`due`] | what to do about a schedule at a point in time: missed starts, and the one to make |
 //! | [`machine`] | the states of a schedule and what moves them |
 //! | [`document`] | `SCHEDULE.json`, and that it equals the spec's cadence exactly |
 //!
@@ -24,6 +25,7 @@ use crate::stop::StopScope;
 use crate::text::{quoted, serde_as_text};
 
 pub mod document;
+pub mod due;
 pub mod machine;
 pub mod times;
 

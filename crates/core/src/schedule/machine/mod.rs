@@ -322,19 +322,12 @@ impl Draft<'_> {
             let timing = Timing::of(&schedule.document, schedule.anchor)?;
             timing
                 .next_after(schedule.cursor)
-                .map(|nominal| start_of(&timing, &schedule.id, nominal))
+                .map(|nominal| timing.due_at(&schedule.id, nominal))
         } else {
             None
         };
         Ok(())
     }
-}
-
-/// When a nominal time is started, jitter included.
-pub fn start_of(timing: &Timing, id: &ScheduleId, nominal: Timestamp) -> Timestamp {
-    nominal
-        .checked_add(timing.jitter(id, nominal))
-        .unwrap_or(nominal)
 }
 
 fn changed(
