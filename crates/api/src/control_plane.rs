@@ -16,7 +16,7 @@ use crate::secrets::SecretOperations;
 use crate::sources::SourceOperations;
 use crate::trail::TrailOperations;
 use crate::types::{
-    AuditReport, EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest,
+    EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest,
     ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
     SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
 };
@@ -81,9 +81,6 @@ pub trait ControlPlane:
 
     /// Events behind a cursor, and those that come, without gap or repetition.
     fn event_watch(&self, request: EventsRequest) -> BoxStream<'static, Result<Event, ApiError>>;
-
-    /// Verifies the audit chain from its first record.
-    async fn audit_verify(&self) -> Result<AuditReport, ApiError>;
 
     /// Sources and their states.
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError>;

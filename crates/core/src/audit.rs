@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::content_id::ContentId;
 
+pub mod export;
+
 /// Hash before the first record.
 pub const GENESIS: &str = "b3:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -117,6 +119,14 @@ pub enum ChainBreak {
         /// Id that the head names.
         head: u64,
     },
+    /// A head that was noted earlier is not in the chain.
+    #[error(
+        "no audit record has the hash {hash} that was noted earlier: the trail was rewritten (D-AUDIT-1)"
+    )]
+    Rewritten {
+        /// The hash.
+        hash: String,
+    },
 }
 
 /// Checks a chain record by record, in constant memory.
@@ -124,6 +134,8 @@ pub enum ChainBreak {
 pub struct ChainVerifier {
     last_id: u64,
     last_hash: String,
+    /// A hash that the chain must have, until it is found.
+    wanted: Option<String>,
 }
 
 impl Default for ChainVerifier {
@@ -131,11 +143,20 @@ impl Default for ChainVerifier {
         Self {
             last_id: 0,
             last_hash: GENESIS.to_owned(),
+            wanted: None,
         }
     }
 }
 
 impl ChainVerifier {
+    /// Also demands that the chain has a record with this hash: a head that was noted earlier. Whoever can
+    /// write to the store can rewrite the whole chain with its head, but not what was noted elsewhere.
+    #[must_use]
+    pub fn knowing(mut self, hash: impl Into<String>) -> Self {
+        self.wanted = Some(hash.into()).filter(|hash| *hash != self.last_hash);
+        self
+    }
+
     /// Takes the next record.
     ///
     /// # Errors
@@ -149,14 +170,19 @@ impl ChainVerifier {
         }
         self.last_id = record.id;
         self.last_hash.clone_from(&record.hash);
+        self.wanted.take_if(|wanted| *wanted == record.hash);
         Ok(())
     }
 
     /// Compares the end with the head. Returns the number of records.
     ///
     /// # Errors
-    /// [`ChainBreak::Head`] when they differ.
+    /// [`ChainBreak::Head`] when they differ, [`ChainBreak::Rewritten`] when a hash that it must have is
+    /// not there.
     pub fn finish(self, head_id: u64, head_hash: &str) -> Result<u64, ChainBreak> {
+        if let Some(hash) = self.wanted {
+            return Err(ChainBreak::Rewritten { hash });
+        }
         if self.last_id == head_id && self.last_hash == head_hash {
             Ok(self.last_id)
         } else {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 
 use moorline_api::{ApiError, Operation, authorization};
-use moorline_core::principal::{Principal, PrincipalKind, Role};
+use moorline_core::principal::Principal;
 
 use crate::engine::Inner;
 
@@ -28,30 +28,5 @@ impl Inner {
                 .record_refusal(operation, actor, &subject.to_string(), error)
                 .await),
         }
-    }
-
-    /// The role of a principal: the store's, else the settings', else what its kind has by default.
-    pub(crate) async fn role_of(&self, principal: &Principal) -> Result<Role, ApiError> {
-        let settings = &self.config.settings;
-        Ok(settings
-            .principals
-            .get(principal)
-            .copied()
-            .unwrap_or_else(|| match principal.kind() {
-                PrincipalKind::System => Role::Admin,
-                PrincipalKind::Human => settings.default_role,
-                PrincipalKind::Agent | PrincipalKind::Ci => Role::Operator,
-            }))
-    }
-
-    /// Records why an operation was refused, where a rule refused it, and names the record in the hint.
-    async fn record_refusal(
-        &self,
-        _operation: Operation,
-        _actor: &Principal,
-        _subject: &str,
-        error: ApiError,
-    ) -> ApiError {
-        error
     }
 }

@@ -36,6 +36,37 @@ impl Egress {
         }
     }
 
+    /// The first destination that this rule reaches and `cap` does not; none when all of it is inside.
+    ///
+    /// Entries that are no [`HostRule`] are outside of everything.
+    ///
+    /// ```
+    /// use moorline_core::spec::Egress;
+    ///
+    /// let allow = |entries: &[&str]| Egress::Allow(entries.iter().map(|e| (*e).to_owned()).collect());
+    /// let cap = allow(&["*.bank.example", "api.example:443"]);
+    /// assert_eq!(allow(&["eu.bank.example:443"]).first_outside(&cap), None);
+    /// assert_eq!(allow(&["api.example"]).first_outside(&cap), Some("api.example".to_owned()));
+    /// assert_eq!(Egress::Open.first_outside(&cap), Some("every destination".to_owned()));
+    /// ```
+    pub fn first_outside(&self, cap: &Self) -> Option<String> {
+        let caps = match cap {
+            Self::Open => return None,
+            Self::None | Self::Allow(_) => cap.host_rules().unwrap_or_default(),
+        };
+        match self {
+            Self::None => None,
+            Self::Open => Some("every destination".to_owned()),
+            Self::Allow(entries) => entries
+                .iter()
+                .find(|entry| {
+                    let rule = entry.parse::<HostRule>();
+                    !rule.is_ok_and(|rule| rule.is_within(&caps))
+                })
+                .cloned(),
+        }
+    }
+
     /// Whether some entry reaches every host, or the rule itself does.
     pub fn is_unbounded(&self) -> bool {
         match self {
@@ -82,14 +113,27 @@ enum HostPattern {
     Below(String),
 }
 
+impl HostPattern {
+    /// Whether every host of `other` is one of this.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Exact(cap), Self::Exact(name)) => cap == name,
+            (Self::Below(cap), Self::Exact(name)) => {
+                name.len() > cap.len() && name.ends_with(cap) && is_name(name)
+            }
+            (Self::Below(cap), Self::Below(suffix)) => suffix.ends_with(cap),
+            (Self::Exact(_) | Self::Below(_), Self::Any) | (Self::Exact(_), Self::Below(_)) => {
+                false
+            }
+        }
+    }
+}
+
 impl HostRule {
     /// Whether a connection to `host` (a name, or an address as text) on `port` is allowed.
     pub fn matches(&self, host: &str, port: u16) -> bool {
-        let allowed = match self.port {
-            Some(allowed) => allowed == port,
-            None => WEB_PORTS.contains(&port),
-        };
-        if !allowed {
+        if !self.allows_port(port) {
             return false;
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -99,6 +143,50 @@ impl HostRule {
             HostPattern::Below(suffix) => {
                 host.len() > suffix.len() && host.ends_with(suffix) && is_name(&host)
             }
+        }
+    }
+
+    /// Whether everything that `other` allows is allowed by this rule.
+    ///
+    /// ```
+    /// use moorline_core::spec::HostRule;
+    ///
+    /// let rule = |text: &str| text.parse::<HostRule>().unwrap();
+    /// assert!(rule("*.example.com").covers(&rule("api.example.com:443")));
+    /// assert!(!rule("*.example.com").covers(&rule("api.example.com:22")));
+    /// assert!(!rule("api.example.com:443").covers(&rule("api.example.com")));
+    /// ```
+    pub fn covers(&self, other: &Self) -> bool {
+        let ports = match (self.port, other.port) {
+            (mine, theirs) if mine == theirs => true,
+            (None, Some(port)) => WEB_PORTS.contains(&port),
+            _ => false,
+        };
+        let hosts = match (&self.host, &other.host) {
+            (HostPattern::Any, _) => true,
+            (HostPattern::Exact(mine), HostPattern::Exact(theirs)) => mine == theirs,
+            (HostPattern::Below(mine), HostPattern::Below(theirs)) => theirs.ends_with(mine),
+            (HostPattern::Below(mine), HostPattern::Exact(theirs)) => {
+                theirs.len() > mine.len() && theirs.ends_with(mine) && is_name(theirs)
+            }
+            _ => false,
+        };
+        ports && hosts
+    }
+
+    /// Whether every connection that this rule allows is allowed by one of these.
+    fn is_within(&self, caps: &[Self]) -> bool {
+        let ports = self.port.as_ref().map_or(&WEB_PORTS[..], std::slice::from_ref);
+        ports.iter().all(|port| {
+            caps.iter()
+                .any(|cap| cap.allows_port(*port) && cap.host.covers(&self.host))
+        })
+    }
+
+    fn allows_port(&self, port: u16) -> bool {
+        match self.port {
+            Some(allowed) => allowed == port,
+            None => WEB_PORTS.contains(&port),
         }
     }
 

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::check::equal;
 use super::{Failure, Subject, World};
 use crate::refusals::REFUSALS_KEPT_FOR;
-use crate::store::Store;
 use crate::types::AuditFilter;
 
 /// Each filter alone, together, and in pages.

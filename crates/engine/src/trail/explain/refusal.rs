@@ -1,0 +1,109 @@
+//! Why an operation was refused, and how it stands now.
+
+use moorline_api::{ApiError, Explanation, Fact, Point};
+use moorline_core::error_code::ErrorCode;
+use moorline_core::refusal::RefusalRecord;
+
+use crate::engine::Inner;
+use crate::error::store_error;
+
+impl Inner {
+    pub(in crate::trail) async fn explain_refusal(
+        &self,
+        text: &str,
+    ) -> Result<Explanation, ApiError> {
+        let refusal = self.find_refusal(text).await?;
+        let mut points = Vec::new();
+        for rule in &refusal.rules {
+            let said = refusal.details.iter().any(|detail| detail.rule == *rule);
+            if !said {
+                points.push(
+                    Point::new("rule", refusal.message.clone())
+                        .by_rule(rule)
+                        .since(Some(refusal.at))
+                        .resting_on([asked(&refusal)]),
+                );
+            }
+        }
+        for detail in &refusal.details {
+            let says = if detail.at.is_empty() {
+                detail.message.clone()
+            } else {
+                format!("{}: {}", detail.at, detail.message)
+            };
+            let point = Point::new("missing then", says)
+                .by_rule(&detail.rule)
+                .since(Some(refusal.at));
+            points.push(match &detail.hint {
+                Some(hint) => point.hint(hint),
+                None => point,
+            });
+        }
+        points.extend(self.stands_now(&refusal).await?);
+        let hint = refusal.hint.clone();
+        if let (Some(first), Some(hint)) = (points.first_mut(), hint)
+            && first.hint.is_none()
+        {
+            first.hint = Some(hint);
+        }
+        Ok(Explanation {
+            subject: format!("refusal/{}", refusal.id),
+            summary: format!(
+                "{} was refused `{}` on {}: {}",
+                refusal.actor, refusal.operation, refusal.subject, refusal.message
+            ),
+            since: Some(refusal.at),
+            points,
+        })
+    }
+
+    async fn find_refusal(&self, text: &str) -> Result<RefusalRecord, ApiError> {
+        let mut found = if text == "latest" {
+            self.store.refusals_list(1).await
+        } else {
+            self.store.refusal_find(text).await
+        }
+        .map_err(store_error)?;
+        match (found.pop(), found.is_empty()) {
+            (Some(refusal), true) => Ok(refusal),
+            (Some(_), false) => {
+                let message = format!("`{text}` is the beginning of several refusals");
+                Err(ApiError::new(ErrorCode::Usage, message).hint("give more of the id"))
+            }
+            (None, _) => {
+                let message = format!("no refusal `{}`", text.escape_default());
+                let hint = "the error names its id; the newest 10000 of the last 30 days are kept, and \
+                            `latest` is the newest";
+                Err(ApiError::new(ErrorCode::NotFound, message).hint(hint))
+            }
+        }
+    }
+
+    /// What the subject of a refusal would be refused for at present, where that can be told.
+    async fn stands_now(&self, refusal: &RefusalRecord) -> Result<Vec<Point>, ApiError> {
+        let mut points = Vec::new();
+        if refusal.code == ErrorCode::StopInForce {
+            let stops = self.store.stops_list().await.map_err(store_error)?;
+            points.extend(stops.iter().map(|stop| {
+                Point::new("now", stop.to_string())
+                    .by_rule("D-STOP-1")
+                    .that_holds(false)
+                    .since(Some(stop.since))
+                    .hint(format!("`moorline release {}` lifts it", stop.scope))
+            }));
+            if points.is_empty() {
+                points.push(Point::new("now", "no stop is in force any more").that_holds(true));
+            }
+        }
+        Ok(points)
+    }
+}
+
+fn asked(refusal: &RefusalRecord) -> Fact {
+    Fact {
+        source: format!("refusal/{}", refusal.id),
+        at: Some(refusal.at),
+        by: Some(refusal.actor.clone()),
+        says: format!("asked for `{}` on {}", refusal.operation, refusal.subject),
+    }
+}
