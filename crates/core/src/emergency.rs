@@ -280,6 +280,11 @@ impl Emergency {
         }
     }
 
+    /// Whether nothing is left to do.
+    pub fn is_complete(&self) -> bool {
+        self.state == EmergencyState::Complete
+    }
+
     /// The record of a step.
     pub fn step(&self, step: EmergencyStep) -> Option<&StepRecord> {
         self.steps.iter().find(|record| record.step == step)

@@ -36,6 +36,7 @@ mod fixture;
 mod attempts;
 mod cancelling;
 mod claims;
+mod emergencies;
 mod endings;
 mod lists;
 mod logs;
@@ -167,6 +168,9 @@ macro_rules! for_each_store_case {
             stops::repeating_a_stop_writes_nothing,
             stops::a_release_lets_runs_start_again,
             stops::nothing_is_claimed_after_a_stop_was_acknowledged,
+            emergencies::an_emergency_begins_with_its_gate,
+            emergencies::an_unfinished_emergency_is_carried_on,
+            emergencies::only_a_person_calls_an_emergency,
             lists::runs_are_listed_newest_first_and_filtered_before_the_limit,
             lists::a_run_is_found_by_the_beginning_of_its_id,
             lists::events_are_filtered_before_the_limit,

@@ -102,7 +102,7 @@ pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
         .attempt_finish(world.finish(&over, success(false)))
         .await?;
     let stop = world.stop(StopScope::All);
-    let alive = store.stop_engage(stop.clone()).await?;
+    let alive = store.stop_engage(stop.clone()).await?.running;
     let wishes: Vec<_> = alive
         .iter()
         .map(|run| (run.id, run.cancel.as_ref().map(|wish| wish.kind)))
@@ -147,7 +147,7 @@ pub(super) async fn repeating_a_stop_writes_nothing(subject: Subject) -> Result<
     let live = world.started(store.as_ref(), &Shape::default()).await?;
     let first = store.stop_engage(world.stop(StopScope::All)).await?;
     equal(
-        &first.iter().map(|run| run.id).collect(),
+        &first.running.iter().map(|run| run.id).collect(),
         &vec![live.id],
         "what is alive",
     )?;
@@ -155,7 +155,7 @@ pub(super) async fn repeating_a_stop_writes_nothing(subject: Subject) -> Result<
     let audit = store.audit_head().await?;
     let stops = store.stops_list().await?;
     let again = store.stop_engage(world.stop(StopScope::All)).await?;
-    equal(&again, &first, "what is alive the second time")?;
+    equal(&again, &first, "what is met the second time")?;
     equal(
         &store.events_list(EventFilter::default()).await?,
         &events,
@@ -247,7 +247,8 @@ pub(super) async fn nothing_is_claimed_after_a_stop_was_acknowledged(
     let stopping = async {
         // Let the race begin: the stop shall come in the middle of it.
         while by_person.runs_live().await?.len() < 10 {}
-        let alive = by_person.stop_engage(world.stop(StopScope::All)).await?;
+        let engaged = by_person.stop_engage(world.stop(StopScope::All)).await?;
+        let alive = engaged.running;
         let late = by_person.run_claim_due(world.claim_many(10)).await?;
         Ok::<_, StoreError>((alive, late))
     };

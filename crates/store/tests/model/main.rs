@@ -260,7 +260,7 @@ async fn agree(place: &Place, history: &[Op]) {
             Op::Engage { scope: number } => {
                 let stop = world.stop(scope(*number, &runs));
                 (
-                    answer(store.stop_engage(stop.clone()).await),
+                    answer(store.stop_engage(stop.clone()).await.map(|met| met.running)),
                     model.engage(&stop),
                 )
             }

@@ -7,13 +7,13 @@ use moorline_core::run::{CancelKind, Command, Run, apply};
 use moorline_core::stop::{Stop, StopScope};
 use serde_json::json;
 
-use crate::database::sql;
 use crate::database::transition::persist;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::Unit;
 use crate::database::writer::Intent;
+use crate::database::{schedules, sql};
 use crate::error::StoreError;
-use crate::types::CancelRun;
+use crate::types::{CancelRun, Engaged};
 
 /// Open runs read at a time.
 const PAGE: u32 = 500;
@@ -53,20 +53,35 @@ impl Intent for Cancel {
 pub(crate) struct EngageStop(pub(crate) Stop);
 
 impl Intent for EngageStop {
-    type Reply = Vec<Run>;
+    type Reply = Engaged;
 
-    async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Vec<Run>, StoreError> {
-        let Self(stop) = self;
-        let known = unit
-            .stops()
-            .await?
-            .iter()
-            .any(|known| known.scope == stop.scope);
-        if !known {
-            engage(unit, stop).await?;
-        }
-        end_covered(unit, stop).await
+    async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Engaged, StoreError> {
+        engage_stop(unit, &self.0).await
     }
+}
+
+/// The gate first, then what is behind it: schedules are disabled, the end of runs is asked for (D-STOP-1).
+/// A scope that is stopped already keeps its stop; what is behind it is looked at again all the same.
+pub(crate) async fn engage_stop<T: Tx>(
+    unit: &mut Unit<'_, T>,
+    asked: &Stop,
+) -> Result<Engaged, StoreError> {
+    let known = unit
+        .stops()
+        .await?
+        .iter()
+        .find(|known| known.scope == asked.scope)
+        .cloned();
+    if known.is_none() {
+        engage(unit, asked).await?;
+    }
+    let schedules = schedules::stop_covered(unit, asked).await?;
+    let running = end_covered(unit, asked).await?;
+    Ok(Engaged {
+        stop: known.unwrap_or_else(|| asked.clone()),
+        running,
+        schedules,
+    })
 }
 
 async fn engage<T: Tx>(unit: &mut Unit<'_, T>, stop: &Stop) -> Result<(), StoreError> {
