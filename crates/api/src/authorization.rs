@@ -55,6 +55,7 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::ScheduleDrift
         | O::GateShow
         | O::EmergencyList
+        | O::EmergencyShow
         | O::Health => (Role::Viewer, false),
         // Stopping is never kept from who works here: if you cannot stop it instantly, it is not safe to run.
         O::Stop

@@ -159,6 +159,8 @@ operations! {
     Emergency = "emergency.run", true;
     /// List emergencies.
     EmergencyList = "emergency.list", false;
+    /// Show what an emergency did and could not reach.
+    EmergencyShow = "emergency.show", false;
     /// Tell how state and executors are set up.
     Health = "health", false;
 }

@@ -10,6 +10,8 @@ use moorline_core::event::{EventKind, Level};
 use moorline_core::ids::{AttemptId, RunId};
 use moorline_core::principal::Principal;
 use moorline_core::run::{Run, Trigger};
+use moorline_core::schedule::ScheduleId;
+use moorline_core::source::Source;
 use moorline_core::spec::Mode;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
@@ -67,6 +69,10 @@ pub struct RunView {
     pub attempts: Vec<AttemptView>,
     /// Where its exported outputs are, on success.
     pub exported_to: Option<PathBuf>,
+    /// Where what it left is kept for people, when it did not succeed and left something (D-RUN-7).
+    pub archived_to: Option<PathBuf>,
+    /// Where it is set apart, when a secret was found in it.
+    pub quarantined_in: Option<PathBuf>,
     /// Where everything else of it is kept.
     pub kept_in: PathBuf,
 }
@@ -224,15 +230,20 @@ pub struct StopRequest {
 /// What a stop did. The gate is in force, whatever the lists say.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StopReport {
-    /// The stop.
+    /// The stop of that scope that is in force: this one, or an earlier one that stays as it is.
     pub stop: Stop,
+    /// Schedules that it covers and that were enabled or paused before; they are disabled now, and a release
+    /// enables none of them.
+    pub schedules: Vec<ScheduleId>,
     /// Runs that had a live attempt when the stop came into force.
     pub running: Vec<RunId>,
     /// Of those, runs whose process tree is gone.
     pub dead: Vec<RunId>,
     /// Of those, runs that could not be reached yet, each with the reason; a repeated `stop` tries again.
     pub unreached: BTreeMap<String, String>,
-    /// From the request to the last process gone, milliseconds.
+    /// From the request to the gate being durable, milliseconds: nothing started after it.
+    pub acknowledged_ms: f64,
+    /// From the request to the end of the last run being recorded, milliseconds.
     pub elapsed_ms: f64,
 }
 
@@ -287,10 +298,33 @@ pub struct SourceView {
     pub source_id: String,
     /// Its state.
     pub state: SourceState,
-    /// The run that changed it last.
+    /// Whether a person holds it: then no successful run makes it active.
+    pub held: bool,
+    /// The run that changed it last; none when a person did.
     pub run_id: Option<RunId>,
-    /// When.
+    /// Who changed it last.
+    pub by: Principal,
+    /// Why.
+    pub reason: Option<String>,
+    /// Failed runs in a row, runtime and timeout.
+    pub failed_in_a_row: u32,
+    /// Since when it is as it is.
     pub updated_at: Timestamp,
+}
+
+impl From<Source> for SourceView {
+    fn from(source: Source) -> Self {
+        Self {
+            source_id: source.source_id,
+            state: source.state,
+            held: source.held,
+            run_id: source.run_id,
+            by: source.by,
+            reason: source.reason,
+            failed_in_a_row: source.failed_in_a_row,
+            updated_at: source.updated_at,
+        }
+    }
 }
 
 /// Check that a job's secrets are there.

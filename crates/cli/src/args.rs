@@ -27,7 +27,7 @@ pub use principal::PrincipalCommand;
 pub use schedule::{GatesCommand, ScheduleCommand, WorkArgs};
 pub use secrets::SecretsCommand;
 pub use sources::SourcesCommand;
-pub use stop::{EmergencyCommand, ReleaseArgs, StopArgs};
+pub use stop::{EmergencyArgs, EmergencyCommand, ReleaseArgs, StopArgs};
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.
 #[derive(Debug, Parser)]
@@ -104,14 +104,14 @@ pub enum Command {
     /// Check secrets; never shows a value
     #[command(subcommand)]
     Secrets(SecretsCommand),
-    /// Stop everything, or one run, job, source or lane, at once
+    /// Stop everything, or one run, job, source, schedule or lane, at once
     #[command(
-        after_help = "Examples:\n  moorline stop all --reason \"unsafe output\"\n  moorline stop job:bank-statement --reason \"wrong amounts\"\n  moorline stop --list\n\nThe stop holds until it is released: nothing that it covers can start. Stopping what is\nstopped succeeds."
+        after_help = "Examples:\n  moorline stop all --reason \"unsafe output\"\n  moorline stop job:bank-statement --reason \"wrong amounts\"\n  moorline stop schedule:prod/bank-statement --reason \"too often\"\n  moorline stop --list\n\nThe stop holds until it is released: nothing that it covers can start, and the schedules that it\ncovers are disabled. Stopping what is stopped succeeds."
     )]
     Stop(StopArgs),
     /// Release a stop
     #[command(
-        after_help = "Examples:\n  moorline release all --reason \"checked by Ada\"\n  moorline release job:bank-statement --reason \"fixed in version 2\""
+        after_help = "Examples:\n  moorline release all --reason \"checked by Ada\"\n  moorline release job:bank-statement --reason \"fixed in version 2\"\n\nA release enables no schedule: enabling one passes all gates again."
     )]
     Release(ReleaseArgs),
     /// Disable schedules, stop everything, revoke secrets, archive artifacts: one command, resumable

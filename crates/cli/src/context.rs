@@ -185,6 +185,25 @@ impl<'a> Context<'a> {
         runtime()?.block_on(self.with_engine_on(dirs, self.env.vars.clone(), work))
     }
 
+    /// As [`Context::with_engine`], but that interrupted runs are left alone: a stop does not wait for
+    /// anything that is not the stop.
+    pub(crate) fn with_engine_at_once<F, T>(
+        &self,
+        work: impl FnOnce(Engine) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let dirs = StateDirs::new(self.state()?);
+        let (vars, helper) = (self.env.vars.clone(), self.helper()?);
+        runtime()?.block_on(async {
+            let engine = assemble::embedded(assemble::Options { dirs, vars, helper }).await?;
+            let done = work(engine.clone()).await;
+            engine.drain().await;
+            done
+        })
+    }
+
     /// Does a command's work on the engine of a state directory, set up by these variables.
     pub(crate) async fn with_engine_on<F, T>(
         &self,

@@ -71,6 +71,7 @@ const fn command(operation: Operation) -> &'static str {
         Operation::GateVerifyRun => "gates verify-run",
         Operation::Emergency => "emergency run",
         Operation::EmergencyList => "emergency list",
+        Operation::EmergencyShow => "emergency show",
         Operation::Health => "doctor",
     }
 }

@@ -68,6 +68,11 @@ impl StateDirs {
         self.root.join("exports")
     }
 
+    /// What emergencies moved out of the way, one directory each. Nothing here is ever removed.
+    pub fn set_aside(&self) -> PathBuf {
+        self.root.join("set-aside")
+    }
+
     /// One directory a volume, which jobs mount by its name.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")

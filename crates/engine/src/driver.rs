@@ -214,7 +214,7 @@ impl Inner {
     }
 
     /// Ends when the process of the run's live attempt is over; never when there is nothing to watch.
-    async fn process_over(&self, run: &Run) {
+    pub(crate) async fn process_over(&self, run: &Run) {
         if let Some(live) = &run.attempt
             && let Some(handle) = &live.handle
             && let Ok(plan) = self.plan(run, live).await

@@ -44,9 +44,17 @@ impl Inner {
         }
         let lives = self.store.runs_live().await.map_err(store_error)?;
         match lives.into_iter().find(|other| other.run.id == run.id) {
-            Some(orphan) if self.is_orphan(&orphan)? => self.take_over(orphan.run).await,
-            _ => Ok(None),
+            Some(live) => self.adopt_orphan(&live).await,
+            None => Ok(None),
         }
+    }
+
+    /// Makes a run with a live attempt this process's to drive, if its driver is gone.
+    pub(crate) async fn adopt_orphan(&self, live: &LiveRun) -> Result<Option<Run>, ApiError> {
+        if self.is_orphan(live)? {
+            return self.take_over(live.run.clone()).await;
+        }
+        Ok(None)
     }
 
     fn is_orphan(&self, live: &LiveRun) -> Result<bool, ApiError> {

@@ -17,7 +17,7 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
         return list(context);
     }
     let actor = context.principal()?;
-    let report = context.with_engine(|engine| async move {
+    let report = context.with_engine_at_once(|engine| async move {
         let scope = scope(&engine, &args.scope).await?;
         let grace_seconds = Some(args.grace);
         engine
@@ -39,7 +39,13 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
 }
 
 fn print(report: &StopReport) {
-    output::line(&format!("stopped: {}", report.stop.scope));
+    output::line(&format!(
+        "stopped: {} (in force after {:.0} ms)",
+        report.stop.scope, report.acknowledged_ms
+    ));
+    for schedule in &report.schedules {
+        output::line(&format!("disabled: schedule {schedule}"));
+    }
     output::line(&format!(
         "{} of {} running ended in {:.0} ms",
         report.dead.len(),

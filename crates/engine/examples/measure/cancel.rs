@@ -100,7 +100,7 @@ async fn standing_tree(marker: &str) -> Result<Vec<OwnedFd>> {
 }
 
 /// Every process that has the marker among its arguments, with its program.
-fn processes_with(marker: &str) -> Result<Vec<(Pid, String)>> {
+pub(crate) fn processes_with(marker: &str) -> Result<Vec<(Pid, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
@@ -128,7 +128,7 @@ fn processes_with(marker: &str) -> Result<Vec<(Pid, String)>> {
 }
 
 /// Waits until all processes are gone; says when that was.
-fn when_gone(tree: &[OwnedFd]) -> rustix::io::Result<Instant> {
+pub(crate) fn when_gone(tree: &[OwnedFd]) -> rustix::io::Result<Instant> {
     for process in tree {
         // The kernel makes a pidfd readable when its process ends.
         let mut wanted = [PollFd::new(process, PollFlags::IN)];

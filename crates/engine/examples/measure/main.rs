@@ -10,6 +10,7 @@
 //! | `throughput` | durable runs of `/bin/true`, eight at once | `rate`: runs in a second |
 //! | `throughput-sandbox` | the same in the sandbox | `rate` |
 //! | `cancel` | cancels trees of processes that ignore SIGTERM, with no grace | `plain`, `sandbox`: ms until the last process is gone; `plain_end`, `sandbox_end`: ms until the summary is durable |
+//! | `stop` | stops everything while 200 such trees run, with no grace | `bare`: ms to kill as many by hand; `ack`: ms until the gate is durable; `gone`: ms until the last process is gone; `end`: ms until every end is durable |
 //! | `open` | opens the state and lists its newest runs | `ready`: ms; `list`: ms of each further list |
 //! | `fill` | adds runs that are over, through the store and not by running anything | `rate`: runs in a second |
 //! | `idle` | follows the events until its standard input ends | `ready`, once |
@@ -20,6 +21,7 @@
 mod cancel;
 mod fill;
 mod runs;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -46,6 +48,7 @@ fn main() -> Result {
         return Err("usage: measure WHAT HELPER STATE_DIR [COUNT]".into());
     };
     let count: usize = rest.first().map_or(Ok(300), |n| n.parse())?;
+    let (helper, state) = (Path::new(helper), Path::new(state));
     let variable = |name: &str| (name.to_owned(), std::env::var(name).unwrap_or_default());
     let options = assemble::Options {
         dirs: StateDirs::new(state),
@@ -60,8 +63,11 @@ fn main() -> Result {
         .build()?
         .block_on(async {
             let begun = now();
+            if what == "stop" {
+                return stop::stop(helper, state, count).await;
+            }
             let engine = assemble::embedded(options).await?;
-            measure(what, &engine, Path::new(state), count, begun).await?;
+            measure(what, &engine, state, count, begun).await?;
             engine.drain().await;
             Ok(())
         })
