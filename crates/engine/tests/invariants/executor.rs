@@ -13,11 +13,13 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use moorline_core::attempt::{
-    Attempt, Exit, Handle, Isolation, LogStats, Observation, Outcome, Usage,
+    Attempt, Exit, Handle, Isolation, IsolationNeed, LogStats, Observation, Outcome, Usage,
 };
 use moorline_core::clock::Clock;
 use moorline_core::ids::{AttemptId, RunId};
 use moorline_core::protocol::Reply;
+use moorline_core::spec::Arg;
+use moorline_executor::reach::{End, PROBE, Reached, Way};
 use moorline_executor::{
     Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor,
 };
@@ -92,6 +94,13 @@ impl Stage {
         self.inner.lock().unwrap().launches.clone()
     }
 
+    /// Whether an attempt was launched and goes on.
+    pub(crate) fn plays_on(&self, attempt: AttemptId) -> bool {
+        let inner = self.inner.lock().unwrap();
+        let known = inner.attempts.get(&attempt);
+        known.is_some_and(|known| known.outcome.is_none())
+    }
+
     /// A point between launches, for "before" and "after".
     pub(crate) fn now(&self) -> u64 {
         let mut inner = self.inner.lock().unwrap();
@@ -111,6 +120,33 @@ impl Stage {
             egress_denied: Vec::new(),
             log: LogStats::default(),
         }
+    }
+
+    /// The answer to the engine's probe, when the attempt is one: nothing can be reached from here.
+    fn probe(&self, attempt: &Attempt) -> Option<Known> {
+        let arguments: Vec<String> = attempt.argv.iter().map(Arg::to_string).collect();
+        let targets = match arguments.as_slice() {
+            [_, probe, targets @ ..] if probe == PROBE => targets,
+            _ => return None,
+        };
+        let reached: Vec<Reached> = targets
+            .iter()
+            .map(|target| Reached {
+                target: target.clone(),
+                way: Way::Direct,
+                end: End::Refused,
+                words: "there is no network here".to_owned(),
+            })
+            .collect();
+        let reply = Reply::Success {
+            transaction_count: None,
+            data: serde_json::to_value(reached).unwrap(),
+        };
+        Some(Known {
+            owner: attempt.owner.clone(),
+            outcome: Some(self.outcome(Exit::Exited { code: 0 }, reply)),
+            files: Vec::new(),
+        })
     }
 
     /// The output of a run: one transaction, or something that is none.
@@ -168,6 +204,10 @@ impl Executor for Stage {
         }
     }
 
+    fn egress_prober(&self, _: IsolationNeed) -> Option<String> {
+        Some("probe".to_owned())
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,
@@ -175,6 +215,10 @@ impl Executor for Stage {
     ) -> Result<Handle, ExecutorError> {
         let mut inner = self.inner.lock().unwrap();
         if inner.attempts.contains_key(&attempt.id) {
+            return Ok(handle(attempt.id));
+        }
+        if let Some(answer) = self.probe(attempt) {
+            inner.attempts.insert(attempt.id, answer);
             return Ok(handle(attempt.id));
         }
         inner.order += 1;
