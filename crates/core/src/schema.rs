@@ -3,7 +3,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`published`], [`all`] | the schemas of documents that others write or read, generated from the Rust types |
-//! | [`job_spec_schema`], [`run_summary_schema`], [`tx_v1_schema`] | each of them |
+//! | [`config_schema`], [`job_spec_schema`], [`run_summary_schema`], [`tx_v1_schema`] | each of them |
 //! | [`Validator`] | checks a document against a schema and says what is wrong as [`Violation`]s |
 //!
 //! The files below `schemas/` in the repository are these schemas, reviewed as text; a test compares them.
@@ -21,6 +21,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use crate::canonical::MAX_SAFE_INTEGER;
+use crate::config::ConfigDocument;
 use crate::spec::{JobSpec, Violation};
 use crate::summary::RunSummary;
 use crate::tx::TxRecord;
@@ -40,9 +41,15 @@ pub fn run_summary_schema() -> Value {
     generate::<RunSummary>("run_summary", Author::Moorline)
 }
 
+/// The published schema of one layer of the configuration: `moorline.toml`, as JSON.
+pub fn config_schema() -> Value {
+    generate::<ConfigDocument>("config", Author::Person)
+}
+
 /// Every published schema with its name, in the order of the names.
 pub fn all() -> Vec<(&'static str, Value)> {
     vec![
+        ("config", config_schema()),
         ("job_spec", job_spec_schema()),
         ("run_summary", run_summary_schema()),
         ("tx_v1", tx_v1_schema()),

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::dirs::StateDirs;
 use crate::liveness::DriverLock;
+use crate::principals::KeyPlace;
 use crate::tasks::Tasks;
 
 /// Settings of an engine. Read once, where the program starts; nothing here is ambient.
@@ -29,6 +30,8 @@ pub struct EngineConfig {
     pub dirs: StateDirs,
     /// What is configured: lanes, review, alerts, secrets.
     pub settings: Arc<Settings>,
+    /// Where the private keys of this machine's people are.
+    pub keys: KeyPlace,
     /// Attempts that this process drives at once.
     pub capacity: usize,
     /// How long a lease lasts without being renewed.
@@ -42,9 +45,11 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// Defaults for an embedded engine: eight attempts at once, leases of thirty seconds.
+    /// Defaults for an embedded engine: eight attempts at once, leases of thirty seconds, keys in the state
+    /// directory.
     pub fn embedded(dirs: StateDirs) -> Self {
         Self {
+            keys: KeyPlace::new(dirs.root().join("keys")),
             dirs,
             settings: Arc::default(),
             capacity: 8,

@@ -1,22 +1,60 @@
-//! Settings: what `moorline.toml` and its layers say, checked (lanes, review, alerts, secrets, scheduler).
+//! Settings: what `moorline.toml` and its layers say, checked (lanes, review, alerts, secrets, principals).
 //!
-//! [`Settings`] is what the rest of Moorline reads. Deliberately absent: reading files and the environment,
-//! which the programs do.
+//! | item | what |
+//! |---|---|
+//! | [`Settings`] | what the rest of Moorline reads |
+//! | [`resolve`] | settings from [`Layers`]: defaults, project, user, environment, flags |
+//! | [`Resolved`] | settings, with where every value comes from |
+//! | [`Problems`] | everything that is wrong, each with file and line |
+//! | [`ConfigDocument`] | what one file says; the published schema `config` |
+//!
+//! Deliberately absent: reading files and the environment, which the programs do; the names of secret
+//! objects, which `moorline_secrets` knows; and what is set while Moorline runs, which is in the store.
+
+mod document;
+mod job;
+mod lanes;
+mod layer;
+mod problem;
+mod resolve;
+mod separation;
+#[cfg(test)]
+mod tests;
+mod trust;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::app_name::AppPolicy;
+use crate::app_name::{AppPolicy, EnvironmentName, LaneScope};
 use crate::error_code::AlertLevel;
 use crate::lane::{Lane, LaneRules};
 use crate::principal::{Principal, Role};
-use crate::spec::{Egress, ToolPermissions};
+use crate::spec::{Egress, Permission, ToolPermissions};
+
+pub use document::{
+    AlertDocument, AppNamesDocument, ConfigDocument, DevPrefixDocument, LaneDocument,
+    ReviewDocument, SecretsDocument, ToolsDocument,
+};
+pub use layer::{ConfigFile, ConfigFlag, Origin, VARIABLES};
+pub use problem::{Problem, Problems};
+pub use resolve::{Entry, Layers, Resolved, resolve};
 
 /// Everything that is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
+    /// The lane of commands that name none.
+    pub lane: Lane,
+    /// The executor of steps that name none.
+    pub executor: String,
+    /// Attempts that one process drives at once.
+    pub capacity: u32,
+    /// How long a worker that gives no sign of life keeps its attempts, in seconds.
+    pub lease_seconds: u32,
+    /// The store; SQLite in the state directory when absent.
+    pub store: Option<StoreUrl>,
     /// The lanes; the built-in ones are always there.
     pub lanes: BTreeMap<Lane, LaneSettings>,
     /// How processor refs and lanes become Modal environments and app names (D-REF-7).
@@ -38,11 +76,20 @@ impl Default for Settings {
     fn default() -> Self {
         let lanes = [LaneRules::DEV, LaneRules::STAGING, LaneRules::PROD];
         Self {
+            lane: Lane::DEV,
+            executor: "local".to_owned(),
+            capacity: 8,
+            lease_seconds: 30,
+            store: None,
             lanes: lanes
                 .into_iter()
                 .map(|rules| (rules.lane.clone(), LaneSettings::of(rules)))
                 .collect(),
-            app_names: AppPolicy::default(),
+            // Needs no Modal environment but the one that every workspace has.
+            app_names: AppPolicy {
+                scope: LaneScope::AppSuffix,
+                ..AppPolicy::default()
+            },
             review: ReviewSettings::default(),
             principals: BTreeMap::new(),
             default_role: Role::Admin,
@@ -55,15 +102,30 @@ impl Default for Settings {
 impl LaneSettings {
     /// A lane with these rules, and otherwise as the built-in lanes are.
     pub fn of(rules: LaneRules) -> Self {
+        let freely = Some(Permission::Allowed);
+        let (web, installs) = if rules.dynamic_installs {
+            (Permission::Allowed, Permission::Allowed)
+        } else {
+            (Permission::Restricted, Permission::Forbidden)
+        };
         Self {
-            modal_environment: rules.lane.to_string(),
+            extends: None,
+            production: rules.lane.is_prod(),
+            modal_environment: EnvironmentName::of(&rules.lane).to_string(),
             rules,
             secrets: SecretNaming::Prefixed {
                 prefix: "LONG_HORIZON_AGENT".to_owned(),
                 with_lane: false,
             },
             egress: None,
-            tools: ToolPermissions::default(),
+            tools: ToolPermissions {
+                edit: freely,
+                read: freely,
+                grep: freely,
+                shell: Some(web),
+                install_dependencies: Some(installs),
+                web_fetch: Some(web),
+            },
         }
     }
 }
@@ -73,14 +135,89 @@ impl LaneSettings {
 pub struct LaneSettings {
     /// What it permits and demands.
     pub rules: LaneRules,
-    /// The Modal environment that its objects are in; empty for the workspace's default one.
+    /// The lane that it is like, for a lane of one's own.
+    pub extends: Option<Lane>,
+    /// Whether no other lane may reach its objects: `prod`, and every lane that extends it.
+    pub production: bool,
+    /// The Modal environment that its objects are in.
     pub modal_environment: String,
     /// How its secrets are named (D-SEC-2).
     pub secrets: SecretNaming,
     /// The most that a step may reach; a job may ask for less. Absent means what the job says.
     pub egress: Option<Egress>,
-    /// What agents that work in the lane may do, where a job does not say less.
+    /// What agents that work in the lane may do, where a job does not say less. Each one is there.
     pub tools: ToolPermissions,
+}
+
+/// The URL of a store. Shown without its password, also by `Debug` and as JSON.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// A URL, unchecked.
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+
+    /// The URL with its password, for whoever connects.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it holds a password.
+    pub fn has_password(&self) -> bool {
+        self.password().is_some()
+    }
+
+    /// Where the password stands: between the user and the last `@` of the authority (RFC 3986), or behind
+    /// `password=` of the query.
+    fn password(&self) -> Option<std::ops::Range<usize>> {
+        let start = self.0.find("://")? + 3;
+        let rest = self.0.get(start..)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        if let Some(at) = rest.get(..end)?.rfind('@')
+            && let Some(colon) = rest.get(..at)?.find(':')
+        {
+            return Some(start + colon + 1..start + at);
+        }
+        let query = start + rest.find('?')?;
+        let key = self.0.get(query..)?.find("password=")?;
+        let value = query + key + "password=".len();
+        let length = self.0.get(value..)?.find('&');
+        Some(value..length.map_or(self.0.len(), |length| value + length))
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.password() {
+            Some(password) => {
+                let mut shown = self.0.clone();
+                shown.replace_range(password, "…");
+                f.write_str(&shown)
+            }
+            None => f.write_str(&self.0),
+        }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({self})")
+    }
+}
+
+impl From<String> for StoreUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl From<StoreUrl> for String {
+    fn from(url: StoreUrl) -> Self {
+        url.to_string()
+    }
 }
 
 /// How secrets are named (D-SEC-2). The words are those of `moorline_secrets::NamingPolicy`.

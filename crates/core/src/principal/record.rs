@@ -212,7 +212,12 @@ pub fn change(
         }
         PrincipalChange::FirstKey(key) => {
             if next.removed_at.is_some() || !next.keys.is_empty() {
-                let message = format!("{principal} has other keys than the one of this machine");
+                let why = if next.removed_at.is_some() {
+                    "was removed"
+                } else {
+                    "has other keys than the one of this machine"
+                };
+                let message = format!("{principal} {why}");
                 return Err(forbidden("D-AUDIT-2", message).hint(format!(
                     "an admin registers it: `moorline principal set {principal} --add-key {key} \
                      --reason …`"

@@ -34,7 +34,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 
 /// Every rule that a violation of a job spec can name.
 #[rustfmt::skip] // a table reads as one
-pub const RULES: [Rule; 33] = [
+pub const RULES: [Rule; 35] = [
     rule("json", "the document is JSON (RFC 8259) and repeats no member (RFC 7493)"),
     rule("schema", "the document satisfies the published JSON Schema"),
     rule("D-SPEC-2a", "a job of seed 000's types has every field of JobSpec v1"),
@@ -58,6 +58,8 @@ pub const RULES: [Rule; 33] = [
     rule("D-SPEC-3q", "an incremental read by cursor names its field, and no other does"),
     rule("D-SPEC-3r", "an alert has one destination, without credentials"),
     rule("D-SPEC-3s", "no threshold contradicts another"),
+    rule("D-SPEC-3t", "no step reaches what the lane's egress list does not name"),
+    rule("D-SPEC-3u", "a job leaves agents no tool that its lane keeps from them"),
     rule("D-SPEC-4a", "no step may run for longer than `constraints.max_runtime_seconds`"),
     rule("D-SPEC-4b", "mounts are absolute paths, unique within the step"),
     rule("D-SPEC-4c", "paths of the job directory stay inside of it"),
