@@ -101,7 +101,9 @@ struct Stopped {
 
 async fn stop_all(engine: &Engine, job: &Path, marker: &str) -> Result<Stopped> {
     for _ in 0..TREES {
-        engine.run_submit(submission(job, IsolationNeed::Off)).await?;
+        engine
+            .run_submit(submission(job, IsolationNeed::Off))
+            .await?;
     }
     let trees = standing(marker).await?;
     let actor = Principal::named(PrincipalKind::Human, "bench");
@@ -135,13 +137,19 @@ async fn stop_all(engine: &Engine, job: &Path, marker: &str) -> Result<Stopped> 
 async fn kill_by_hand(marker: &str) -> Result<f64> {
     let mut shells: Vec<Child> = Vec::with_capacity(TREES);
     for _ in 0..TREES {
-        #[expect(clippy::disallowed_methods, reason = "the floor is a process of its own")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the floor is a process of its own"
+        )]
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &script(marker)]).stdin(Stdio::null());
         shells.push(shell.spawn()?);
     }
     let trees = standing(marker).await?;
-    let pids: Vec<Pid> = processes_with(marker)?.into_iter().map(|(pid, _)| pid).collect();
+    let pids: Vec<Pid> = processes_with(marker)?
+        .into_iter()
+        .map(|(pid, _)| pid)
+        .collect();
     let watcher = tokio::task::spawn_blocking(move || when_gone(&trees));
     let begun = now();
     for pid in pids {
@@ -160,10 +168,12 @@ async fn standing(marker: &str) -> Result<Vec<OwnedFd>> {
     let mut seen = 0;
     while begun.elapsed() < PATIENCE {
         let found = processes_with(marker)?;
-        let programs = found.iter().fold(BTreeMap::new(), |mut count, (_, program)| {
-            *count.entry(program.as_str()).or_insert(0) += 1;
-            count
-        });
+        let programs = found
+            .iter()
+            .fold(BTreeMap::new(), |mut count, (_, program)| {
+                *count.entry(program.as_str()).or_insert(0) += 1;
+                count
+            });
         // A shell that is about to become a sleeper is counted as what it is.
         if found.len() == TREES * TREE && programs.get("sleep") == Some(&(2 * TREES)) {
             let open = |(pid, _): (Pid, String)| Ok(pidfd_open(pid, PidfdFlags::empty())?);

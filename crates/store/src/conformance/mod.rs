@@ -164,6 +164,7 @@ macro_rules! for_each_store_case {
             cancelling::a_live_run_ends_with_its_attempt,
             cancelling::repeating_a_cancellation_writes_nothing,
             stops::every_scope_holds_back_what_it_covers,
+            stops::a_stop_of_a_schedule_holds_back_what_it_starts,
             stops::a_stop_ends_what_is_queued_and_names_what_is_live,
             stops::repeating_a_stop_writes_nothing,
             stops::a_release_lets_runs_start_again,

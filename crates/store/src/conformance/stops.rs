@@ -5,6 +5,7 @@ use moorline_core::error_code::RunStatus;
 use moorline_core::event::EventKind;
 use moorline_core::lane::Lane;
 use moorline_core::run::CancelKind;
+use moorline_core::schedule::{ScheduleId, ScheduledStart};
 use moorline_core::stop::StopScope;
 
 use super::check::equal;
@@ -80,6 +81,55 @@ pub(super) async fn every_scope_holds_back_what_it_covers(subject: Subject) -> R
         &vec![other.id],
         "what can be claimed beside a stopped run",
     )
+}
+
+/// D-STOP-1: what a schedule has started is ended by a stop of that schedule, and nothing that it starts is
+/// taken; a run of the same job that somebody else started goes on.
+pub(super) async fn a_stop_of_a_schedule_holds_back_what_it_starts(
+    subject: Subject,
+) -> Result<(), Failure> {
+    let (store, world) = (subject.open().await?, World::default());
+    let shape = Shape {
+        lane: Lane::PROD,
+        ..Shape::default()
+    };
+    let schedule = ScheduleId::new(Lane::PROD, shape.job);
+    let by_schedule = || {
+        let mut new = world.new_run(&shape);
+        new.run.schedule = Some(ScheduledStart {
+            schedule: schedule.clone(),
+            fire_at: world.now(),
+        });
+        new
+    };
+    let [waiting, running] = [by_schedule(), by_schedule()];
+    let by_hand = world.new_run(&shape);
+    let ids = [waiting.run.id, running.run.id, by_hand.run.id];
+    for new in [waiting, running, by_hand] {
+        store.run_submit(new).await?;
+    }
+    let claim = ClaimDue {
+        only: Some(ids[1]),
+        ..world.claim_many(1)
+    };
+    store.run_claim_due(claim).await?;
+    let scope = StopScope::Schedule(schedule.clone());
+    let engaged = store.stop_engage(world.stop(scope.clone())).await?;
+    let alive: Vec<_> = engaged.running.iter().map(|run| run.id).collect();
+    equal(&alive, &vec![ids[1]], "what is still alive")?;
+    check_err!(
+        store.run_submit(by_schedule()).await,
+        StoreError::Stopped { .. },
+        "a start of the schedule behind the stop"
+    );
+    let claimed = store.run_claim_due(world.claim_many(3)).await?;
+    let claimed: Vec<_> = claimed.iter().map(|run| run.id).collect();
+    equal(&claimed, &vec![ids[2]], "what can be claimed beside it")?;
+    store
+        .stop_release(&scope, "ada", "fixed", world.now())
+        .await?;
+    store.run_submit(by_schedule()).await?;
+    Ok(())
 }
 
 /// D-STOP-1: the gate and the end of what it covers are one transaction.

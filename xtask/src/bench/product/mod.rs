@@ -11,6 +11,7 @@ mod modal;
 mod parts;
 mod runs;
 mod state;
+mod stop;
 
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ pub(super) fn probes() -> Vec<Probe> {
     let filled = Rc::new(Filled::default());
     let mut probes = cli::start_up();
     probes.extend(runs::probes());
+    probes.extend(stop::probes());
     probes.extend(cli::runs(&filled));
     probes.extend(parts::probes());
     probes.extend(growth::probes(&filled));
