@@ -14,14 +14,14 @@ use moorline_core::ids::RunId;
 use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
 use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
 use moorline_executor::{Executor, ExecutorError};
-use moorline_secrets::SecretEnv;
 use moorline_store::{FinishAttempt, StoreError};
 use tracing::{debug, warn};
 
 use crate::bundle;
 use crate::engine::Inner;
 use crate::error::{io_error, store_error};
-use crate::{dirs, export, outputs};
+use crate::secrets::StepSecrets;
+use crate::{dirs, export, job_types, outputs};
 
 /// Everything that driving one attempt needs.
 pub(crate) struct Plan {
@@ -174,8 +174,9 @@ impl Inner {
                 },
                 Ok(files),
             ) => {
-                let secrets = self.attempt_secrets(plan).unwrap_or_default();
-                let checked = outputs::check(plan, run, &files, &secrets, data, transaction_count);
+                let secrets = self.attempt_secrets(run, plan).await.unwrap_or_default();
+                let values = &secrets.values;
+                let checked = outputs::check(plan, run, &files, values, data, transaction_count);
                 outputs::keep(&self.config.dirs, run, plan, &files, &checked)
                     .map_err(io_error("keep the outputs"))?;
                 checked
@@ -243,12 +244,14 @@ impl Inner {
             let failed = io_error(format!("make the volume {}", mount.source.display()));
             dirs::private_dir(&mount.source).map_err(failed)?;
         }
-        let secrets = self.attempt_secrets(plan)?;
-        let mut answer = plan.executor.launch(&plan.attempt, &secrets).await;
+        let secrets = self.attempt_secrets(run, plan).await?;
+        let mut attempt = plan.attempt.clone();
+        attempt.secret_objects = secrets.objects;
+        let mut answer = plan.executor.launch(&attempt, &secrets.values).await;
         if let Err(ExecutorError::Unknown { reason }) = &answer {
             // Launching again is safe: it starts nothing that was started before.
             warn!(run = %run.id, reason, "asking again whether the attempt was launched");
-            answer = plan.executor.launch(&plan.attempt, &secrets).await;
+            answer = plan.executor.launch(&attempt, &secrets.values).await;
         }
         answer.map_err(|error| executor_error(&error))
     }
@@ -286,10 +289,14 @@ impl Inner {
         }
     }
 
-    fn attempt_secrets(&self, plan: &Plan) -> Result<SecretEnv, ApiError> {
+    async fn attempt_secrets(&self, run: &Run, plan: &Plan) -> Result<StepSecrets, ApiError> {
         match plan.step() {
-            Some(step) => self.resolve_secrets(&plan.spec, step, plan.attempt.mode),
-            None => Ok(SecretEnv::default()),
+            Some(step) => {
+                let executor = step.executor.as_ref().unwrap_or(&run.executor);
+                self.resolve_secrets(&plan.spec, step, &run.lane, run.mode, executor)
+                    .await
+            }
+            None => Ok(StepSecrets::default()),
         }
     }
 
@@ -341,6 +348,7 @@ impl Inner {
         };
         let step = effective.step;
         let executor = self.executor_of(run, step)?;
+        let tools = self.lane_settings(&run.lane)?.tools_of(&spec.tool_permissions);
         let attempt = Attempt {
             id: live.id,
             run_id: run.id,
@@ -352,7 +360,7 @@ impl Inner {
             step: step.name.clone(),
             number: live.number,
             argv: step.argv.clone(),
-            env: step.env.clone(),
+            env: job_types::told(&step.env, &tools),
             bundle: bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash),
             working_dir: step.working_dir.clone(),
             params: run.params.clone(),
@@ -365,6 +373,8 @@ impl Inner {
             image: step.image.clone(),
             gpu: step.resources.gpu.clone(),
             warm_start: step.installs_dependencies,
+            // Known when its secrets are, at the launch.
+            secret_objects: Vec::new(),
         };
         let reply_required = step.reply == ReplyRule::Required;
         Ok(Plan {

@@ -18,6 +18,7 @@
 //! | `outputs`, `export` | validation; publishing all or nothing |
 //! | `recover`, `liveness` | after a crash |
 //! | `stop`, `emergency` | ending what runs, behind a gate that nothing passes |
+//! | `schedules`, `worker` | starting what is due; the worker of one machine |
 //! | `control`, `logs`, `watch`, `health` | the operations |
 //!
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
@@ -27,6 +28,7 @@ mod artifacts;
 pub mod assemble;
 mod attempt;
 mod bundle;
+mod configuration;
 mod control;
 mod dirs;
 mod driver;
@@ -37,6 +39,7 @@ mod export;
 mod files;
 mod guard;
 mod health;
+mod job_types;
 mod liveness;
 mod logs;
 mod outputs;
@@ -48,14 +51,21 @@ mod sources;
 mod stop;
 mod submit;
 mod tasks;
+#[cfg(feature = "test-clock")]
+mod test_clock;
 mod trail;
 mod vault;
 mod watch;
 mod worker;
 
+pub use configuration::configure;
+#[cfg(feature = "alerts")]
+pub use alerts::signature;
 pub use dirs::StateDirs;
 pub use engine::{Engine, EngineBuilder, EngineConfig};
 pub use principals::KeyPlace;
 pub use schedules::TickReport;
 pub use stop::Enforced;
 pub use tasks::Tasks;
+pub use vault::Vault;
+pub use worker::{Until, WorkReport};

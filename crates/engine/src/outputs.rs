@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::attempt::Plan;
 use crate::dirs::StateDirs;
-use crate::{export, files};
+use crate::{export, files, job_types};
 
 /// Bytes of an output that are looked at for secrets at once.
 const SCAN: usize = 1 << 20;
@@ -44,7 +44,7 @@ pub(crate) fn check(
     }
 }
 
-/// Keeps the files of a step: as its outputs when it succeeded, else in the archive, for people.
+/// Keeps the files of a step: as its outputs when it succeeded, else where the failure matrix says, for people.
 pub(crate) fn keep(
     dirs: &StateDirs,
     run: &Run,
@@ -55,10 +55,14 @@ pub(crate) fn keep(
     let step = &plan.attempt.step;
     let to = match verdict {
         Verdict::Success { .. } => export::kept_outputs(dirs, run, step),
-        Verdict::Failure(_) => {
-            export::archive_dir(dirs, run).join(format!("{step}-{}", plan.attempt.number))
-        }
+        Verdict::Failure(failure) => match export::kept_apart(dirs, run, failure.class) {
+            Some(apart) => apart.join(format!("{step}-{}", plan.attempt.number)),
+            None => return Ok(()),
+        },
     };
+    if !collected.is_empty() {
+        crate::dirs::private_dir(&to)?;
+    }
     for file in collected {
         files::place(&file.local, &to.join(&file.path))?;
     }
@@ -76,6 +80,7 @@ fn examine(
     if secrets.iter().len() > 0 {
         refuse_secrets(collected, secrets)?;
     }
+    job_types::check(&plan.spec, run, collected)?;
     let mut counted: Option<u64> = None;
     for declaration in declared {
         let Some(file) = collected.iter().find(|file| file.path == declaration.path) else {

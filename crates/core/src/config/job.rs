@@ -2,6 +2,7 @@
 
 use super::LaneSettings;
 use super::lanes::tools;
+use crate::job_types;
 use crate::spec::{
     Egress, JobSpec, Permission, ToolPermissions, Violation, Violations, validate_for_lane,
 };
@@ -11,7 +12,8 @@ impl LaneSettings {
     ///
     /// # Errors
     /// Everything that the lane refuses, at once: as [`validate_for_lane`]; `D-SPEC-3t` for a destination
-    /// outside of the lane's egress list; `D-SPEC-3u` for a tool that the lane keeps from agents.
+    /// outside of the lane's egress list; `D-SPEC-3u` for a tool that the lane keeps from agents; `D-JOB-3`
+    /// for a step that needs such a tool.
     pub fn check_job(&self, spec: &JobSpec) -> Result<(), Violations> {
         let mut found = match validate_for_lane(spec, &self.rules) {
             Ok(()) => Vec::new(),
@@ -21,6 +23,13 @@ impl LaneSettings {
             self.check_egress(spec, cap, &mut found);
         }
         self.check_tools(&spec.tool_permissions, &mut found);
+        let tools = self.tools_of(&spec.tool_permissions);
+        for violation in job_types::tools::check(spec, &self.rules.lane, &tools) {
+            // Said already, by the lane's own rule.
+            if !found.iter().any(|known| known.pointer == violation.pointer) {
+                found.push(violation);
+            }
+        }
         Violations::of(found).map_or(Ok(()), Err)
     }
 

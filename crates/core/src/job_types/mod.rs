@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`tools`] | what lane and spec permit together, and that the spec's steps keep to it |
+//! | [`tools`] | that the spec's steps keep to what lane and spec permit together |
 //! | [`products`] | what a run of a type may leave: documents only (step 1), or an artifact that keeps to the spec (step 2) |
 //!
 //! All of it is a pure function of documents and of the beginnings of files. What stands behind it is no

@@ -7,7 +7,8 @@
 use serde_json::Value;
 
 use crate::denial::Detail;
-use crate::spec::{Egress, HostRule, JobSpec, JobType};
+use crate::schedule::ScheduleDocument;
+use crate::spec::{Egress, JobSpec, JobType};
 
 /// The rule of step 1.
 pub const STEP_1: &str = "D-JOB-1";
@@ -149,7 +150,7 @@ pub fn generated_spec(at: &str, base: &JobSpec, generated: &JobSpec) -> Vec<Deta
     let steps = generated.effective_steps();
     let steps = steps.map(|step| (format!("/steps/{}/egress", step.index), step.egress));
     for (pointer, egress) in job.chain(steps) {
-        if let Some(more) = beyond(allowed, egress) {
+        if let Some(more) = egress.first_outside(allowed) {
             let message = format!("reaches {more}, which the job's `egress` does not allow");
             found.push(detail(&format!("{at}#{pointer}"), message));
         }
@@ -157,6 +158,24 @@ pub fn generated_spec(at: &str, base: &JobSpec, generated: &JobSpec) -> Vec<Deta
     found.sort();
     found.dedup();
     found
+}
+
+/// Everything in a generated `SCHEDULE.json` that the spec's cadence does not say (D-JOB-2).
+///
+/// Whether it equals the cadence of the spec beside it to the last field is checked when it is submitted
+/// (D-SCHED-1).
+pub fn generated_schedule(at: &str, base: &JobSpec, schedule: &ScheduleDocument) -> Vec<Detail> {
+    let cadence = base.cadence.as_ref();
+    let same = schedule.kind == base.cadence_kind()
+        && schedule.expr.as_ref() == cadence.and_then(|cadence| cadence.expr.as_ref())
+        && schedule.period_seconds == cadence.and_then(|cadence| cadence.period_seconds)
+        && schedule.time_zone == base.time_zone.as_deref().unwrap_or("UTC")
+        && schedule.job_id == base.job_id;
+    if same {
+        return Vec::new();
+    }
+    let message = "is another schedule than the cadence that was decided".to_owned();
+    vec![detail(at, message)]
 }
 
 /// The fields of a spec that a person decided and a step 2 job keeps.
@@ -197,23 +216,6 @@ fn detail(at: &str, message: String) -> Detail {
         rule: STEP_2.to_owned(),
         message,
         hint: Some(hint.to_owned()),
-    }
-}
-
-/// The first destination that `egress` reaches and `allowed` does not.
-fn beyond(allowed: &Egress, egress: &Egress) -> Option<String> {
-    match (allowed, egress) {
-        (Egress::Open, _) | (_, Egress::None) => None,
-        (_, Egress::Open) => Some("every host".to_owned()),
-        (_, Egress::Allow(entries)) => {
-            let rules = allowed.host_rules().unwrap_or_default();
-            let within = |entry: &&String| {
-                entry
-                    .parse::<HostRule>()
-                    .is_ok_and(|rule| rules.iter().any(|wider| wider.covers(&rule)))
-            };
-            entries.iter().find(|entry| !within(entry)).cloned()
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tool permissions: what lane and spec permit together, and that the steps of the spec keep to it.
+//! Tool permissions: that the steps of a spec keep to what its lane and it permit together.
 
 use crate::lane::Lane;
 use crate::spec::{Arg, Egress, HostRule, JobSpec, Permission, ToolPermissions, Violation};
@@ -33,35 +33,15 @@ const SHELLS: [&str; 9] = [
     "sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "busybox", "pwsh",
 ];
 
-/// What both permit: for each tool the stricter of the two, where both say something.
-///
-/// ```
-/// use moorline_core::job_types::tools;
-/// use moorline_core::spec::{Permission, ToolPermissions};
-///
-/// let lane = ToolPermissions { shell: Some(Permission::Restricted), ..ToolPermissions::default() };
-/// let spec = ToolPermissions { shell: Some(Permission::Allowed), ..ToolPermissions::default() };
-/// assert_eq!(tools::both(&lane, &spec).shell, Some(Permission::Restricted));
-/// ```
-pub fn both(lane: &ToolPermissions, spec: &ToolPermissions) -> ToolPermissions {
-    ToolPermissions {
-        edit: lane.edit.max(spec.edit),
-        read: lane.read.max(spec.read),
-        grep: lane.grep.max(spec.grep),
-        shell: lane.shell.max(spec.shell),
-        install_dependencies: lane.install_dependencies.max(spec.install_dependencies),
-        web_fetch: lane.web_fetch.max(spec.web_fetch),
-    }
-}
-
 /// Everything in the steps of a spec that needs a tool which lane and spec together do not permit (D-JOB-3).
 ///
 /// What can be seen in a document is refused here: a step that installs, an egress list with a package
 /// registry or without bounds, a command that is a shell. What a program does inside its sandbox is not
 /// seen: there `edit`, `read` and `grep` are what the sandbox shows, and a `restricted` shell is told to the
 /// job and not enforced.
-pub fn check(spec: &JobSpec, lane: &Lane, lane_tools: &ToolPermissions) -> Vec<Violation> {
-    let tools = both(lane_tools, &spec.tool_permissions);
+///
+/// `tools` is what lane and spec permit together: `LaneSettings::tools_of`.
+pub fn check(spec: &JobSpec, lane: &Lane, tools: &ToolPermissions) -> Vec<Violation> {
     let mut found = Vec::new();
     for step in spec.effective_steps() {
         let pointer = format!("/steps/{}", step.index);
@@ -203,21 +183,5 @@ mod tests {
             places(r#""argv": ["x"], "egress": "none""#, &tools),
             [""; 0]
         );
-    }
-
-    #[test]
-    fn a_spec_only_takes_away_from_what_its_lane_permits() {
-        use Permission::{Allowed, Forbidden, Restricted};
-        let permissions = [None, Some(Allowed), Some(Restricted), Some(Forbidden)];
-        for lane in permissions {
-            for spec in permissions {
-                let of = |shell| ToolPermissions {
-                    shell,
-                    ..ToolPermissions::default()
-                };
-                let effective = both(&of(lane), &of(spec)).shell;
-                assert!(effective >= lane && effective >= spec, "{lane:?} {spec:?}");
-            }
-        }
     }
 }

@@ -146,34 +146,6 @@ impl HostRule {
         }
     }
 
-    /// Whether everything that `other` allows is allowed by this rule.
-    ///
-    /// ```
-    /// use moorline_core::spec::HostRule;
-    ///
-    /// let rule = |text: &str| text.parse::<HostRule>().unwrap();
-    /// assert!(rule("*.example.com").covers(&rule("api.example.com:443")));
-    /// assert!(!rule("*.example.com").covers(&rule("api.example.com:22")));
-    /// assert!(!rule("api.example.com:443").covers(&rule("api.example.com")));
-    /// ```
-    pub fn covers(&self, other: &Self) -> bool {
-        let ports = match (self.port, other.port) {
-            (mine, theirs) if mine == theirs => true,
-            (None, Some(port)) => WEB_PORTS.contains(&port),
-            _ => false,
-        };
-        let hosts = match (&self.host, &other.host) {
-            (HostPattern::Any, _) => true,
-            (HostPattern::Exact(mine), HostPattern::Exact(theirs)) => mine == theirs,
-            (HostPattern::Below(mine), HostPattern::Below(theirs)) => theirs.ends_with(mine),
-            (HostPattern::Below(mine), HostPattern::Exact(theirs)) => {
-                theirs.len() > mine.len() && theirs.ends_with(mine) && is_name(theirs)
-            }
-            _ => false,
-        };
-        ports && hosts
-    }
-
     /// Whether every connection that this rule allows is allowed by one of these.
     fn is_within(&self, caps: &[Self]) -> bool {
         let ports = self.port.as_ref().map_or(&WEB_PORTS[..], std::slice::from_ref);
