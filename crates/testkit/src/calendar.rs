@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
 
 /// Minutes that are looked at before a span, to know what the clock has shown already: more than any clock was
 /// ever put back.
@@ -66,20 +66,34 @@ impl Watcher {
 
     /// Whether a clock that shows `local` shows a time of the expression.
     pub fn matches(&self, local: DateTime) -> bool {
-        let has = |set: &[bool], value: i8| {
+        Offset::UTC
+            .to_timestamp(local)
+            .is_ok_and(|shown| self.names(shown.as_second().div_euclid(60)))
+    }
+
+    /// As [`matches`](Self::matches), of a clock that has shown so many minutes since it showed the beginning of
+    /// 1970.
+    fn names(&self, shown: i64) -> bool {
+        let has = |set: &[bool], value: i64| {
             usize::try_from(value).is_ok_and(|value| set.get(value) == Some(&true))
         };
-        if !has(&self.minutes, local.minute()) || !has(&self.hours, local.hour()) {
+        let hour = shown.div_euclid(60).rem_euclid(24);
+        if !has(&self.minutes, shown.rem_euclid(60)) || !has(&self.hours, hour) {
             return false;
         }
-        let day = has(&self.days, local.day());
-        let weekday = has(&self.weekdays, local.weekday().to_sunday_zero_offset());
+        let Ok(date) = Timestamp::from_second(shown * 60).map(|at| Offset::UTC.to_datetime(at))
+        else {
+            return false;
+        };
+        let day = has(&self.days, date.day().into());
+        let weekday = date.weekday().to_sunday_zero_offset();
+        let weekday = has(&self.weekdays, weekday.into());
         let today = if self.either_day {
             day || weekday
         } else {
             day && weekday
         };
-        today && has(&self.months, local.month())
+        today && has(&self.months, date.month().into())
     }
 
     /// Whether every hour of the day is named.
@@ -94,25 +108,17 @@ impl Watcher {
         let minute = |at: Timestamp| at.as_second().div_euclid(60);
         let (first, last) = (minute(from), minute(until));
         let mut due = Vec::new();
-        let mut highest: Option<DateTime> = None;
-        for (at, local) in clock(zone, first - WARM_UP, last) {
+        let mut highest: Option<i64> = None;
+        for (at, shown) in clock(zone, first - WARM_UP, last) {
             let fires = if self.is_hourly() {
-                self.matches(local)
+                self.names(shown)
             } else {
-                let before = highest.unwrap_or(local);
-                let mut fires = false;
-                let mut shown = before;
                 // Usually one minute; more where the clock jumps ahead, none where it shows times again.
-                while shown < local {
-                    let Ok(next) = shown.checked_add(1.minute()) else {
-                        break;
-                    };
-                    shown = next;
-                    fires |= self.matches(shown);
-                }
-                highest = Some(before.max(local));
-                fires
+                let before = highest.unwrap_or(shown);
+                highest = Some(before.max(shown));
+                (before + 1..=shown).any(|shown| self.names(shown))
             };
+            let at = instant(at);
             if fires && at > from && at <= until {
                 due.push(at);
             }
@@ -121,24 +127,27 @@ impl Watcher {
     }
 }
 
-/// Every minute of a span, as an instant and as the clock of the zone shows it.
-fn clock(
-    zone: &TimeZone,
-    first: i64,
-    last: i64,
-) -> impl Iterator<Item = (Timestamp, DateTime)> + use<'_> {
-    let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap_or(Timestamp::MAX);
-    // The offset is looked up for each quarter of an hour: no clock was shifted in between since 1972.
-    let mut known: Option<(i64, Offset)> = None;
+fn instant(minute: i64) -> Timestamp {
+    Timestamp::from_second(minute * 60).unwrap_or(Timestamp::MAX)
+}
+
+/// Every minute of a span, since 1970, and what the clock of the zone shows then, as if it were one of UTC.
+fn clock(zone: &TimeZone, first: i64, last: i64) -> impl Iterator<Item = (i64, i64)> + use<'_> {
+    let offset = |minute: i64| i64::from(zone.to_offset(instant(minute)).seconds()).div_euclid(60);
+    // One that is in force at both ends of a quarter of an hour is in force all through it: no clock was shifted
+    // back and forth as fast. Else it is looked up for each minute: some shift at 00:01.
+    let mut known: Option<(i64, Option<i64>)> = None;
     (first..=last).map(move |minute| {
         let quarter = minute.div_euclid(15);
-        let offset = match known {
-            Some((of, offset)) if of == quarter => offset,
-            _ => zone.to_offset(at(quarter * 15)),
+        let steady = match known {
+            Some((of, steady)) if of == quarter => steady,
+            _ => {
+                let start = offset(quarter * 15);
+                (offset(quarter * 15 + 15) == start).then_some(start)
+            }
         };
-        known = Some((quarter, offset));
-        let at = at(minute);
-        (at, offset.to_datetime(at))
+        known = Some((quarter, steady));
+        (minute, minute + steady.unwrap_or_else(|| offset(minute)))
     })
 }
 

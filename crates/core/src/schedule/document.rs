@@ -170,3 +170,87 @@ impl ScheduleDocument {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec;
+
+    fn document(cadence: &str) -> Option<ScheduleDocument> {
+        let text = format!(
+            r#"{{"job_id": "bank-statement", "time_zone": "Europe/Berlin", "cadence": {cadence},
+                 "steps": [{{"name": "load", "argv": ["true"]}}]}}"#
+        );
+        let spec = spec::load(text.as_bytes()).unwrap();
+        ScheduleDocument::of(&spec, spec.canonical_hash().unwrap())
+    }
+
+    /// D-SCHED-1: the file is compared as a value.
+    #[test]
+    fn a_file_agrees_however_it_is_written() {
+        let spec = document(
+            r#"{"type": "cron", "expr": "15 6 * * *", "overlap": "queue", "ends_at": "2027-01-01T00:00:00Z"}"#,
+        )
+        .unwrap();
+        let file = format!(
+            r#"{{
+                "spec_hash": "{}", "job_id": "bank-statement", "time_zone": "Europe/Berlin",
+                "ends_at": "2027-01-01T01:00:00+01:00", "overlap": "queue", "misfire": "skip",
+                "jitter_seconds": 0, "expr": "15 6 * * *", "type": "cron"
+            }}"#,
+            spec.spec_hash
+        );
+        let file = ScheduleDocument::read(&file).unwrap();
+        assert_eq!(spec.agrees_with(&file), Ok(()));
+        let written = serde_json::to_string(&spec).unwrap();
+        assert_eq!(ScheduleDocument::read(&written), Ok(spec));
+    }
+
+    #[test]
+    fn every_field_that_differs_is_named_with_both_values() {
+        let spec = document(r#"{"type": "cron", "expr": "15 6 * * *"}"#).unwrap();
+        let file = ScheduleDocument {
+            expr: Some("15  6 * * *".to_owned()),
+            time_zone: "UTC".to_owned(),
+            jitter_seconds: 30,
+            ..spec.clone()
+        };
+        let denial = spec.agrees_with(&file).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "SCHEDULE.json does not equal the spec's cadence: expr, jitter_seconds, time_zone differ (D-SCHED-1)"
+        );
+        let details: Vec<String> = denial
+            .details
+            .iter()
+            .map(|detail| format!("{} {}", detail.at, detail.message))
+            .collect();
+        let expected = [
+            r#"SCHEDULE.json:/expr is "15  6 * * *" in the file and "15 6 * * *" in the spec"#,
+            "SCHEDULE.json:/jitter_seconds is 30 in the file and nothing in the spec",
+            r#"SCHEDULE.json:/time_zone is "UTC" in the file and "Europe/Berlin" in the spec"#,
+        ];
+        assert_eq!(details, expected);
+    }
+
+    #[test]
+    fn a_spec_without_a_cadence_has_no_document() {
+        assert_eq!(document(r#"{"type": "none"}"#), None);
+        let periodic = document(r#"{"type": "periodic", "period_seconds": 3600}"#).unwrap();
+        assert_eq!(periodic.period_seconds, Some(3600));
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_read_says_what_is_wrong() {
+        for (text, reason) in [
+            ("{", "EOF"),
+            (r#"{"type": "cron", "type": "cron"}"#, "type"),
+            (r#"{"type": "cron"}"#, "missing field"),
+            (r#"{"type": "cron", "zone": "UTC"}"#, "unknown field"),
+        ] {
+            let denial = ScheduleDocument::read(text).unwrap_err();
+            assert_eq!(denial.rule, "D-SCHED-1");
+            assert!(denial.message.contains(reason), "{text}: {denial}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! When schedules are due, against a clock that is looked at every minute.
+#![cfg(test)]
+
+mod bounds;
+mod shifts;
+mod support;
+mod zones;
