@@ -62,6 +62,9 @@ pub struct Global {
     /// Lane, which decides what is permitted [default: dev]
     #[arg(long, global = true, value_name = "NAME")]
     pub lane: Option<String>,
+    /// Set a key of the configuration, such as `executor=modal` (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Tell more on stderr: -v what happens, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -127,7 +130,9 @@ pub enum Command {
     #[command(subcommand)]
     Gates(GatesCommand),
     /// Start what is due, drive runs, deliver alerts: the worker of this machine
-    #[command(after_help = "Examples:\n  moorline work")]
+    #[command(
+        after_help = "Examples:\n  moorline work --once\n  moorline work --until-idle --json\n  moorline work\n\nWithout a flag it works until it is interrupted (SIGINT, SIGTERM): it then finishes what runs; a second\nsignal leaves that to the next worker. Any number of workers may share a store."
+    )]
     Work(WorkArgs),
     /// See who may do what
     #[command(subcommand)]

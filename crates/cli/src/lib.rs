@@ -5,11 +5,13 @@
 
 pub mod args;
 pub mod commands;
+mod configuration;
 mod context;
 mod env;
 mod error;
 mod output;
 mod progress;
+mod test_clock_guard;
 
 use std::process::ExitCode;
 

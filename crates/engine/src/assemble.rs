@@ -4,11 +4,13 @@
 mod modal;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use moorline_api::ApiError;
-use moorline_core::clock::{SystemClock, SystemIds};
+use moorline_core::clock::SystemIds;
+use moorline_core::config::{SecretBackendKind, Settings, StoreUrl};
 use moorline_core::error_code::ErrorCode;
 use moorline_executor::local::{LocalConfig, LocalExecutor};
 use moorline_store::Store;
@@ -16,19 +18,25 @@ use moorline_store::Store;
 use crate::dirs::StateDirs;
 use crate::engine::{Engine, EngineConfig};
 use crate::error::{io_error, store_error};
+use crate::principals::KeyPlace;
+use crate::vault::Vault;
 
 /// What an embedded engine is made from.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The state directory.
     pub dirs: StateDirs,
+    /// What is configured; the environment's part of it is in there already.
+    pub settings: Arc<Settings>,
+    /// Where the private keys of this machine's people are.
+    pub keys: KeyPlace,
     /// The environment, read once by the program. Jobs never see it; declared secrets are looked up in it.
     pub vars: BTreeMap<String, String>,
     /// The supervisor program of the executors.
     pub helper: PathBuf,
 }
 
-/// An engine for one machine: state in a directory, or in PostgreSQL when `MOORLINE_STORE` names one;
+/// An engine for one machine: state in a directory, or in PostgreSQL when the settings name one;
 /// jobs run on this machine, and with the feature `modal` in Modal's sandboxes where they ask for it.
 ///
 /// # Errors
@@ -42,15 +50,26 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
             .cloned()
     };
     let mut config = EngineConfig::embedded(options.dirs);
+    let settings = options.settings;
+    config.keys = options.keys;
+    config.capacity = usize::try_from(settings.capacity).unwrap_or(usize::MAX);
+    config.lease = Duration::from_secs(settings.lease_seconds.into());
+    config.default_executor.clone_from(&settings.executor);
+    config.settings = Arc::clone(&settings);
     config.ci = var("CI");
+    #[cfg(feature = "test-clock")]
+    let clock = crate::test_clock::clock(&options.vars, &mut config)?;
+    #[cfg(not(feature = "test-clock"))]
+    let clock = Arc::new(moorline_core::clock::SystemClock);
     config
         .dirs
         .create()
         .map_err(io_error("create the state directory"))?;
-    let store = open_store(&config.dirs, var("MOORLINE_STORE").as_deref()).await?;
+    let store = open_store(&config.dirs, settings.store.as_ref()).await?;
     #[cfg(feature = "modal")]
     let modal = modal::executor(
         var,
+        &settings.app_names,
         options.vars.clone(),
         &config.dirs.root().join("modal"),
         &options.helper,
@@ -62,32 +81,68 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     }
     let local = LocalExecutor::new(local)
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
+    let vault = vault(&config, &options.vars)?;
     let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);
     let builder = Engine::builder(
         config,
         store,
         secrets,
-        Arc::new(SystemClock),
+        clock,
         Arc::new(SystemIds),
     )
+    .vault(vault)
     .executor("local", Arc::new(local));
     #[cfg(feature = "modal")]
     let builder = builder.executor("modal", modal);
     Ok(builder.build())
 }
 
-async fn open_store(dirs: &StateDirs, url: Option<&str>) -> Result<Arc<dyn Store>, ApiError> {
-    match url {
+/// Where the settings say that secrets are kept.
+fn vault(config: &EngineConfig, vars: &BTreeMap<String, String>) -> Result<Vault, ApiError> {
+    let (settings, root) = (&config.settings, config.dirs.root());
+    match settings.secrets.backend {
+        SecretBackendKind::File => Ok(Vault::file(settings, root)),
+        SecretBackendKind::Modal => modal_vault(settings, root, vars),
+    }
+}
+
+#[cfg(feature = "modal")]
+fn modal_vault(
+    settings: &Settings,
+    root: &Path,
+    vars: &BTreeMap<String, String>,
+) -> Result<Vault, ApiError> {
+    let backend = Arc::new(modal::secrets(vars.clone()));
+    Vault::modal(settings, root, backend)
+}
+
+#[cfg(not(feature = "modal"))]
+fn modal_vault(
+    _: &Settings,
+    _: &Path,
+    _: &BTreeMap<String, String>,
+) -> Result<Vault, ApiError> {
+    Err(ApiError::new(
+        ErrorCode::Config,
+        "this build has no Modal; set `secrets.backend` to `file`",
+    ))
+}
+
+async fn open_store(
+    dirs: &StateDirs,
+    url: Option<&StoreUrl>,
+) -> Result<Arc<dyn Store>, ApiError> {
+    match url.map(StoreUrl::expose) {
         None => sqlite(dirs),
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             postgres(url).await
         }
         Some(_) => Err(ApiError::new(
             ErrorCode::Config,
-            "MOORLINE_STORE is not the URL of a store",
+            "`store` is not the URL of a store",
         )
         .hint(
-            "write `postgres://user@host/database`, or unset it for SQLite in the state directory",
+            "write `postgres://user@host/database`, or leave it out for SQLite in the state directory",
         )),
     }
 }
@@ -102,7 +157,7 @@ fn sqlite(dirs: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
 fn sqlite(_: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
     Err(ApiError::new(
         ErrorCode::Config,
-        "this build has no SQLite; set MOORLINE_STORE",
+        "this build has no SQLite; give `store` a URL",
     ))
 }
 
@@ -118,6 +173,6 @@ async fn postgres(url: &str) -> Result<Arc<dyn Store>, ApiError> {
 async fn postgres(_: &str) -> Result<Arc<dyn Store>, ApiError> {
     Err(ApiError::new(
         ErrorCode::Config,
-        "this build has no PostgreSQL; unset MOORLINE_STORE",
+        "this build has no PostgreSQL; leave `store` out",
     ))
 }

@@ -77,6 +77,11 @@ impl Inner {
         self.carried().contains(&run)
     }
 
+    /// Whether this process carries any run.
+    pub(crate) fn drives_something(&self) -> bool {
+        !self.carried().is_empty()
+    }
+
     /// Drives a run through all its attempts until it is over, or until another process has it.
     pub(crate) async fn carry(
         &self,

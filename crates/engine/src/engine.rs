@@ -22,6 +22,7 @@ use crate::dirs::StateDirs;
 use crate::liveness::DriverLock;
 use crate::principals::KeyPlace;
 use crate::tasks::Tasks;
+use crate::vault::Vault;
 
 /// Settings of an engine. Read once, where the program starts; nothing here is ambient.
 #[derive(Debug, Clone)]
@@ -40,8 +41,12 @@ pub struct EngineConfig {
     pub default_executor: String,
     /// Value of `CI` in the environment, for the safety guard of D-RUN-8.
     pub ci: Option<String>,
+    /// How often a worker looks for what is due and for what other processes changed.
+    pub poll: Duration,
     /// How long `stop` and `cancel` wait for the last process before they report it as unreached.
     pub stop_patience: Duration,
+    /// How long one attempt to tell a destination of an alert may take.
+    pub delivery_timeout: Duration,
 }
 
 impl EngineConfig {
@@ -56,7 +61,9 @@ impl EngineConfig {
             lease: Duration::from_secs(30),
             default_executor: "local".to_owned(),
             ci: None,
+            poll: Duration::from_secs(1),
             stop_patience: Duration::from_secs(30),
+            delivery_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -73,7 +80,10 @@ pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executors: BTreeMap<String, Arc<dyn Executor>>,
+    /// What interactive lanes take before what is kept for them.
     pub(crate) secrets: Arc<SourceChain>,
+    /// Where the secrets of lanes are kept.
+    pub(crate) vault: Option<Arc<Vault>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) driver: DriverId,
@@ -111,6 +121,7 @@ pub struct EngineBuilder {
     store: Arc<dyn Store>,
     executors: BTreeMap<String, Arc<dyn Executor>>,
     secrets: Arc<SourceChain>,
+    vault: Option<Arc<Vault>>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -137,6 +148,7 @@ impl Engine {
             store,
             executors: BTreeMap::new(),
             secrets,
+            vault: None,
             clock,
             ids,
         }
@@ -164,6 +176,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Where the secrets of lanes are kept. Without it, only interactive lanes have secrets, from the
+    /// sources that the builder was started with.
+    #[must_use]
+    pub fn vault(mut self, vault: Vault) -> Self {
+        self.vault = Some(Arc::new(vault));
+        self
+    }
+
     /// The engine. Nothing runs until an operation asks for it.
     pub fn build(self) -> Engine {
         let driver = DriverId::new(self.ids.uuid());
@@ -174,6 +194,7 @@ impl EngineBuilder {
                 store: self.store,
                 executors: self.executors,
                 secrets: self.secrets,
+                vault: self.vault,
                 clock: self.clock,
                 ids: self.ids,
                 driver,

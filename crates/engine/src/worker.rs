@@ -1,1 +1,130 @@
-//! The worker of one machine: schedules, due runs, deliveries, until it is told to end.
+//! The worker of one machine: starts what schedules ask for, drives what is due, finds again what lost its
+//! driver, repeats the end of what is stopped.
+//!
+//! It keeps nothing in memory that the store does not have, so any number of workers may share a store: each
+//! start and each attempt is taken by one of them. One round costs a few indexed reads when there is nothing
+//! to do; a round comes once in [`EngineConfig::poll`](crate::EngineConfig), which bounds how long a change
+//! of another process goes unseen.
+
+use std::future::Future;
+
+use moorline_api::ApiError;
+use moorline_core::error_code::RunStatus;
+use moorline_core::ids::RunId;
+use serde::Serialize;
+use tracing::error;
+
+use crate::engine::{Engine, Inner};
+use crate::error::store_error;
+
+/// How long a worker works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is told to end.
+    Told,
+    /// Until nothing is due and nothing is being driven.
+    Idle,
+    /// One round, and what it started, to its end.
+    Once,
+}
+
+/// What a worker did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WorkReport {
+    /// Runs that schedules started here.
+    pub started: Vec<RunId>,
+    /// Runs that were there before and that it drove: queued ones, and those whose driver was gone.
+    pub taken_up: Vec<RunId>,
+    /// Starts that fell away.
+    pub skipped: u32,
+}
+
+impl Engine {
+    /// Works until `told` is done, or as `until` says. What is being driven then goes on in the background:
+    /// [`Engine::drain`] waits for it.
+    ///
+    /// A round that fails, as when the store can not be reached, is repeated at the next one.
+    ///
+    /// # Errors
+    /// With [`Until::Once`], whatever made its one round fail.
+    pub async fn work(
+        &self,
+        until: Until,
+        told: impl Future<Output = ()>,
+    ) -> Result<WorkReport, ApiError> {
+        let mut report = WorkReport::default();
+        if until == Until::Once {
+            self.round(&mut report).await?;
+            for run in report.started.iter().chain(&report.taken_up) {
+                self.inner.wait(*run).await?;
+            }
+            return Ok(report);
+        }
+        let mut told = std::pin::pin!(told);
+        loop {
+            match self.round(&mut report).await {
+                Ok(true) if until == Until::Idle => return Ok(report),
+                Ok(_) => {}
+                Err(error) => error!(code = error.code.as_str(), "{error}"),
+            }
+            tokio::select! {
+                () = &mut told => return Ok(report),
+                () = tokio::time::sleep(self.inner.config.poll) => {}
+            }
+        }
+    }
+
+    /// Everything that is due now. `true` when nothing was, and nothing is being driven here.
+    async fn round(&self, report: &mut WorkReport) -> Result<bool, ApiError> {
+        let inner = &self.inner;
+        let tick = self.schedule_tick().await?;
+        let quiet = tick.started.is_empty() && tick.skipped == 0;
+        report.started.extend(&tick.started);
+        report.skipped += tick.skipped;
+        let mut idle = quiet;
+        if inner.something_waits().await? {
+            idle = false;
+            for run in self.take_up().await? {
+                if !report.taken_up.contains(&run) && !report.started.contains(&run) {
+                    report.taken_up.push(run);
+                }
+            }
+        }
+        self.enforce_stops().await?;
+        Ok(idle && !inner.drives_something())
+    }
+
+    /// Drives every run that is due or whose driver is gone, and that nobody has.
+    async fn take_up(&self) -> Result<Vec<RunId>, ApiError> {
+        let inner = &self.inner;
+        let now = inner.now();
+        let mut taken = Vec::new();
+        for run in inner.unfinished().await? {
+            let due = run.attempt.is_some() || run.due_at.is_some_and(|due| due <= now);
+            if run.status == RunStatus::AwaitingApproval || inner.carries(run.id) || !due {
+                continue;
+            }
+            if let Some(run) = inner.adopt(run).await? {
+                taken.push(run.id);
+                self.carry_on(run, None).await;
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Inner {
+    /// Whether a run is due, or is driven by another process, which may be gone.
+    async fn something_waits(&self) -> Result<bool, ApiError> {
+        let now = self.now();
+        let due = self.store.next_due(None).await.map_err(store_error)?;
+        if due.is_some_and(|due| due <= now) {
+            return Ok(true);
+        }
+        let live = self.store.runs_live().await.map_err(store_error)?;
+        Ok(live.iter().any(|live| {
+            let attempt = live.run.attempt.as_ref();
+            attempt.is_some_and(|attempt| attempt.driver != self.driver)
+        }))
+    }
+}

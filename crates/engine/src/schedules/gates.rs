@@ -45,7 +45,7 @@ impl Inner {
         let live = self.live(id).await?;
         let dir = bundle::location(&self.config.dirs.artifacts(), &live.content);
         let job = submit::load(&dir, self.lane_settings(id.lane())?)?;
-        let keys = self.secret_report(&job.spec)?;
+        let keys = self.secret_report(&job.spec, id.lane()).await?;
         let found = Found {
             gate: Gate::SecretsConfigured,
             holds: keys.iter().all(|key| key.present || !key.required),

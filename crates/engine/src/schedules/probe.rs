@@ -206,6 +206,7 @@ impl Inner {
             image: subject.image.clone(),
             gpu: Vec::new(),
             warm_start: false,
+            secret_objects: Vec::new(),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
             return Ok(Step::Done);
         }
         let start = match due.start {
-            Some(fire_at) => match inner.start_of(schedule, fire_at) {
+            Some(fire_at) => match Box::pin(inner.start_of(schedule, fire_at)).await {
                 Ok(start) => Some(start),
                 Err(error) => return inner.no_start(schedule, error, now).await,
             },
@@ -176,7 +176,7 @@ impl Inner {
     }
 
     /// The run of a start: what the schedule names, for real, asked for by Moorline itself.
-    fn start_of(&self, schedule: &Schedule, fire_at: Timestamp) -> Result<Start, ApiError> {
+    async fn start_of(&self, schedule: &Schedule, fire_at: Timestamp) -> Result<Start, ApiError> {
         let request = SubmitRequest {
             job: bundle::location(&self.config.dirs.artifacts(), &schedule.content),
             inputs: std::collections::BTreeMap::new(),
@@ -192,7 +192,7 @@ impl Inner {
             schedule: schedule.id.clone(),
             fire_at,
         };
-        let new = self.prepare(&request, Origin::Schedule(start))?;
+        let new = self.prepare(&request, Origin::Schedule(start)).await?;
         Ok(Start { fire_at, new })
     }
 
