@@ -69,6 +69,21 @@ pub struct Attempt {
     /// executors that can start from a snapshot.
     #[serde(default)]
     pub warm_start: bool,
+    /// Objects whose values only the place where it runs can hand over; on executors that say
+    /// `secret_objects`. Values that were given beside the attempt win over them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_objects: Vec<SecretObjectRef>,
+}
+
+/// A secret object that is named and not read: its values are handed over where the attempt runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SecretObjectRef {
+    /// The Modal environment that it is in; empty for the workspace's default one.
+    pub environment: String,
+    /// Its name.
+    pub name: String,
+    /// The keys that the step declares; whatever else it has is kept from the step (D-SEC-4).
+    pub keys: Vec<String>,
 }
 
 /// A file handed to the job, copied or mounted read-only under the input directory.

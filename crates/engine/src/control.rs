@@ -144,9 +144,10 @@ impl ControlPlane for Engine {
         &self,
         request: SecretCheckRequest,
     ) -> Result<Vec<SecretKeyView>, ApiError> {
-        let (_, lane) = submit::lane(&self.inner.config.settings, request.lane.as_deref())?;
-        let job = submit::load(&request.job, lane)?;
-        self.inner.secret_report(&job.spec)
+        let settings = &self.inner.config.settings;
+        let (lane, rules) = submit::lane(settings, request.lane.as_deref())?;
+        let job = submit::load(&request.job, rules)?;
+        self.inner.secret_report(&job.spec, &lane).await
     }
 
     async fn health(&self) -> Result<HealthReport, ApiError> {
@@ -283,7 +284,7 @@ impl Inner {
     }
 
     /// How long an attempt gets between the polite signal and the kill.
-    async fn grace(&self, run: &Run, asked: Option<f64>) -> Result<Duration, ApiError> {
+    pub(crate) async fn grace(&self, run: &Run, asked: Option<f64>) -> Result<Duration, ApiError> {
         if let Some(seconds) = asked {
             return Duration::try_from_secs_f64(seconds).map_err(|error| {
                 ApiError::new(

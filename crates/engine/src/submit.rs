@@ -11,7 +11,7 @@ use moorline_core::config::{LaneSettings, Settings};
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
-use moorline_core::lane::{Lane, LaneRules};
+use moorline_core::lane::{Lane, LaneError, LaneRules};
 use moorline_core::run::{Run, StepRun, Trigger};
 use moorline_core::schedule::ScheduledStart;
 use moorline_core::schema::Validator;
@@ -64,7 +64,7 @@ pub(crate) fn load(path: &Path, lane: &LaneSettings) -> Result<Job, ApiError> {
         .with_details(details)
     };
     let spec = spec::load(&bytes).map_err(invalid)?;
-    spec::validate_for_lane(&spec, &lane.rules).map_err(invalid)?;
+    lane.check_job(&spec).map_err(invalid)?;
     let canonical = canonical::to_string(&spec)
         .map_err(|error| ApiError::new(ErrorCode::Spec, format!("{}: {error}", file.display())))?;
     let hash = ContentId::of_bytes(canonical.as_bytes());
@@ -76,17 +76,17 @@ pub(crate) fn load(path: &Path, lane: &LaneSettings) -> Result<Job, ApiError> {
     })
 }
 
-/// The lane that a request names, with what it permits; `dev` when it names none.
+/// The lane that a request names, with what it permits; the configured one when it names none.
 pub(crate) fn lane<'s>(
     settings: &'s Settings,
     name: Option<&str>,
 ) -> Result<(Lane, &'s LaneSettings), ApiError> {
-    let lane: Lane =
-        name.unwrap_or("dev")
-            .parse()
-            .map_err(|error: moorline_core::lane::LaneError| {
-                ApiError::new(ErrorCode::Usage, format!("{error}")).hint(configured_lanes(settings))
-            })?;
+    let lane = match name {
+        None => settings.lane.clone(),
+        Some(name) => name.parse().map_err(|error: LaneError| {
+            ApiError::new(ErrorCode::Usage, error.to_string()).hint(configured_lanes(settings))
+        })?,
+    };
     let found = lane_settings(settings, &lane)?;
     Ok((lane, found))
 }
@@ -159,7 +159,7 @@ impl Inner {
         claim: bool,
     ) -> Result<Run, ApiError> {
         let origin = retry_of.map_or(Origin::Asked, Origin::Retry);
-        let mut new = self.prepare(request, origin)?;
+        let mut new = self.prepare(request, origin).await?;
         if claim {
             self.become_driver().await?;
             new.claim = Some(self.claim_ticket(new.run.created_at));
@@ -187,7 +187,7 @@ impl Inner {
     ///
     /// For a schedule, executors and secrets are not looked at: where they are missing, the run is made and
     /// fails by the failure matrix, which disables the schedule and tells people (D-RUN-7).
-    pub(crate) fn prepare(
+    pub(crate) async fn prepare(
         &self,
         request: &SubmitRequest,
         origin: Origin,
@@ -217,7 +217,11 @@ impl Inner {
         };
         if schedule.is_none() {
             self.check_executors(spec, request)?;
-            self.check_secrets(spec, mode)?;
+            let executor = request
+                .executor
+                .as_ref()
+                .unwrap_or(&self.config.default_executor);
+            self.check_secrets(spec, &lane, mode, executor).await?;
         }
         let isolation_need = isolation_need(request.isolation, rules)?;
         let params = merge_params(spec, request)?;

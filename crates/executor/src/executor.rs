@@ -136,6 +136,9 @@ pub struct Capabilities {
     pub egress_allow_list: bool,
     /// Whether GPUs can be asked for.
     pub gpu: bool,
+    /// Whether secret objects can be named, whose values only this back end's platform has
+    /// ([`Attempt::secret_objects`]).
+    pub secret_objects: bool,
     /// What the back end found of its platform, for people: name and finding.
     pub platform: Vec<(String, String)>,
 }
@@ -150,6 +153,7 @@ impl Capabilities {
             missing,
             egress_allow_list: false,
             gpu: false,
+            secret_objects: false,
             platform: Vec::new(),
         }
     }

@@ -48,6 +48,7 @@ fn attempt(home: &Path) -> Attempt {
         image: None,
         gpu: Vec::new(),
         warm_start: false,
+        secret_objects: Vec::new(),
     }
 }
 

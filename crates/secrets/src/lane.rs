@@ -89,6 +89,21 @@ impl LaneSecrets {
             .collect())
     }
 
+    /// Whether the policy alone shows that an object of that name is of this lane. Where names are taken
+    /// from what they are for (`env_var_name`, `kebab`), nothing shows it: others use such names too.
+    ///
+    /// # Errors
+    /// A lane whose name no object can show.
+    pub fn claims(&self, object: &ObjectName) -> Result<bool, NameError> {
+        Ok(match &self.policy {
+            NamingPolicy::Prefixed { .. } => {
+                object.as_str().starts_with(&self.policy.stem(&self.lane)?)
+            }
+            NamingPolicy::EnvVarName {} | NamingPolicy::Kebab {} => false,
+            NamingPolicy::Bundle { object: bundle } => bundle == object,
+        })
+    }
+
     /// All the names that this lane can give to objects.
     fn reach(&self) -> Result<Reach<'_>, NameError> {
         Ok(match &self.policy {

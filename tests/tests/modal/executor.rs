@@ -76,6 +76,7 @@ impl Modal {
             image: None,
             gpu: Vec::new(),
             warm_start: false,
+            secret_objects: Vec::new(),
         }
     }
 }

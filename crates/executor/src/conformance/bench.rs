@@ -116,6 +116,7 @@ impl<'a> Bench<'a> {
             image: None,
             gpu: Vec::new(),
             warm_start: false,
+            secret_objects: Vec::new(),
         }
     }
 

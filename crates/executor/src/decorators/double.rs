@@ -219,6 +219,7 @@ pub(super) fn attempt(number: u128) -> Attempt {
         image: None,
         gpu: Vec::new(),
         warm_start: false,
+        secret_objects: Vec::new(),
     }
 }
 

@@ -164,6 +164,13 @@ impl Executor for LocalExecutor {
         if let Some(claim) = self.records.claim(attempt.id)? {
             return handle::make(attempt.id, &claim.supervisor);
         }
+        if let Some(object) = attempt.secret_objects.first() {
+            let object = &object.name;
+            let reason = format!(
+                "hand over the secret `{object}`, which is kept where only its name is known"
+            );
+            return Err(ExecutorError::unsupported(handle::NAME, reason));
+        }
         let plan = self.plan(attempt).await?;
         let request = self.request(attempt, secrets, plan);
         let helper = &self.config.helper;

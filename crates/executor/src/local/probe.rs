@@ -134,6 +134,7 @@ pub(crate) fn capabilities(machine: Result<&Machine, &ExecutorError>) -> Capabil
         missing: isolation.missing,
         egress_allow_list: allow_list,
         gpu: false,
+        secret_objects: false,
         platform: machine.map(platform).unwrap_or_default(),
     }
 }

@@ -67,6 +67,7 @@ impl Executor for ModalExecutor {
             missing: Vec::new(),
             egress_allow_list: true,
             gpu: true,
+            secret_objects: true,
             platform: vec![
                 ("server".to_owned(), inner.remote.server()),
                 (

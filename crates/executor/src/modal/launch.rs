@@ -115,6 +115,8 @@ pub(super) struct Objects {
     pub(super) mounts: Vec<String>,
     /// The attempt's own volume.
     pub(super) keep: String,
+    /// Ids of the secret objects that the attempt names.
+    pub(super) secrets: Vec<String>,
     /// The step's volumes: id, path, whether writes are refused.
     pub(super) volumes: Vec<(String, String, bool)>,
 }
@@ -151,6 +153,10 @@ pub(super) fn spec(
         .volume(VolumeAt::new(&objects.keep, KEEP));
     spec.mounts.clone_from(&objects.mounts);
     spec.tags = handle::tags(attempt);
+    // Later ones win, and what was given beside the attempt does.
+    for id in &objects.secrets {
+        spec = spec.secret(SecretRef::Id(id.clone()));
+    }
     if !inline.is_empty() {
         spec = spec.secret(SecretRef::Inline(inline));
     }
@@ -219,6 +225,7 @@ mod tests {
             image_id: "im-1".to_owned(),
             mounts: vec!["mo-1".to_owned(), "mo-2".to_owned()],
             keep: "vo-1".to_owned(),
+            secrets: vec!["st-1".to_owned()],
             volumes: vec![("vo-2".to_owned(), "/data".to_owned(), true)],
         };
         let mut secrets = SecretEnv::new();
@@ -252,6 +259,10 @@ mod tests {
             })
         );
         assert_eq!(spec.volumes.len(), 2);
+        assert!(matches!(
+            spec.secrets.as_slice(),
+            [SecretRef::Id(_), SecretRef::Inline(_)]
+        ));
         assert!(!format!("{spec:?}").contains("correct horse"));
         assert!(!spec.command.concat().contains("correct horse"));
     }

@@ -9,7 +9,7 @@
 //! | what | where |
 //! |---|---|
 //! | job directory, inputs, request | a mount, sent by content; `/job`, `/in`, `/__moorline` |
-//! | secrets | values in the request that creates the sandbox, as variables of its environment |
+//! | secrets | values in the request that creates the sandbox, as variables of its environment; or only the names of objects that Modal keeps, see [`ModalSecrets`] |
 //! | log | the sandbox's standard output, frame by frame; an offset in it is a cursor |
 //! | record, log, outputs after the end | the attempt's volume, then [`ModalConfig::root`] |
 //! | who owns it | tags of the sandbox |
@@ -42,6 +42,7 @@ mod logs;
 mod outcome;
 mod reap;
 mod remote;
+mod secrets;
 mod snapshot;
 mod start;
 mod unconfigured;
@@ -50,6 +51,7 @@ mod world;
 
 pub use config::{ModalConfig, StartLimits, WarmLimits};
 pub use executor::ModalExecutor;
+pub use secrets::ModalSecrets;
 pub use unconfigured::Unconfigured;
 
 /// The name of this executor.
@@ -101,6 +103,7 @@ mod tests {
             image: None,
             gpu: Vec::new(),
             warm_start: false,
+            secret_objects: Vec::new(),
         }
     }
 }

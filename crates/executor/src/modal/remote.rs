@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
+use moorline_core::attempt::SecretObjectRef;
 use moorline_modal_client::images::{BuildOptions, ImageDefinition};
 use moorline_modal_client::sandbox::{ExecSpec, Outcome, Sandbox, SandboxFilter, SandboxSpec};
 use moorline_modal_client::transfer::Files;
@@ -91,6 +92,15 @@ impl Remote {
             .await?;
         lock(&self.apps).insert(key, app.id.clone());
         Ok(app.id)
+    }
+
+    /// Id of a secret object that has these keys. Asked each time: an object that was deleted and set
+    /// again has another id.
+    pub(super) async fn secret(&self, object: &SecretObjectRef) -> Result<String> {
+        let keys: Vec<&str> = object.keys.iter().map(String::as_str).collect();
+        let secrets = self.client.secrets();
+        let found = secrets.lookup(&object.name, named(&object.environment), &keys);
+        Ok(found.await?.id)
     }
 
     /// Id of the image, built when Modal does not have it.

@@ -1,6 +1,6 @@
 //! One launch: the objects that are missing, the sandbox, and the choices of GPU one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +132,11 @@ impl<'a> Launcher<'a> {
                 .volumes
                 .push((volume.id().to_owned(), mount.path.clone(), mount.read_only));
         }
+        for object in &self.attempt.secret_objects {
+            let id = remote.secret(object).await;
+            let id = id.map_err(start(format!("finding the secret `{}`", object.name)))?;
+            objects.secrets.push(id);
+        }
         Ok(objects)
     }
 
@@ -251,7 +256,15 @@ impl<'a> Launcher<'a> {
         } else {
             Duration::ZERO
         };
-        let keys: Vec<String> = self.secrets.keys().map(ToString::to_string).collect();
+        // Of an object, only what the step declares reaches the job; the supervisor keeps the rest from it.
+        let named = self.attempt.secret_objects.iter();
+        let keys: BTreeSet<String> = self
+            .secrets
+            .keys()
+            .map(ToString::to_string)
+            .chain(named.flat_map(|object| object.keys.iter().cloned()))
+            .collect();
+        let keys: Vec<String> = keys.into_iter().collect();
         let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
         let request = launch::request(self.attempt, &keys, notes.to_vec(), hold_ms);
         let files = bundle::files(self.attempt, &request)?;

@@ -92,6 +92,7 @@ impl Bench {
             image: None,
             gpu: Vec::new(),
             warm_start: false,
+            secret_objects: Vec::new(),
         }
     }
 

@@ -180,6 +180,17 @@ impl SourceChain {
         wanted(requirements)?.into_iter().map(check).collect()
     }
 
+    /// Which source would give a key, without asking a person.
+    ///
+    /// # Errors
+    /// A source could not be read.
+    pub fn origin_of(&self, key: &EnvKey) -> Result<Option<Origin>, SourceError> {
+        Ok(match self.look_up(key, false)? {
+            Lookup::Found(_, origin) => Some(origin),
+            Lookup::Absent { .. } => None,
+        })
+    }
+
     fn look_up(&self, key: &EnvKey, ask: bool) -> Result<Lookup, SourceError> {
         let mut empty_in = None;
         for source in self
