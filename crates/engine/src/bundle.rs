@@ -27,20 +27,38 @@ pub(crate) struct Bundle {
     files: Vec<BundleFile>,
 }
 
+/// One file or link of a job directory.
 #[derive(Debug)]
-struct BundleFile {
-    relative: String,
-    source: PathBuf,
-    link: Option<PathBuf>,
-    executable: bool,
+pub(crate) struct BundleFile {
+    /// Its path below the directory, segments joined by `/`.
+    pub(crate) relative: String,
+    /// Where it is.
+    pub(crate) source: PathBuf,
+    /// Its target, when it is a link.
+    pub(crate) link: Option<PathBuf>,
+    /// Whether anybody may execute it.
+    pub(crate) executable: bool,
+}
+
+/// Why something can be no part of a job.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} {why}")]
+pub(crate) struct Unfit {
+    /// Its path below the directory.
+    pub(crate) path: String,
+    /// What is wrong with it, and what to do.
+    pub(crate) why: String,
 }
 
 impl Bundle {
     /// Reads a job directory. Symbolic links are kept as links and must stay inside; sockets, devices and
     /// names that are not UTF-8 are refused.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
-        let mut files = Vec::new();
-        walk(dir, "", &mut files)?;
+        let (files, unfit) = survey(dir)?;
+        if !unfit.is_empty() {
+            let all: Vec<String> = unfit.iter().map(Unfit::to_string).collect();
+            return Err(io::Error::other(all.join("; ")));
+        }
         let mut entries = Vec::with_capacity(files.len());
         for file in &files {
             let node = match &file.link {
@@ -59,6 +77,11 @@ impl Bundle {
         }
         let id = ContentId::of_tree(entries).map_err(io::Error::other)?;
         Ok(Self { id, files })
+    }
+
+    /// A bundle of files whose content id is known: what [`keep`](Self::keep) copies must still have it.
+    pub(crate) const fn of(id: ContentId, files: Vec<BundleFile>) -> Self {
+        Self { id, files }
     }
 
     /// Copies the bundle below `artifacts` under its content id, unless it is there.
@@ -85,6 +108,10 @@ impl Bundle {
                 fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
             }
         }
+        // A file that changed since it was read must not be kept under the name of what was read.
+        if Self::read(&root)?.id != self.id {
+            return Err(io::Error::other("the directory changed while it was read"));
+        }
         files::sync_tree(&root)?;
         match fs::rename(&root, &target) {
             // Another process kept the same content at the same time.
@@ -100,32 +127,54 @@ pub(crate) fn location(artifacts: &Path, id: &ContentId) -> PathBuf {
     artifacts.join(id.to_string().replace(':', "-"))
 }
 
-fn walk(dir: &Path, prefix: &str, files: &mut Vec<BundleFile>) -> io::Result<()> {
+/// Lists a job directory without reading the files: what is part of the job, and all that can not be.
+pub(crate) fn survey(dir: &Path) -> io::Result<(Vec<BundleFile>, Vec<Unfit>)> {
+    let (mut files, mut unfit) = (Vec::new(), Vec::new());
+    walk(dir, "", &mut files, &mut unfit)?;
+    Ok((files, unfit))
+}
+
+fn walk(
+    dir: &Path,
+    prefix: &str,
+    files: &mut Vec<BundleFile>,
+    unfit: &mut Vec<Unfit>,
+) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|name| {
-            io::Error::other(format!(
-                "the name {} is not UTF-8; rename it",
-                name.display()
-            ))
-        })?;
+        let under = |name: &str| {
+            if prefix.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{prefix}/{name}")
+            }
+        };
+        let name = match entry.file_name().into_string() {
+            Ok(name) => name,
+            Err(name) => {
+                unfit.push(Unfit {
+                    path: under(&name.to_string_lossy()),
+                    why: "has a name that is not UTF-8; rename it".to_owned(),
+                });
+                continue;
+            }
+        };
         if SKIPPED.contains(&name.as_str()) {
             continue;
         }
-        let relative = if prefix.is_empty() {
-            name
-        } else {
-            format!("{prefix}/{name}")
-        };
+        let relative = under(&name);
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            walk(&entry.path(), &relative, files)?;
+            walk(&entry.path(), &relative, files, unfit)?;
         } else if kind.is_symlink() {
             let link = fs::read_link(entry.path())?;
-            if !stays_inside(&relative, &link) {
-                return Err(io::Error::other(format!(
-                    "the link {relative} leaves the job directory; copy its target there instead"
-                )));
+            if !stays_inside(&relative, &link) || link.to_str().is_none() {
+                unfit.push(Unfit {
+                    path: relative,
+                    why: "is a link that leaves the job directory; copy its target there instead"
+                        .to_owned(),
+                });
+                continue;
             }
             let source = entry.path();
             files.push(BundleFile {
@@ -143,9 +192,10 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<BundleFile>) -> io::Result<()>
                 executable,
             });
         } else {
-            return Err(io::Error::other(format!(
-                "{relative} is neither a file nor a directory"
-            )));
+            unfit.push(Unfit {
+                path: relative,
+                why: "is neither a file nor a directory; leave it out".to_owned(),
+            });
         }
     }
     Ok(())

@@ -124,8 +124,6 @@ pub enum PointTo {
     Artifact(ArtifactId),
     /// Back to this artifact: a rollback.
     Earlier(ArtifactId),
-    /// Back to the version of this job before the present one: a rollback.
-    Previous(String),
 }
 
 /// Where a lane points after all.

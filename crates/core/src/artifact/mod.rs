@@ -8,6 +8,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`machine`] | the states and who may move them |
+//! | [`files`] | the files of an artifact, in memory |
+//! | [`layout`] | which files an artifact must have, by job type |
+//! | [`checklist`] | what must be decided about a job of seed 000 |
 //! | [`difference`] | what changed against the last approved version, and whether it needs a security review |
 //! | [`signature`] | what an approval signs |
 //!
@@ -29,9 +32,12 @@ use crate::principal::Principal;
 use crate::schedule::ScheduleDocument;
 use crate::spec::JobType;
 
+pub mod checklist;
 pub mod difference;
+pub mod files;
 #[cfg(test)]
 mod fixture;
+pub mod layout;
 pub mod machine;
 pub mod signature;
 

@@ -5,11 +5,9 @@ use moorline_core::artifact::{Artifact, Promotion, PromotionKind};
 use moorline_core::audit::NewAudit;
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::gate::Evidence;
-use moorline_core::ids::ArtifactId;
 use moorline_core::run::Run;
 use serde_json::json;
 
-use super::query::promotion_of;
 use super::{artifact, live, sql};
 use crate::artifacts::{PointLane, PointTo, Pointed};
 use crate::database::schedules;
@@ -26,10 +24,8 @@ impl Intent for Point {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Pointed, StoreError> {
         let Self(wish) = self;
-        let target = match &wish.to {
-            PointTo::Artifact(id) | PointTo::Earlier(id) => artifact(unit, *id).await?,
-            PointTo::Previous(job_id) => previous(unit, wish, job_id).await?,
-        };
+        let (PointTo::Artifact(id) | PointTo::Earlier(id)) = wish.to;
+        let target = artifact(unit, id).await?;
         let live = live(unit, &wish.lane, &target.job_id).await?;
         let pointing = Pointing {
             id: wish.id,
@@ -39,7 +35,7 @@ impl Intent for Point {
         };
         let point = match wish.to {
             PointTo::Artifact(_) => machine::promote,
-            PointTo::Earlier(_) | PointTo::Previous(_) => machine::roll_back,
+            PointTo::Earlier(_) => machine::roll_back,
         };
         let made = point(&target, live.as_ref(), pointing, &wish.actor, wish.now)?;
         match (made, live) {
@@ -57,31 +53,6 @@ impl Intent for Point {
             (None, None) => Err(machine::nothing_earlier(&wish.lane, &target.job_id).into()),
         }
     }
-}
-
-/// The version before the present one that can still be had.
-async fn previous<T: Tx>(
-    unit: &mut Unit<'_, T>,
-    wish: &PointLane,
-    job_id: &str,
-) -> Result<Artifact, StoreError> {
-    let args = args![wish.lane.as_str(), job_id];
-    let rows = unit.tx.rows(sql::PROMOTIONS_LANE, args).await?;
-    let history: Vec<Promotion> = rows
-        .into_iter()
-        .map(promotion_of)
-        .collect::<Result<_, _>>()?;
-    let versions: Vec<ArtifactId> = machine::versions(&history);
-    let Some((present, earlier)) = versions.split_last() else {
-        return Err(machine::nothing_earlier(&wish.lane, job_id).into());
-    };
-    for id in earlier.iter().rev().filter(|id| *id != present) {
-        let candidate = artifact(unit, *id).await?;
-        if candidate.state.was_approved() {
-            return Ok(candidate);
-        }
-    }
-    Err(machine::nothing_earlier(&wish.lane, job_id).into())
 }
 
 /// The newest evidence of each gate, in the order in which it was found.

@@ -198,6 +198,6 @@ fn artifact_of(mut row: Row) -> Result<Artifact, StoreError> {
     row.json("artifact")
 }
 
-pub(super) fn promotion_of(mut row: Row) -> Result<Promotion, StoreError> {
+fn promotion_of(mut row: Row) -> Result<Promotion, StoreError> {
     row.json("promotion")
 }

@@ -1,0 +1,104 @@
+//! A directory becomes files in memory, each read once: the content id is of the bytes that are reviewed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use moorline_api::ApiError;
+use moorline_core::artifact::files::{Entry, Files, MAX_FILE_BYTES};
+use moorline_core::content_id::ContentId;
+use moorline_core::denial::Detail;
+use moorline_core::error_code::ErrorCode;
+
+use crate::bundle::{self, Bundle, BundleFile, Unfit};
+use crate::engine::Inner;
+
+/// A directory that was read.
+pub(super) struct Packed {
+    /// Its files.
+    pub(super) files: Files,
+    /// Content id of what can be packed.
+    pub(super) content: ContentId,
+    /// What can not be packed: links that leave, sockets, names that are not UTF-8.
+    pub(super) unfit: Vec<Detail>,
+    sources: Vec<BundleFile>,
+}
+
+/// Reads a directory.
+pub(super) fn pack(dir: &Path) -> Result<Packed, ApiError> {
+    let unreadable = |error: io::Error| {
+        let message = format!("can not read the directory {}: {error}", dir.display());
+        ApiError::new(ErrorCode::Inputs, message)
+            .hint("give a directory that holds `job_spec.json`")
+    };
+    let (sources, unfit) = bundle::survey(dir).map_err(unreadable)?;
+    let mut files = Files::default();
+    for source in &sources {
+        let entry = read(source).map_err(|error| {
+            unreadable(io::Error::other(format!("{}: {error}", source.relative)))
+        })?;
+        files.insert(source.relative.clone(), entry);
+    }
+    let content = files
+        .content_id()
+        .map_err(|error| unreadable(io::Error::other(error)))?;
+    Ok(Packed {
+        files,
+        content,
+        unfit: unfit.into_iter().map(unfit_detail).collect(),
+        sources,
+    })
+}
+
+fn read(source: &BundleFile) -> io::Result<Entry> {
+    if let Some(target) = &source.link {
+        return Ok(Entry::Link {
+            target: target.to_string_lossy().into_owned(),
+        });
+    }
+    let size = fs::metadata(&source.source)?.len();
+    if size > MAX_FILE_BYTES {
+        return Ok(Entry::File {
+            executable: source.executable,
+            content: ContentId::of_reader(File::open(&source.source)?)?,
+            size,
+            bytes: None,
+        });
+    }
+    Ok(Entry::file(source.executable, fs::read(&source.source)?))
+}
+
+fn unfit_detail(unfit: Unfit) -> Detail {
+    Detail {
+        at: unfit.path,
+        rule: "D-ART-1".to_owned(),
+        message: unfit.why,
+        hint: None,
+    }
+}
+
+impl Packed {
+    /// Keeps the content below the artifacts of this machine, unless it is there.
+    pub(super) fn keep(self, artifacts: &Path) -> io::Result<PathBuf> {
+        Bundle::of(self.content, self.sources).keep(artifacts)
+    }
+}
+
+impl Inner {
+    /// Where a content is kept on this machine.
+    pub(super) fn kept(&self, content: &ContentId) -> PathBuf {
+        bundle::location(&self.config.dirs.artifacts(), content)
+    }
+
+    /// The files of a content that is kept on this machine, as they are now.
+    pub(super) fn open_kept(&self, content: &ContentId) -> Result<Packed, ApiError> {
+        let dir = self.kept(content);
+        if !dir.is_dir() {
+            let message = format!("the content {content} is not kept on this machine");
+            return Err(ApiError::new(ErrorCode::NotFound, message).hint(
+                "work where it was submitted, or submit the same directory here: it gets the same id",
+            ));
+        }
+        pack(&dir)
+    }
+}
