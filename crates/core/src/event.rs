@@ -121,8 +121,6 @@ event_kinds! {
     AlertDead = "alert.dead",
     /// An alert is sent to a destination again, after it was given up.
     AlertReplayed = "alert.replayed",
-    /// What a run left was removed, by the retention of its job.
-    RunRetained = "run.retained",
 }
 
 /// The text names no kind of event.

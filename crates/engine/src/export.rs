@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use moorline_core::error_code::{FailureClass, OutputsRule};
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::run::{Effect, Run};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
-use crate::dirs::StateDirs;
+use crate::dirs::{StateDirs, private_dir};
 use crate::files;
 
 /// Where the outputs of a step are kept.
@@ -21,6 +22,22 @@ pub(crate) fn kept_outputs(dirs: &StateDirs, run: &Run, step: &str) -> PathBuf {
 /// Where what did not become an output is kept, for people.
 pub(crate) fn archive_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
     dirs.run(run.id).join("archive")
+}
+
+/// Where what holds a secret is set apart, for the person who looks into the leak.
+pub(crate) fn quarantine_dir(dirs: &StateDirs, run: &Run) -> PathBuf {
+    dirs.run(run.id).join("quarantine")
+}
+
+/// Where the files of a run that failed with this class are kept; `None` where the matrix keeps none.
+pub(crate) fn kept_apart(dirs: &StateDirs, run: &Run, class: FailureClass) -> Option<PathBuf> {
+    match class.rule().outputs {
+        OutputsRule::None => None,
+        OutputsRule::Quarantined => Some(quarantine_dir(dirs, run)),
+        OutputsRule::KeptOutOfExports | OutputsRule::Archived | OutputsRule::PartialArchived => {
+            Some(archive_dir(dirs, run))
+        }
+    }
 }
 
 /// Where a successful run's outputs are published: `exports/<job>/<run>`, with `latest` beside it.
@@ -97,18 +114,29 @@ fn publish(dirs: &StateDirs, run: &Run) -> io::Result<NewEvent> {
     })
 }
 
-/// What a run left that did not succeed is kept apart, for people (D-RUN-7).
+/// What a run left that did not succeed is kept apart, for people (D-RUN-7): what its attempts wrote was put
+/// there as each ended, and the outputs of the steps that were done follow now. After a leak everything goes
+/// into quarantine, also what an earlier attempt had left in the archive.
 fn archive(dirs: &StateDirs, run: &Run) -> io::Result<()> {
-    let outputs = dirs.run(run.id).join("outputs");
-    if !outputs.exists() {
+    let class = run.failure.as_ref().map(|failure| failure.class);
+    let Some(apart) = class.and_then(|class| kept_apart(dirs, run, class)) else {
         return Ok(());
+    };
+    let mut moved = vec![(dirs.run(run.id).join("outputs"), apart.join("outputs"))];
+    if class == Some(FailureClass::Leak) {
+        moved.push((archive_dir(dirs, run), apart.join("archive")));
     }
-    let archive = archive_dir(dirs, run);
-    fs::create_dir_all(&archive)?;
-    match fs::rename(&outputs, archive.join("outputs")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for (from, to) in moved {
+        if !from.exists() {
+            continue;
+        }
+        private_dir(&apart)?;
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// A job id as a file name: everything but letters, digits, `-`, `_` and `.` becomes `_`; an id that is

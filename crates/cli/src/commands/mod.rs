@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiErro
         Command::Alerts(command) => alerts::run(context, command),
         Command::Explain(command) => explain::run(context, command),
         Command::Events(command) => events::run(context, command),
-        Command::Sources(command) => sources::run(context, &command),
+        Command::Sources(command) => sources::run(context, command),
         Command::Audit(command) => audit::run(context, command),
         Command::Doctor => doctor::run(context),
         Command::Modal(args) => modal::run(context, args),

@@ -310,5 +310,11 @@ fn print_view(view: &RunView) {
     if let Some(dir) = &view.exported_to {
         text("exported to", &dir.display().to_string());
     }
+    if let Some(dir) = &view.archived_to {
+        text("archived to", &dir.display().to_string());
+    }
+    if let Some(dir) = &view.quarantined_in {
+        text("quarantined", &dir.display().to_string());
+    }
     text("kept in", &view.kept_in.display().to_string());
 }

@@ -175,6 +175,9 @@ pub struct Alert {
     /// The name of the job's secret that holds the target. Either this or `target` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_secret: Option<String>,
+    /// The name of the job's secret that signs the request (`webhook`: HMAC-SHA256); unsigned without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// The least level that is told.
     #[serde(default = "warning", skip_serializing_if = "is_warning")]
     #[schemars(skip_serializing_if = "never")]
@@ -201,6 +204,8 @@ pub enum AlertChannel {
     Email,
     /// A signed HTTP request.
     Webhook,
+    /// A message in the form that Slack and its likes take.
+    Slack,
 }
 
 /// How long things are kept, in days, at least 1; without end when absent.

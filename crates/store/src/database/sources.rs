@@ -121,7 +121,10 @@ pub(crate) async fn after_run<T: Tx>(
     };
     let stored = read(unit, source_id).await?;
     let rules = rules_of(unit, run).await?;
-    let prepares = matches!(rules.job_type, JobType::RepairSource | JobType::IntakeResearch);
+    let prepares = matches!(
+        rules.job_type,
+        JobType::RepairSource | JobType::IntakeResearch
+    );
     let proves_access = run.mode == Mode::Real && !prepares;
     let command = SourceCommand::RunEnded(RunEnd {
         run: run.id,
@@ -220,7 +223,11 @@ async fn write<T: Tx>(
             json!({"from": before.state, "to": next.state, "class": class, "run_id": run.id}),
         ),
         None => (
-            if next.held { "source.pause" } else { "source.resume" },
+            if next.held {
+                "source.pause"
+            } else {
+                "source.resume"
+            },
             next.reason.clone(),
             json!({"from": before.state, "to": next.state}),
         ),

@@ -153,7 +153,7 @@ fn destination(parts: &Parts, pointer: &str, alert: &Alert, found: &mut Vec<Viol
                     "as in `ops@example.com`",
                 );
             }
-            AlertChannel::Webhook if !is_plain_url(target) => {
+            AlertChannel::Webhook | AlertChannel::Slack if !is_plain_url(target) => {
                 let hint = "give an `https` URL without user and password; one that is itself a secret \
                             goes to `target_secret`";
                 report("/target", "is not a URL that may stand in a spec", hint);
@@ -161,6 +161,17 @@ fn destination(parts: &Parts, pointer: &str, alert: &Alert, found: &mut Vec<Viol
             _ => {}
         },
         (None, Some(name)) => declared(parts, &format!("{pointer}/target_secret"), name, found),
+    }
+    match (&alert.secret, alert.channel) {
+        (None, _) => {}
+        (Some(name), AlertChannel::Webhook) => {
+            declared(parts, &format!("{pointer}/secret"), name, found);
+        }
+        (Some(_), AlertChannel::Email | AlertChannel::Slack) => {
+            let message = "is only for `webhook`, whose requests it signs";
+            let violation = Violation::new(format!("{pointer}/secret"), "D-SPEC-3r", message);
+            found.push(violation.with_hint("leave it out"));
+        }
     }
 }
 

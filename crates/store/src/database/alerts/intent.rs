@@ -127,7 +127,10 @@ impl Intent for Record {
         let Self(record) = self;
         let args = args![record.alert.to_string(), &record.destination];
         let Some(mut row) = unit.tx.row(sql::DELIVERY_GET, args).await? else {
-            let what = format!("delivery of alert {} to {}", record.alert, record.destination);
+            let what = format!(
+                "delivery of alert {} to {}",
+                record.alert, record.destination
+            );
             return Err(StoreError::not_found(what));
         };
         let before: Delivery = row.json("delivery")?;

@@ -96,7 +96,15 @@ pub(crate) async fn raise<T: Tx>(
     let known: Option<Alert> = known.map(|mut row| row.json("alert")).transpose()?;
     if let Some(counted) = known.and_then(|known| known.absorbs(alert.level, now)) {
         write(unit, &counted).await?;
-        tell(unit, EventKind::AlertRepeated, alert.run, &counted, alert.data, now).await?;
+        tell(
+            unit,
+            EventKind::AlertRepeated,
+            alert.run,
+            &counted,
+            alert.data,
+            now,
+        )
+        .await?;
         return Ok(counted);
     }
     let seed = format!("{}\n{}", unit.place(), alert.key);
@@ -115,7 +123,15 @@ pub(crate) async fn raise<T: Tx>(
         planned: false,
     };
     insert(unit, &raised).await?;
-    tell(unit, EventKind::AlertRaised, alert.run, &raised, alert.data, now).await?;
+    tell(
+        unit,
+        EventKind::AlertRaised,
+        alert.run,
+        &raised,
+        alert.data,
+        now,
+    )
+    .await?;
     Ok(raised)
 }
 
@@ -156,7 +172,11 @@ async fn insert<T: Tx>(unit: &mut Unit<'_, T>, alert: &Alert) -> Result<(), Stor
 }
 
 async fn write<T: Tx>(unit: &mut Unit<'_, T>, alert: &Alert) -> Result<(), StoreError> {
-    let args = args![state_of(alert), to_json("alert", alert)?, alert.id.to_string()];
+    let args = args![
+        state_of(alert),
+        to_json("alert", alert)?,
+        alert.id.to_string()
+    ];
     unit.tx.execute(sql::ALERT_UPDATE, args).await?;
     Ok(())
 }

@@ -36,8 +36,14 @@ impl Query for List {
 
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<AlertRecord>, StoreError> {
         let Self(filter) = self;
-        let before = filter.before.map_or_else(|| END.to_owned(), |id| id.to_string());
-        let limit = if filter.limit == 0 { PAGE } else { filter.limit };
+        let before = filter
+            .before
+            .map_or_else(|| END.to_owned(), |id| id.to_string());
+        let limit = if filter.limit == 0 {
+            PAGE
+        } else {
+            filter.limit
+        };
         let statement = if filter.dead {
             sql::ALERTS_DEAD
         } else {
