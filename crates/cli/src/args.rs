@@ -23,9 +23,9 @@ pub use modal::{
     AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand,
     SecretCommand, VolumeCommand,
 };
-pub use principal::PrincipalCommand;
+pub use principal::{PrincipalCommand, PrincipalSetArgs};
 pub use schedule::{GatesCommand, ScheduleCommand, WorkArgs};
-pub use secrets::SecretsCommand;
+pub use secrets::{SecretRevokeArgs, SecretSetArgs, SecretsCommand};
 pub use sources::SourcesCommand;
 pub use stop::{EmergencyArgs, EmergencyCommand, ReleaseArgs, StopArgs};
 
