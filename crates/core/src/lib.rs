@@ -7,7 +7,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | name things | [`processor_ref`], [`app_name`], [`lane`], [`ids`], [`image`], [`paths`] |
+//! | name things | [`processor_ref`], [`app_name`], [`lane`], [`ids`], [`image`], [`image_definition`], [`paths`] |
 //! | describe a job | [`spec`], its published [`schema`]s, the records it writes: [`tx`], [`money`] |
 //! | bound what a job may produce and use | [`job_types`] |
 //! | say what runs and how it ended | [`attempt`], [`protocol`] |
@@ -61,6 +61,7 @@ pub mod event;
 pub mod gate;
 pub mod ids;
 pub mod image;
+pub mod image_definition;
 pub mod job_types;
 pub mod lane;
 pub mod money;
