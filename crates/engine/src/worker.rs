@@ -91,6 +91,7 @@ impl Engine {
             }
         }
         self.enforce_stops().await?;
+        inner.warn_expiring().await?;
         Ok(idle && !inner.drives_something())
     }
 
