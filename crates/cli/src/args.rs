@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use alerts::AlertsCommand;
-pub use artifact::ArtifactCommand;
+pub use artifact::{ArtifactCommand, DecisionArgs};
 pub use audit::{AuditCommand, ExplainCommand};
 pub use config::ConfigCommand;
 pub use modal::{
@@ -186,8 +186,12 @@ pub enum Command {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The job directory, which holds `job_spec.json`
-    pub job: PathBuf,
+    /// The job directory, which holds `job_spec.json`; or `live:JOB`, as `--live`
+    #[arg(required_unless_present = "live")]
+    pub job: Option<PathBuf>,
+    /// Run what the lane points to for this job
+    #[arg(long, value_name = "JOB", conflicts_with = "job")]
+    pub live: Option<String>,
     /// A file for a declared input
     #[arg(short, long = "input", value_name = "NAME=FILE")]
     pub inputs: Vec<String>,

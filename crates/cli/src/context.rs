@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use moorline_api::ApiError;
+use moorline_core::config::Settings;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PrincipalError, PrincipalKind};
 use moorline_core::spec::is_ci;
@@ -195,9 +197,10 @@ impl<'a> Context<'a> {
         F: Future<Output = Result<T, ApiError>>,
     {
         let dirs = StateDirs::new(self.state()?);
-        let (vars, helper) = (self.env.vars.clone(), self.helper()?);
+        let settings = self.settings_of_stop();
+        let options = self.options(dirs, settings, self.env.vars.clone())?;
         runtime()?.block_on(async {
-            let engine = assemble::embedded(assemble::Options { dirs, vars, helper }).await?;
+            let engine = assemble::embedded(options).await?;
             let done = work(engine.clone()).await;
             engine.drain().await;
             done
@@ -214,8 +217,8 @@ impl<'a> Context<'a> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
-        let helper = self.helper()?;
-        let engine = assemble::embedded(assemble::Options { dirs, vars, helper }).await?;
+        let options = self.options(dirs, self.settings()?, vars)?;
+        let engine = assemble::embedded(options).await?;
         let left = engine.tidy().await?;
         if left > 0 && !self.json() {
             let verb = if left == 1 { "run was" } else { "runs were" };
@@ -226,6 +229,22 @@ impl<'a> Context<'a> {
         let done = work(engine.clone()).await;
         engine.drain().await;
         done
+    }
+
+    /// What the engine of this invocation is made from.
+    fn options(
+        &self,
+        dirs: StateDirs,
+        settings: Arc<Settings>,
+        vars: BTreeMap<String, String>,
+    ) -> Result<assemble::Options, ApiError> {
+        Ok(assemble::Options {
+            keys: self.keys(dirs.root()),
+            settings,
+            dirs,
+            vars,
+            helper: self.helper()?,
+        })
     }
 
     /// The program that supervises attempts: beside this one, or this one itself.

@@ -6,7 +6,8 @@
 //!
 //! # Why a dev name can not be a prod object
 //! * Where the environment tells lanes apart, each lane has its own: `prod` has `main`, which no lane can be
-//!   called, and every other lane has the one of its own name.
+//!   called, and every other lane has the one of its own name. Where a configuration names others, it is
+//!   refused if two lanes share one of which either is production.
 //! * Where all lanes share one environment, every name of lane `x`, overrides included, ends in `-x`, and no
 //!   lane but `prod` may end in `-prod` (see [`Lane`]).
 //! * One policy holds for all lanes. That is why it is not a part of the rules of a lane.
@@ -23,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -248,6 +250,9 @@ pub struct AppPolicy {
     pub shared_environment: EnvironmentName,
     /// What is put before the name in every lane but `prod`.
     pub dev_prefix: Option<DevPrefix>,
+    /// The environments of lanes that have another one than [`EnvironmentName::of`] says. Settings are
+    /// refused in which one of them is production's ([`config`](crate::config)).
+    pub environments: BTreeMap<Lane, EnvironmentName>,
 }
 
 /// App names that a person gave, strongest first (`D-REF-6`).
@@ -310,7 +315,11 @@ impl AppPolicy {
 
     fn environment(&self, lane: &Lane) -> EnvironmentName {
         match self.scope {
-            LaneScope::ModalEnvironment | LaneScope::Both => EnvironmentName::of(lane),
+            LaneScope::ModalEnvironment | LaneScope::Both => self
+                .environments
+                .get(lane)
+                .cloned()
+                .unwrap_or_else(|| EnvironmentName::of(lane)),
             LaneScope::AppSuffix => self.shared_environment.clone(),
         }
     }

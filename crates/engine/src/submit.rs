@@ -194,7 +194,8 @@ impl Inner {
     ) -> Result<NewRun, ApiError> {
         let (lane, settings) = lane(&self.config.settings, request.lane.as_deref())?;
         let rules = &settings.rules;
-        let job = load(&request.job, settings)?;
+        let path = self.job_dir(&lane, &request.job).await?;
+        let job = load(&path, settings)?;
         let spec = &job.spec;
         let Some(dir) = &job.dir else {
             return Err(ApiError::new(

@@ -1,6 +1,6 @@
 //! `moorline doctor`
 
-use moorline_api::{ApiError, ControlPlane as _, HealthReport};
+use moorline_api::{ApiError, ControlPlane as _, HealthCheck, HealthReport};
 use serde_json::json;
 
 use crate::context::Context;
@@ -8,13 +8,35 @@ use crate::output;
 
 pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
     let dirs = context.create_state()?;
-    let report = context.with_engine_in(dirs, |engine| async move { engine.health().await })?;
+    let mut report = context.with_engine_in(dirs, |engine| async move { engine.health().await })?;
+    report.checks.insert(0, configuration(context));
     if context.json() {
         output::json(&report);
     } else {
         print(&report);
     }
     Ok(u8::from(!report.ok))
+}
+
+/// Which files the settings come from. They are in order, or there would be no engine to ask.
+fn configuration(context: &Context<'_>) -> HealthCheck {
+    let paths = context.config_paths();
+    let files: Vec<String> = [paths.project, paths.user]
+        .into_iter()
+        .flatten()
+        .filter(|path| path.is_file())
+        .map(|path| path.display().to_string())
+        .collect();
+    HealthCheck {
+        name: "configuration".to_owned(),
+        ok: true,
+        found: if files.is_empty() {
+            "built in; there is no `moorline.toml` here or above".to_owned()
+        } else {
+            files.join(", ")
+        },
+        hint: None,
+    }
 }
 
 fn print(report: &HealthReport) {

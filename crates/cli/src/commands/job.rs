@@ -1,7 +1,6 @@
 //! `moorline job …`
 
 use moorline_api::{ApiError, JobCheckRequest, JobView};
-use moorline_core::config::Settings;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::schema;
 use moorline_core::spec::JobSpec;
@@ -59,7 +58,7 @@ fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiE
         lane: context.global.lane.clone(),
     };
     // Checking needs no store, so none is opened.
-    Engine::check_job(&Settings::default(), &request, context.env.var("CI"))
+    Engine::check_job(&context.settings()?, &request, context.env.var("CI"))
 }
 
 fn explain(view: &JobView) {

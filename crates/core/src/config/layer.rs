@@ -127,6 +127,10 @@ impl Layer {
 
     /// Everything in this layer that the published schema refuses.
     pub(super) fn check(&self, whole: &Origin, problems: &mut Vec<Problem>) {
+        // The schema takes a moment to compile, which a layer that says nothing need not cost.
+        if self.value.as_object().is_none_or(Map::is_empty) {
+            return;
+        }
         let refused = match &*SCHEMA {
             Ok(schema) => schema.check(&self.value),
             Err(error) => vec![Violation::new("", "schema", error.to_string())],
@@ -339,4 +343,18 @@ fn json(
             .collect(),
         DeValue::Table(table) => object(table, pointer, place, places),
     }
+}
+
+/// The `store` of a file, whatever else is wrong with it: a stop has to find it.
+///
+/// ```
+/// use moorline_core::config::store_of;
+///
+/// let text = "store = \"postgres://db/moorline\"\n[lanes.prd]\nextend = 1\n[[[";
+/// assert_eq!(store_of(text).as_deref(), Some("postgres://db/moorline"));
+/// ```
+pub fn store_of(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let store = table.get_ref().get("store")?.get_ref();
+    store.as_str().map(str::to_owned)
 }

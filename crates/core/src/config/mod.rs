@@ -38,7 +38,7 @@ pub use document::{
     AlertDocument, AppNamesDocument, ConfigDocument, DevPrefixDocument, LaneDocument,
     ReviewDocument, SecretsDocument, ToolsDocument,
 };
-pub use layer::{ConfigFile, ConfigFlag, Origin, VARIABLES};
+pub use layer::{ConfigFile, ConfigFlag, Origin, VARIABLES, store_of};
 pub use problem::{Problem, Problems};
 pub use resolve::{Entry, Layers, Resolved, resolve};
 

@@ -296,6 +296,10 @@ fn settings(
             problems.push(problem.hint("give the whole URL in MOORLINE_STORE, or use `~/.pgpass`"));
         }
     }
+    let environments = lanes
+        .iter()
+        .filter_map(|(name, lane)| Some((name.clone(), lane.modal_environment.parse().ok()?)))
+        .collect();
     Settings {
         lane,
         executor: document.executor.unwrap_or(default.executor),
@@ -310,6 +314,7 @@ fn settings(
                 .shared_environment
                 .unwrap_or(default.app_names.shared_environment),
             dev_prefix: (prefix != DevPrefix::default()).then_some(prefix),
+            environments,
         },
         review: ReviewSettings {
             two_person: document.review.two_person.unwrap_or_default(),

@@ -7,31 +7,8 @@
 use super::problem::Problem;
 use super::resolve::Resolved;
 use super::{LaneSettings, Settings};
-use crate::app_name::{AppTarget, LaneScope, OverrideError, Overrides};
+use crate::app_name::LaneScope;
 use crate::lane::Lane;
-use crate::processor_ref::ProcessorRef;
-
-impl Settings {
-    /// Where the app of a processor is in a lane: `--app-name`, then `MODAL_APP_NAME`, then the derived name.
-    ///
-    /// # Errors
-    /// As [`AppPolicy::resolve`](crate::app_name::AppPolicy::resolve).
-    pub fn app_target(
-        &self,
-        processor: &ProcessorRef,
-        lane: &Lane,
-        overrides: Overrides<'_>,
-    ) -> Result<AppTarget, OverrideError> {
-        let mut target = self.app_names.resolve(processor, lane, overrides)?;
-        let configured = self.lanes.get(lane).map(|lane| &lane.modal_environment);
-        if self.app_names.scope != LaneScope::AppSuffix
-            && let Some(Ok(environment)) = configured.map(|name| name.parse())
-        {
-            target.environment = environment;
-        }
-        Ok(target)
-    }
-}
 
 /// Refuses configurations in which another lane could name an app of a production lane.
 pub(super) fn check(resolved: &Resolved, problems: &mut Vec<Problem>) {

@@ -27,11 +27,13 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moorline_api::{ControlPlane as _, EventsRequest, RunListRequest};
 use moorline_core::attempt::IsolationNeed;
-use moorline_engine::{Engine, StateDirs, assemble};
+use moorline_core::config::Layers;
+use moorline_engine::{Engine, KeyPlace, StateDirs, assemble, configure};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -50,9 +52,15 @@ fn main() -> Result {
     let count: usize = rest.first().map_or(Ok(300), |n| n.parse())?;
     let (helper, state) = (Path::new(helper), Path::new(state));
     let variable = |name: &str| (name.to_owned(), std::env::var(name).unwrap_or_default());
+    let layers = Layers {
+        variables: BTreeMap::from([variable("MOORLINE_STORE")]),
+        ..Layers::default()
+    };
     let options = assemble::Options {
         dirs: StateDirs::new(state),
-        vars: BTreeMap::from([variable("PATH"), variable("MOORLINE_STORE")]),
+        settings: Arc::new(configure(&layers)?.settings),
+        keys: KeyPlace::new(state.join("keys")),
+        vars: BTreeMap::from([variable("PATH")]),
         helper: PathBuf::from(helper),
     };
     // As the command line has it.
