@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubmitRequest {
-    /// The job directory, which holds `job_spec.json`.
+    /// The job directory, which holds `job_spec.json`; or `live:JOB`: what the lane points to for a job.
     pub job: PathBuf,
     /// Files for the job's declared inputs, by input name.
     pub inputs: BTreeMap<String, PathBuf>,

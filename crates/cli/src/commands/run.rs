@@ -168,7 +168,7 @@ fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiEr
         ApiError::new(ErrorCode::Usage, error.to_string()).hint("modes are `mock` and `real`")
     })?;
     Ok(SubmitRequest {
-        job: context.env.cwd.join(&args.job),
+        job: job(context, args),
         inputs,
         params,
         mode,
@@ -182,6 +182,18 @@ fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiEr
         idempotency_key: args.idempotency_key.clone(),
         actor: context.principal()?,
     })
+}
+
+/// The directory; or `live:JOB`, which the engine resolves in the lane.
+fn job(context: &Context<'_>, args: &RunArgs) -> PathBuf {
+    if let Some(job) = &args.live {
+        return PathBuf::from(format!("live:{job}"));
+    }
+    let given = args.job.clone().unwrap_or_default();
+    if given.to_str().is_some_and(|text| text.starts_with("live:")) {
+        return given;
+    }
+    context.env.cwd.join(given)
 }
 
 fn pair(flag: &str, text: &str, form: &str) -> Result<(String, String), ApiError> {

@@ -1,6 +1,6 @@
 //! Promotion, rollback, and what a lane points to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use moorline_api::{
     ApiError, ErrorDetail, Operation, PromoteRequest, PromotionView, RollbackRequest,
@@ -148,6 +148,14 @@ impl Inner {
             }
         }
         Err(machine::nothing_earlier(lane, job_id).into())
+    }
+
+    /// The directory that a submission means: the path itself, or for `live:JOB` what the lane points to.
+    pub(crate) async fn job_dir(&self, lane: &Lane, job: &Path) -> Result<PathBuf, ApiError> {
+        match job.to_str().and_then(|text| text.strip_prefix("live:")) {
+            Some(job_id) => self.live_dir(lane, job_id).await,
+            None => Ok(job.to_owned()),
+        }
     }
 
     /// The directory of what a lane points to for a job: the one to run there.
