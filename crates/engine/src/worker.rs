@@ -8,6 +8,7 @@
 
 use std::future::Future;
 
+use jiff::{SignedDuration, Timestamp};
 use moorline_api::ApiError;
 use moorline_core::error_code::RunStatus;
 use moorline_core::ids::RunId;
@@ -16,6 +17,9 @@ use tracing::error;
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
+
+/// Between two looks at what expires.
+const LOOK: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a worker works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,25 +57,41 @@ impl Engine {
         told: impl Future<Output = ()>,
     ) -> Result<WorkReport, ApiError> {
         let mut report = WorkReport::default();
+        let mut chores = Chores::default();
         if until == Until::Once {
             self.round(&mut report).await?;
             for run in report.started.iter().chain(&report.taken_up) {
                 self.inner.wait(*run).await?;
             }
+            self.inner.chores(&mut chores).await?;
             return Ok(report);
         }
-        let mut told = std::pin::pin!(told);
-        loop {
-            match self.round(&mut report).await {
-                Ok(true) if until == Until::Idle => return Ok(report),
-                Ok(_) => {}
-                Err(error) => error!(code = error.code.as_str(), "{error}"),
+        let poll = self.inner.config.poll;
+        // Beside each other: a destination that is slow to take an alert holds up no start.
+        let chores = async {
+            loop {
+                told_of(self.inner.chores(&mut chores).await);
+                tokio::time::sleep(poll).await;
             }
-            tokio::select! {
-                () = &mut told => return Ok(report),
-                () = tokio::time::sleep(self.inner.config.poll) => {}
+        };
+        let rounds = async {
+            loop {
+                let idle = told_of(self.round(&mut report).await);
+                if until == Until::Idle && idle == Some(true) {
+                    return;
+                }
+                tokio::time::sleep(poll).await;
             }
+        };
+        tokio::select! {
+            () = told => {}
+            () = rounds => {}
+            never = chores => never,
         }
+        if until == Until::Idle {
+            self.inner.chores(&mut Chores::default()).await?;
+        }
+        Ok(report)
     }
 
     /// Everything that is due now. `true` when nothing was, and nothing is being driven here.
@@ -91,7 +111,6 @@ impl Engine {
             }
         }
         self.enforce_stops().await?;
-        inner.warn_expiring().await?;
         Ok(idle && !inner.drives_something())
     }
 
@@ -114,7 +133,40 @@ impl Engine {
     }
 }
 
+/// What a worker remembers of what it does now and then.
+#[derive(Debug, Default)]
+struct Chores {
+    /// When it last looked for secrets that expire.
+    looked: Option<Timestamp>,
+}
+
+/// The result of a part of a round; a failure is told, and the next round tries again.
+fn told_of<T>(done: Result<T, ApiError>) -> Option<T> {
+    done.inspect_err(|error| error!(code = error.code.as_str(), "{error}"))
+        .ok()
+}
+
 impl Inner {
+    /// What follows from what happened: outputs of runs that are over, alerts, warnings.
+    async fn chores(&self, chores: &mut Chores) -> Result<(), ApiError> {
+        for row in self.store.outbox_pending(None).await.map_err(store_error)? {
+            if !self.carries(row.run_id) {
+                let run = self.must_get(row.run_id).await?;
+                self.settle(&run).await?;
+            }
+        }
+        let now = self.now();
+        let fresh = |looked: Timestamp| now.duration_since(looked).abs() < LOOK;
+        if !chores.looked.is_some_and(fresh) {
+            self.warn_expiring().await?;
+            // What can not be removed now is found again; people are told all the same.
+            told_of(self.retain().await);
+            chores.looked = Some(now);
+        }
+        self.deliver_due().await?;
+        Ok(())
+    }
+
     /// Whether a run is due, or is driven by another process, which may be gone.
     async fn something_waits(&self) -> Result<bool, ApiError> {
         let now = self.now();

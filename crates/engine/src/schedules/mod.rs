@@ -25,7 +25,6 @@ use moorline_core::spec::Mode;
 use moorline_core::stop::Stop;
 use moorline_store::{ChangeSchedule, DisableSchedules, EnableSchedule, ScheduleFilter};
 
-use crate::bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 
@@ -143,9 +142,8 @@ impl ScheduleOperations for Engine {
         let inner = &self.inner;
         let id = &request.schedule;
         let work = async {
-            let live = inner.live(id).await?;
             let submit = SubmitRequest {
-                job: bundle::location(&inner.config.dirs.artifacts(), &live.content),
+                job: inner.live_dir(id.lane(), id.job_id()).await?,
                 inputs: std::collections::BTreeMap::new(),
                 params: serde_json::Map::new(),
                 mode: Some(Mode::Real),

@@ -19,7 +19,6 @@ use moorline_core::spec::Mode;
 use moorline_store::{ChangeSchedule, FireSchedule, Fired, Missed, Start};
 use tracing::{error, info};
 
-use crate::bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 use crate::submit::Origin;
@@ -177,19 +176,20 @@ impl Inner {
 
     /// The run of a start: what the schedule names, for real, asked for by Moorline itself.
     async fn start_of(&self, schedule: &Schedule, fire_at: Timestamp) -> Result<Start, ApiError> {
+        let id = &schedule.id;
         let request = SubmitRequest {
-            job: bundle::location(&self.config.dirs.artifacts(), &schedule.content),
+            job: self.live_dir(id.lane(), id.job_id()).await?,
             inputs: std::collections::BTreeMap::new(),
             params: serde_json::Map::new(),
             mode: Some(Mode::Real),
-            lane: Some(schedule.id.lane().to_string()),
+            lane: Some(id.lane().to_string()),
             executor: None,
             isolation: None,
-            idempotency_key: Some(format!("schedule:{}@{fire_at}", schedule.id)),
+            idempotency_key: Some(format!("schedule:{id}@{fire_at}")),
             actor: Principal::system(),
         };
         let start = ScheduledStart {
-            schedule: schedule.id.clone(),
+            schedule: id.clone(),
             fire_at,
         };
         let new = self.prepare(&request, Origin::Schedule(start)).await?;
@@ -205,12 +205,16 @@ impl Inner {
         error: ApiError,
         now: Timestamp,
     ) -> Result<Step, ApiError> {
-        let content = bundle::location(&self.config.dirs.artifacts(), &schedule.content);
         let this_machine = matches!(
             error.code,
-            ErrorCode::CiSafety | ErrorCode::Store | ErrorCode::Internal | ErrorCode::Isolation
+            // The content is not kept here.
+            ErrorCode::NotFound
+                | ErrorCode::CiSafety
+                | ErrorCode::Store
+                | ErrorCode::Internal
+                | ErrorCode::Isolation
         );
-        if this_machine || !content.is_dir() {
+        if this_machine {
             return Err(error);
         }
         let change = ChangeSchedule {
