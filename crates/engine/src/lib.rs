@@ -17,6 +17,7 @@
 //! | `driver`, `attempt` | carrying runs, one attempt at a time |
 //! | `outputs`, `export` | validation; publishing all or nothing |
 //! | `recover`, `liveness` | after a crash |
+//! | `retain` | removing what is kept longer than its job wants |
 //! | `stop`, `emergency` | ending what runs, behind a gate that nothing passes |
 //! | `schedules`, `worker` | starting what is due; the worker of one machine |
 //! | `control`, `logs`, `watch`, `health` | the operations |
@@ -45,6 +46,7 @@ mod logs;
 mod outputs;
 mod principals;
 mod recover;
+mod retain;
 mod schedules;
 mod secrets;
 mod sources;
@@ -66,6 +68,7 @@ pub use engine::{Engine, EngineBuilder, EngineConfig};
 pub use principals::KeyPlace;
 pub use schedules::TickReport;
 pub use stop::Enforced;
+pub use retain::Retained;
 pub use tasks::Tasks;
 pub use vault::Vault;
 pub use worker::{Until, WorkReport};

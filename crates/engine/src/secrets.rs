@@ -119,6 +119,17 @@ impl Inner {
         resolve(&found, &needed, self.takes_objects(executor))
     }
 
+    /// The values of secrets of a lane, for what this process sends itself. Those that can only be named are
+    /// of no use here, and missing.
+    pub(crate) async fn lane_values(
+        &self,
+        lane: &Lane,
+        needed: &[SecretRequirement],
+    ) -> Result<SecretEnv, ApiError> {
+        let found = self.find_secrets(lane, needed).await?;
+        resolve(&found, needed, false).map(|secrets| secrets.values)
+    }
+
     /// Presence of every key in a lane, never a value.
     pub(crate) async fn secret_report(
         &self,

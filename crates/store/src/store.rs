@@ -111,12 +111,22 @@ pub trait Store:
     /// Every attempt of a run, oldest first.
     async fn attempts_list(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
 
+    /// The run of an attempt.
+    async fn attempt_run(&self, attempt: AttemptId) -> Result<Option<RunId>, StoreError>;
+
     /// The canonical job spec of a run, by its hash.
     async fn spec_get(&self, hash: &ContentId) -> Result<Option<String>, StoreError>;
 
-    /// Puts a stop in force, disables every schedule it covers and asks for the end of every run it covers,
-    /// in one transaction. Repeating it is `Ok`.
+    /// Puts a stop in force and disables every schedule it covers, in one transaction: the gate. From then on
+    /// nothing it covers starts. Repeating it is `Ok`.
     async fn stop_engage(&self, stop: Stop) -> Result<Engaged, StoreError>;
+
+    /// Asks for the end of every run that a stop in force covers: those without a live attempt are over with
+    /// it. Repeating it is `Ok`. Returns the runs that still have a live attempt.
+    ///
+    /// Apart from [`stop_engage`](Self::stop_engage), so that the gate does not wait for a transaction that
+    /// grows with the number of runs.
+    async fn stop_carry_out(&self, stop: Stop) -> Result<Vec<Run>, StoreError>;
 
     /// Releases a stop; `false` when none of that scope was in force.
     async fn stop_release(

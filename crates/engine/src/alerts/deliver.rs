@@ -141,7 +141,10 @@ impl Inner {
         alert: &Alert,
         delivery: &Delivery,
     ) -> Result<(), SendError> {
-        let resolved = self.resolve(destination).map_err(SendError::passing)?;
+        let resolved = self
+            .resolve(destination, alert)
+            .await
+            .map_err(SendError::passing)?;
         let redactor = Redactor::from(&resolved.values);
         let message = Message::new(alert, delivery, &redactor);
         let timeout = self.config.delivery_timeout;

@@ -8,14 +8,15 @@ use moorline_api::ApiError;
 use moorline_core::alert::Alert;
 use moorline_core::config::{AlertDestination, DestinationChannel};
 use moorline_core::error_code::{AlertLevel, ErrorCode};
-use moorline_core::spec::{self, AlertChannel, JobSpec};
-use moorline_secrets::{SecretEnv, SecretRequirement};
-use serde_json::json;
+use moorline_core::lane::Lane;
+use moorline_core::spec::{self, AlertChannel, JobSpec, SecretDecl};
+use moorline_secrets::SecretEnv;
 
 use crate::engine::Inner;
+use crate::secrets::requirements;
 
 /// A destination, as its name stands for it now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Destination {
     /// What it is called, in lists and in the outbox.
     pub(crate) name: String,
@@ -30,11 +31,26 @@ pub(crate) struct Destination {
     pub(crate) min_level: AlertLevel,
 }
 
-/// A value that is written down, or the environment variables of a secret of which the first is it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A value that is written down, or a secret whose first key is it.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Given {
     Plain(String),
-    Secret { name: String, keys: Vec<String> },
+    /// A secret key that the settings name: the environment and `secrets.env` have it, or else the lane.
+    Key(SecretDecl),
+    /// A secret that the job declares: its lane has it (D-SEC-7).
+    OfJob(SecretDecl),
+}
+
+impl Given {
+    /// A key of the settings is a secret of that name with that one key.
+    fn key(key: &str) -> Self {
+        Self::Key(SecretDecl {
+            name: key.to_owned(),
+            kind: None,
+            keys: vec![key.to_owned()],
+            required: true,
+        })
+    }
 }
 
 /// A destination with its secrets resolved, for the time of one attempt.
@@ -48,19 +64,15 @@ pub(crate) struct Resolved {
 
 impl Destination {
     fn of_settings(given: &AlertDestination) -> Self {
-        let key = |key: &String| Given::Secret {
-            name: key.clone(),
-            keys: vec![key.clone()],
-        };
         let target = match (&given.target_secret, &given.target) {
-            (Some(secret), _) => key(secret),
+            (Some(secret), _) => Given::key(secret),
             (None, target) => Given::Plain(target.clone().unwrap_or_default()),
         };
         Self {
             name: given.name.clone(),
             channel: given.channel,
             target,
-            secret: given.secret.as_ref().map(key),
+            secret: given.secret.as_deref().map(Given::key),
             smtp: given.smtp.clone(),
             from: given.from.clone(),
             min_level: given.min_level.unwrap_or(AlertLevel::Warning),
@@ -72,9 +84,10 @@ impl Destination {
     fn of_job(spec: &JobSpec, alert: &spec::Alert, mail: Option<&AlertDestination>) -> Self {
         let secret = |name: &String| {
             let declared = spec.secrets.iter().find(|secret| secret.name == *name);
-            let keys = declared.map_or_else(|| vec![name.clone()], |secret| secret.keys.clone());
-            let name = name.clone();
-            Given::Secret { name, keys }
+            // A checked spec names only what it declares.
+            declared
+                .cloned()
+                .map_or_else(|| Given::key(name), Given::OfJob)
         };
         let channel = match alert.channel {
             AlertChannel::Email => DestinationChannel::Email,
@@ -153,32 +166,18 @@ impl Inner {
     ///
     /// # Errors
     /// What is missing, by name; never a value.
-    pub(super) fn resolve(&self, destination: Destination) -> Result<Resolved, String> {
-        let mut needed = Vec::new();
-        for given in [Some(&destination.target), destination.secret.as_ref()] {
-            if let Some(Given::Secret { name, keys }) = given {
-                needed.push(json!({"name": name, "keys": keys}));
-            }
-        }
-        needed.dedup();
-        let needed: Vec<SecretRequirement> = serde_json::from_value(json!(needed))
-            .map_err(|error| format!("its secret is not named right: {error}"))?;
-        let values = self
-            .secrets
-            .resolve(&needed)
-            .map_err(|error| error.to_string())?;
-        let value = |given: &Given| match given {
-            Given::Plain(text) => Ok(text.clone()),
-            Given::Secret { name, keys } => {
-                let key = keys.first().and_then(|key| key.parse().ok());
-                let value = key.and_then(|key| values.get(&key));
-                value
-                    .map(|value| value.expose().to_owned())
-                    .ok_or_else(|| format!("the secret {name} is not set"))
-            }
+    pub(super) async fn resolve(
+        &self,
+        destination: Destination,
+        alert: &Alert,
+    ) -> Result<Resolved, String> {
+        let lane = self.lane_of(alert).await?;
+        let mut values = SecretEnv::new();
+        let target = self.value(&destination.target, &lane, &mut values).await?;
+        let secret = match &destination.secret {
+            Some(secret) => Some(self.value(secret, &lane, &mut values).await?),
+            None => None,
         };
-        let target = value(&destination.target)?;
-        let secret = destination.secret.as_ref().map(value).transpose()?;
         Ok(Resolved {
             target,
             secret,
@@ -186,10 +185,61 @@ impl Inner {
             destination,
         })
     }
+
+    /// The lane of the run that an alert follows from; others are about the installation: production.
+    async fn lane_of(&self, alert: &Alert) -> Result<Lane, String> {
+        match alert.run_id {
+            Some(run) => {
+                let run = self
+                    .must_get(run)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Ok(run.lane)
+            }
+            None => Ok(Lane::PROD),
+        }
+    }
+
+    /// A value; one of a secret goes to `values` too.
+    async fn value(
+        &self,
+        given: &Given,
+        lane: &Lane,
+        values: &mut SecretEnv,
+    ) -> Result<String, String> {
+        let (secret, ambient) = match given {
+            Given::Plain(text) => return Ok(text.clone()),
+            Given::Key(secret) => (secret, true),
+            Given::OfJob(secret) => (secret, false),
+        };
+        let needed = requirements([secret]).map_err(|error| error.to_string())?;
+        let here = ambient
+            .then(|| self.secrets.resolve(&needed).ok())
+            .flatten();
+        let found = match here {
+            Some(found) => found,
+            None => self
+                .lane_values(lane, &needed)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        let first = secret.keys.first().and_then(|key| key.parse().ok());
+        let value = first
+            .and_then(|key| Some((found.get(&key)?.clone(), found.origin(&key)?.clone(), key)));
+        let Some((value, origin, key)) = value else {
+            return Err(format!("the secret {} is not set", secret.name));
+        };
+        let text = value.expose().to_owned();
+        // Only a key that is there twice is refused, and then its value is known already.
+        drop(values.insert(key, value, origin));
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -219,15 +269,12 @@ mod tests {
         assert_eq!(email.name, "job:email:ops@example.com");
         assert_eq!(email.smtp.as_deref(), Some("mail.example.com:587"));
         assert_eq!(email.min_level, AlertLevel::Critical);
-        let key = |name: &str, key: &str| Given::Secret {
-            name: name.to_owned(),
-            keys: vec![key.to_owned()],
-        };
-        assert_eq!(email.secret, Some(key("SMTP_PASSWORD", "SMTP_PASSWORD")));
+        assert_eq!(email.secret, Some(Given::key("SMTP_PASSWORD")));
         let hook = of(1);
         assert_eq!(hook.name, "job:webhook:secret hook");
-        assert_eq!(hook.target, key("hook", "HOOK_URL"));
-        assert_eq!(hook.secret, Some(key("sign", "HOOK_KEY")));
+        let declared = |index: usize| Given::OfJob(spec.secrets[index].clone());
+        assert_eq!(hook.target, declared(0));
+        assert_eq!(hook.secret, Some(declared(1)));
         assert_eq!(hook.smtp, None);
     }
 }

@@ -137,12 +137,20 @@ impl<B: Backend> Store for B {
         self.read(query::Attempts(run)).await
     }
 
+    async fn attempt_run(&self, attempt: AttemptId) -> Result<Option<RunId>, StoreError> {
+        self.read(query::AttemptRun(attempt)).await
+    }
+
     async fn spec_get(&self, hash: &ContentId) -> Result<Option<String>, StoreError> {
         self.read(query::GetSpec(*hash)).await
     }
 
     async fn stop_engage(&self, stop: Stop) -> Result<Engaged, StoreError> {
         self.write(intent::EngageStop(stop)).await
+    }
+
+    async fn stop_carry_out(&self, stop: Stop) -> Result<Vec<Run>, StoreError> {
+        self.write(intent::CarryOutStop(stop)).await
     }
 
     async fn stop_release(

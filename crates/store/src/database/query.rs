@@ -7,7 +7,7 @@ mod lists;
 use jiff::Timestamp;
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::SourceState;
-use moorline_core::ids::RunId;
+use moorline_core::ids::{AttemptId, RunId};
 use moorline_core::run::Run;
 use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
@@ -144,6 +144,18 @@ impl Query for Attempts {
             })
         })
         .await
+    }
+}
+
+/// [`Store::attempt_run`](crate::Store::attempt_run).
+pub(crate) struct AttemptRun(pub(crate) AttemptId);
+
+impl Query for AttemptRun {
+    type Reply = Option<RunId>;
+
+    async fn read<T: Tx>(&self, tx: &mut T) -> Result<Option<RunId>, StoreError> {
+        let row = tx.row(sql::ATTEMPT_RUN, args![self.0.to_string()]).await?;
+        row.map(|mut row| row.parsed("run id")).transpose()
     }
 }
 

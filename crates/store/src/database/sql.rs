@@ -151,6 +151,8 @@ statements! {
     ATTEMPTS = "SELECT id, run_id, step, number, handle, outcome, claimed_at, ended_at \
         FROM attempts WHERE run_id = $1 ORDER BY ordinal";
 
+    ATTEMPT_RUN = "SELECT run_id FROM attempts WHERE id = $1";
+
     SUMMARY_INSERT = "INSERT INTO summaries (run_id, doc) VALUES ($1, $2)";
     SUMMARY_GET = "SELECT doc FROM summaries WHERE run_id = $1";
 
