@@ -1,12 +1,20 @@
 //! Which principal may do which operation: one table for the command line, HTTP and MCP (D-AUDIT-2).
 //!
-//! A row names the least role and the kinds of principal. The kinds hold whatever the role is: agents and
-//! pipelines never approve, promote or enable (D-ART-4). The match below has no catch-all, so an operation
-//! without a row does not compile; what is not permitted is denied.
+//! A row names the least role, and whether only a person may, by which rule. That holds whatever the role
+//! is: agents and pipelines never approve, promote or enable (`D-ART-4`), release (`D-STOP-3`), say that a run
+//! was as it should be (`D-SCHED-2`), refresh a session (`D-SEC-9`), or manage secrets and principals. What
+//! they may do: submit, run, stop, disable, pause, and gather evidence that is measured, not judged.
+//!
+//! The match below has no catch-all, so an operation without a row does not compile; what is not permitted
+//! is denied.
+//!
+//! Two things stand outside of the table. Whoever drives a run that is queued already
+//! ([`Operation::RunWait`], a worker) changes nothing that was not permitted when it was submitted. And
+//! Moorline itself acts by rule, as `system:moorline`, which nobody can claim to be.
 
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
-use moorline_core::principal::{Principal, PrincipalKind, Role};
+use moorline_core::principal::{Principal, Role};
 
 use crate::operation::Operation;
 
@@ -15,8 +23,8 @@ use crate::operation::Operation;
 pub struct Rule {
     /// The least role.
     pub least: Role,
-    /// Whether only a person may do it.
-    pub humans_only: bool,
+    /// The rule by which only a person may do it; none where everyone with the role may.
+    pub humans_only: Option<&'static str>,
 }
 
 /// The row of an operation.
@@ -56,7 +64,7 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::GateShow
         | O::EmergencyList
         | O::EmergencyShow
-        | O::Health => (Role::Viewer, false),
+        | O::Health => (Role::Viewer, None),
         // Stopping is never kept from who works here: if you cannot stop it instantly, it is not safe to run.
         O::Stop
         | O::RunSubmit
@@ -69,11 +77,11 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::GateCheckSecrets
         | O::GateProbeEgress
         | O::AlertReplay
-        | O::AlertTest => (Role::Operator, false),
-        O::Emergency => (Role::Operator, true),
-        O::Release
-        | O::SourceResume
-        | O::ArtifactApprove
+        | O::AlertTest => (Role::Operator, None),
+        // It revokes and archives, which a person has to answer for; stopping alone is everyone's.
+        O::Emergency => (Role::Operator, Some("D-STOP-3")),
+        O::Release => (Role::Approver, Some("D-STOP-3")),
+        O::ArtifactApprove
         | O::ArtifactReject
         | O::ArtifactRequestChanges
         | O::ArtifactSecurityReview
@@ -83,14 +91,15 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::ScheduleEnable
         | O::ScheduleResume
         | O::ScheduleRunNow
-        | O::ScheduleDeploy
-        | O::GateVerifyRun => (Role::Approver, true),
+        | O::ScheduleDeploy => (Role::Approver, Some("D-ART-4")),
+        O::GateVerifyRun => (Role::Approver, Some("D-SCHED-2")),
+        O::SourceResume => (Role::Approver, Some("D-SEC-9")),
+        O::SourceReauth => (Role::Admin, Some("D-SEC-9")),
         O::SecretSet
         | O::SecretRotate
         | O::SecretRevoke
-        | O::SourceReauth
         | O::PrincipalSet
-        | O::PrincipalRemove => (Role::Admin, true),
+        | O::PrincipalRemove => (Role::Admin, Some("D-AUDIT-2")),
     };
     Rule { least, humans_only }
 }
@@ -98,14 +107,14 @@ pub const fn rule(operation: Operation) -> Rule {
 /// Whether a principal with this role may do it.
 ///
 /// # Errors
-/// [`ErrorCode::Forbidden`], with the rule: `D-ART-4` where only a person may, `D-AUDIT-2` where the role
+/// [`ErrorCode::Forbidden`], with the rule: the row's where only a person may, `D-AUDIT-2` where the role
 /// does not reach.
 pub fn permit(operation: Operation, principal: &Principal, role: Role) -> Result<(), Denial> {
     let row = rule(operation);
     let name = operation.as_str();
-    if row.humans_only && principal.kind() != PrincipalKind::Human {
+    if let Some(rule) = row.humans_only.filter(|_| !principal.is_human()) {
         let message = format!("{principal} may not do `{name}`: only a person may");
-        return Err(Denial::new(ErrorCode::Forbidden, "D-ART-4", message)
+        return Err(Denial::new(ErrorCode::Forbidden, rule, message)
             .hint("ask a person to do it; agents and pipelines submit and propose"));
     }
     if role < row.least {
