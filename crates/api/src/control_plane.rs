@@ -11,6 +11,7 @@ use crate::artifacts::ArtifactOperations;
 use crate::emergencies::EmergencyOperations;
 use crate::error::ApiError;
 use crate::principals::PrincipalOperations;
+use crate::reauth::ReauthOperations;
 use crate::schedules::ScheduleOperations;
 use crate::secrets::SecretOperations;
 use crate::sources::SourceOperations;
@@ -38,6 +39,7 @@ pub trait ControlPlane:
     + EmergencyOperations
     + SecretOperations
     + SourceOperations
+    + ReauthOperations
     + AlertOperations
     + TrailOperations
     + Send

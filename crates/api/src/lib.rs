@@ -10,7 +10,7 @@
 //! | [`control_plane`] | the trait |
 //! | [`operation`] | the list of operations, with what each changes |
 //! | [`types`] | requests and responses of runs, with published schemas |
-//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
+//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`reauth`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
 //! | [`authorization`] | which principal may do which operation |
 //! | [`error`] | the one error body |
 
@@ -22,6 +22,7 @@ pub mod emergencies;
 pub mod error;
 pub mod operation;
 pub mod principals;
+pub mod reauth;
 pub mod schedules;
 pub mod secrets;
 pub mod sources;
@@ -42,6 +43,7 @@ pub use control_plane::ControlPlane;
 pub use emergencies::{EmergencyChoice, EmergencyOperations, EmergencyRequest};
 pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
+pub use reauth::ReauthOperations;
 pub use principals::{
     PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest, PrincipalView,
     RoleOrigin,

@@ -26,7 +26,7 @@ pub use modal::{
 pub use principal::{PrincipalCommand, PrincipalSetArgs};
 pub use schedule::{GatesCommand, ScheduleCommand, WorkArgs};
 pub use secrets::{SecretRevokeArgs, SecretSetArgs, SecretsCommand};
-pub use sources::SourcesCommand;
+pub use sources::{ReauthArgs, SourcesCommand};
 pub use stop::{EmergencyArgs, EmergencyCommand, ReleaseArgs, StopArgs};
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.

@@ -200,10 +200,20 @@ impl Engine {
         request: &SubmitRequest,
         retry_of: Option<RunId>,
     ) -> Result<Run, ApiError> {
+        let origin = retry_of.map_or(submit::Origin::Asked, submit::Origin::Retry);
+        self.start_from(request, origin).await
+    }
+
+    /// As [`start`](Self::start), for whatever asks.
+    pub(crate) async fn start_from(
+        &self,
+        request: &SubmitRequest,
+        origin: submit::Origin,
+    ) -> Result<Run, ApiError> {
         let slot = std::sync::Arc::clone(&self.inner.slots)
             .try_acquire_owned()
             .ok();
-        let run = Box::pin(self.inner.submit(request, retry_of, slot.is_some())).await?;
+        let run = Box::pin(self.inner.submit(request, origin, slot.is_some())).await?;
         let ours = run
             .attempt
             .as_ref()

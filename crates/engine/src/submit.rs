@@ -148,6 +148,8 @@ pub(crate) enum Origin {
     Retry(RunId),
     /// A schedule is due.
     Schedule(ScheduledStart),
+    /// A fresh session is tried.
+    Reauth,
 }
 
 impl Inner {
@@ -155,10 +157,9 @@ impl Inner {
     pub(crate) async fn submit(
         &self,
         request: &SubmitRequest,
-        retry_of: Option<RunId>,
+        origin: Origin,
         claim: bool,
     ) -> Result<Run, ApiError> {
-        let origin = retry_of.map_or(Origin::Asked, Origin::Retry);
         let mut new = self.prepare(request, origin).await?;
         if claim {
             self.become_driver().await?;
@@ -215,6 +216,7 @@ impl Inner {
             Origin::Asked => (Trigger::Manual, None, None),
             Origin::Retry(of) => (Trigger::Retry, Some(of), None),
             Origin::Schedule(start) => (Trigger::Schedule, None, Some(start)),
+            Origin::Reauth => (Trigger::Reauth, None, None),
         };
         if schedule.is_none() {
             self.check_executors(spec, request)?;

@@ -1,6 +1,6 @@
 //! Arguments of `sources …`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 /// `sources …`
 #[derive(Debug, Subcommand)]
@@ -41,4 +41,22 @@ pub enum SourcesCommand {
         #[arg(long)]
         looked_into: bool,
     },
+    /// Refresh the session of a source, here, and try it; only a person can
+    #[command(
+        after_help = "Examples:\n  moorline sources reauth example_bank --lane prod\n  moorline sources reauth example_bank --lane prod < session.txt\n  moorline sources reauth example_bank --fresh\n\nShows what the job says, runs its command on this machine or asks for the session, keeps it\nas the lane's secret, and tries it with a run. Schedules stay as they are: enable each when\nyou are sure. When it is interrupted, the same command goes on where it stopped."
+    )]
+    Reauth(ReauthArgs),
+}
+
+/// Arguments of `sources reauth`.
+#[derive(Debug, Args)]
+pub struct ReauthArgs {
+    /// Its id
+    pub source: String,
+    /// The secret that holds the session, where the source has several
+    #[arg(long, value_name = "NAME")]
+    pub secret: Option<String>,
+    /// Sign on again, though a fresh session waits to be tried
+    #[arg(long)]
+    pub fresh: bool,
 }

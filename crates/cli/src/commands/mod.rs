@@ -16,6 +16,7 @@ mod job;
 mod modal;
 mod pages;
 mod principal;
+mod reauth;
 mod run;
 mod runs;
 mod schedule;

@@ -12,6 +12,7 @@ use crate::output;
 pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, ApiError> {
     match command {
         SourcesCommand::List => list(context),
+        SourcesCommand::Reauth(args) => super::reauth::run(context, args),
         SourcesCommand::Show { source } => {
             let detail =
                 context.with_engine(|engine| async move { engine.source_show(&source).await })?;

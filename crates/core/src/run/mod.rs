@@ -173,6 +173,8 @@ pub enum Trigger {
     Retry,
     /// A schedule.
     Schedule,
+    /// A re-authentication, to try the fresh session.
+    Reauth,
 }
 
 /// Why a run failed: the class decides what follows (D-RUN-7), the rest tells a person.

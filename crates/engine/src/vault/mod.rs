@@ -7,6 +7,7 @@
 //! | `change` | set and rotate |
 //! | `revoke` | revocation, after what holds a secret is stopped |
 //! | `audit` | what is kept against what is recorded and declared |
+//! | `reauth` | the re-authentication of a source, step by step |
 //! | `expiry` | telling of sessions before they end |
 //!
 //! A value passes through here on its way to the back end, and nowhere else; what is recorded of it is a
@@ -17,6 +18,7 @@ mod change;
 mod expiry;
 mod keeping;
 pub(crate) mod policy;
+mod reauth;
 mod revoke;
 
 use async_trait::async_trait;
