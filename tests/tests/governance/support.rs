@@ -252,6 +252,15 @@ if __name__ == "__main__":
     sys.exit(main())
 "#;
 
+/// What the spec leaves to the defaults, decided on record.
+const CHECKLIST: &str = r#"{
+  "incremental": "default", "dedupe": "default", "browser": "default", "step_up": "default",
+  "secrets": "default", "egress": "default", "tool_permissions": "default", "retention": "default",
+  "failure_policy": "default", "alerts": {"deferred": "nobody is on call before May"},
+  "session_artifacts": "default", "validation": "default"
+}
+"#;
+
 /// Writes a complete job directory for the spec: the example's extractor, what a reviewer reads, and the
 /// `SCHEDULE.json` that equals the spec's cadence.
 pub(crate) fn write_job(directory: &Path, spec: &Value) {
@@ -277,6 +286,7 @@ pub(crate) fn write_job(directory: &Path, spec: &Value) {
             "TEST_REPORT.md",
             "# Test report\n\nAll tests of `extractor/tests` pass.\n",
         ),
+        ("CHECKLIST.json", CHECKLIST),
     ] {
         fs::write(directory.join(name), text).unwrap();
     }

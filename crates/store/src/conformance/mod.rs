@@ -33,6 +33,8 @@
 mod check;
 mod fixture;
 
+mod alerts;
+mod artifacts;
 mod attempts;
 mod cancelling;
 mod claims;
@@ -40,6 +42,7 @@ mod emergencies;
 mod endings;
 mod lists;
 mod logs;
+mod sources;
 mod stops;
 mod submission;
 mod trail;
@@ -160,6 +163,14 @@ macro_rules! for_each_store_case {
             endings::a_source_follows_the_ends_of_its_runs,
             endings::a_run_that_is_ended_from_all_sides_has_one_summary,
             endings::an_outbox_row_is_done_once,
+            alerts::the_same_trouble_is_told_once_until_it_is_over,
+            alerts::a_delivery_is_claimed_by_one_worker,
+            alerts::a_lost_delivery_is_sent_again_under_its_id,
+            alerts::what_was_given_up_is_replayed,
+            sources::a_source_pauses_after_as_many_failed_runs_as_its_job_says,
+            sources::only_a_run_that_reads_the_source_makes_it_active,
+            sources::a_held_source_is_resumed_by_a_person_only,
+            sources::a_schedule_starts_nothing_of_a_source_that_needs_a_person,
             cancelling::a_queued_run_ends_at_once,
             cancelling::a_live_run_ends_with_its_attempt,
             cancelling::repeating_a_cancellation_writes_nothing,
@@ -169,6 +180,16 @@ macro_rules! for_each_store_case {
             stops::repeating_a_stop_writes_nothing,
             stops::a_release_lets_runs_start_again,
             stops::nothing_is_claimed_after_a_stop_was_acknowledged,
+            artifacts::a_submitted_artifact_is_read_back_whole,
+            artifacts::the_same_content_is_submitted_once,
+            artifacts::an_approval_supersedes_the_one_before,
+            artifacts::of_two_approvals_at_once_one_holds,
+            artifacts::a_promotion_is_recorded_once,
+            artifacts::a_rollback_restores_exactly_the_content_before,
+            artifacts::promotion_and_archive_at_once_agree,
+            artifacts::only_what_the_lane_points_to_runs,
+            artifacts::nobody_but_people_decides,
+            artifacts::artifacts_are_listed_newest_first,
             emergencies::an_emergency_begins_with_its_gate,
             emergencies::an_unfinished_emergency_is_carried_on,
             emergencies::only_a_person_calls_an_emergency,
