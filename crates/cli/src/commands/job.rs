@@ -57,8 +57,9 @@ fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiE
         job: context.env.cwd.join(job),
         lane: context.global.lane.clone(),
     };
+    let settings = context.settings()?;
     // Checking needs no store, so none is opened.
-    Engine::check_job(&context.settings()?, &request, context.env.var("CI"))
+    Engine::check_job(&settings, &request, context.env.var("CI"))
 }
 
 fn explain(view: &JobView) {
