@@ -43,6 +43,8 @@ mod endings;
 mod lists;
 mod logs;
 mod sources;
+mod schedules;
+mod starts;
 mod stops;
 mod submission;
 mod trail;
@@ -193,6 +195,20 @@ macro_rules! for_each_store_case {
             emergencies::an_emergency_begins_with_its_gate,
             emergencies::an_unfinished_emergency_is_carried_on,
             emergencies::only_a_person_calls_an_emergency,
+            schedules::a_schedule_comes_and_goes_with_promotions,
+            schedules::enabling_needs_every_gate,
+            schedules::evidence_is_about_what_is_live,
+            schedules::schedules_follow_the_failures_of_their_source,
+            schedules::a_leak_disables_every_schedule,
+            schedules::a_paused_schedule_is_resumed_by_a_person,
+            schedules::disabling_always_succeeds,
+            starts::a_due_start_is_made_by_one_worker,
+            starts::a_disable_wins_over_a_due_start,
+            starts::a_stop_wins_over_a_due_start,
+            starts::an_overlapping_start_is_skipped,
+            starts::an_overlapping_start_waits,
+            starts::an_overlapping_start_takes_the_place,
+            starts::missed_starts_fall_away,
             lists::runs_are_listed_newest_first_and_filtered_before_the_limit,
             lists::a_run_is_found_by_the_beginning_of_its_id,
             lists::events_are_filtered_before_the_limit,
