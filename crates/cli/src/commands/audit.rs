@@ -1,7 +1,7 @@
 //! `moorline audit …`
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
@@ -223,7 +223,7 @@ fn export(context: &Context<'_>, out: &Path) -> Result<u8, ApiError> {
         return Ok(0);
     }
     let partial = beside(out);
-    let bar = std::io::IsTerminal::is_terminal(&std::io::stderr()).then(ProgressBar::no_length);
+    let bar = io::stderr().is_terminal().then(ProgressBar::no_length);
     let bar = bar.as_ref();
     let place = partial.as_path();
     let written = context.with_engine(|engine| async move {

@@ -14,6 +14,9 @@ use crate::engine::Inner;
 /// Most single findings of one refusal that are kept.
 const MOST_DETAILS: usize = 200;
 
+/// How a hint names a record.
+const EXPLAINED: &str = "`moorline explain refusal";
+
 impl Inner {
     /// Records why an operation was refused, where a rule refused it, and names the record in the hint.
     ///
@@ -26,7 +29,12 @@ impl Inner {
         error: ApiError,
     ) -> ApiError {
         let rules = cited(&error);
-        if rules.is_empty() || !is_refusal(error.code) {
+        // An operation that another one is made of was guarded, and so recorded, already.
+        let known = error
+            .hint
+            .as_ref()
+            .is_some_and(|hint| hint.contains(EXPLAINED));
+        if known || rules.is_empty() || !is_refusal(error.code) {
             return error;
         }
         let refusal = RefusalRecord {
@@ -46,7 +54,7 @@ impl Inner {
             warn!(error = %failed, "a refusal could not be recorded");
             return error;
         }
-        let more = format!("`moorline explain refusal {id}` says more");
+        let more = format!("{EXPLAINED} {id}` says more");
         let hint = match &error.hint {
             Some(hint) => format!("{hint}; {more}"),
             None => more,

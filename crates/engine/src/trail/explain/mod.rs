@@ -8,6 +8,7 @@ mod run;
 mod schedule;
 
 use moorline_api::{ApiError, Explanation, Fact, Point};
+use moorline_core::artifact::Decision;
 use moorline_core::audit::AuditRecord;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::rules;
@@ -43,5 +44,15 @@ fn audited(record: &AuditRecord) -> Fact {
         at: Some(record.at),
         by: Some(record.actor.clone()),
         says,
+    }
+}
+
+/// A decision about an artifact as a fact.
+fn decided(decision: &Decision) -> Fact {
+    Fact {
+        source: format!("decision/{}", decision.kind.as_str()),
+        at: Some(decision.at),
+        by: Some(decision.by.to_string()),
+        says: decision.reason.clone(),
     }
 }

@@ -2,7 +2,9 @@
 
 use moorline_api::{ApiError, Explanation, Fact, Point};
 use moorline_core::error_code::ErrorCode;
+use moorline_core::ids::ArtifactId;
 use moorline_core::refusal::RefusalRecord;
+use moorline_core::schedule::ScheduleId;
 
 use crate::engine::Inner;
 use crate::error::store_error;
@@ -79,7 +81,8 @@ impl Inner {
         }
     }
 
-    /// What the subject of a refusal would be refused for at present, where that can be told.
+    /// How it stands at present, where that can be told: the stops in force, the gates of a schedule, the
+    /// state of an artifact.
     async fn stands_now(&self, refusal: &RefusalRecord) -> Result<Vec<Point>, ApiError> {
         let mut points = Vec::new();
         if refusal.code == ErrorCode::StopInForce {
@@ -95,7 +98,44 @@ impl Inner {
                 points.push(Point::new("now", "no stop is in force any more").that_holds(true));
             }
         }
+        match refusal.subject.split_once('/') {
+            Some(("schedule", schedule)) => points.extend(self.schedule_now(schedule).await?),
+            Some(("artifact", artifact)) => points.extend(self.artifact_now(artifact).await?),
+            _ => {}
+        }
         Ok(points)
+    }
+
+    async fn schedule_now(&self, schedule: &str) -> Result<Vec<Point>, ApiError> {
+        let Ok(id) = schedule.parse::<ScheduleId>() else {
+            return Ok(Vec::new());
+        };
+        let report = self.store.gates_get(id.lane(), id.job_id()).await;
+        let report = report.map_err(store_error)?;
+        let mut points: Vec<Point> = report.gates.iter().map(super::schedule::gate).collect();
+        for point in &mut points {
+            "gate now".clone_into(&mut point.topic);
+        }
+        points.extend(report.schedule.map(|schedule| {
+            let says = format!("the schedule is {}: {}", schedule.state, schedule.reason);
+            Point::new("now", says).since(Some(schedule.since))
+        }));
+        Ok(points)
+    }
+
+    async fn artifact_now(&self, artifact: &str) -> Result<Option<Point>, ApiError> {
+        let Ok(id) = artifact.parse::<ArtifactId>() else {
+            return Ok(None);
+        };
+        let artifact = self.store.artifact_get(id).await.map_err(store_error)?;
+        Ok(artifact.map(|artifact| {
+            let newest = artifact.decisions.last();
+            let says = format!("the artifact is {}", artifact.state);
+            Point::new("now", says)
+                .by_rule("D-ART-3")
+                .since(newest.map_or(Some(artifact.submitted_at), |decision| Some(decision.at)))
+                .resting_on(artifact.decisions.iter().map(super::decided))
+        }))
     }
 }
 

@@ -4,9 +4,9 @@ use moorline_api::{ApiError, Explanation, Fact, Point};
 use moorline_core::error_code::{FailureClass, FailureRule, RetryRule, RunStatus};
 use moorline_core::event::{Event, EventKind};
 use moorline_core::run::{Failure, Run, StepRun, Trigger};
-use moorline_store::{AuditFilter, EventFilter};
+use moorline_store::{ArtifactFilter, AuditFilter, EventFilter};
 
-use super::audited;
+use super::{audited, decided};
 use crate::engine::Inner;
 use crate::error::store_error;
 
@@ -34,6 +34,7 @@ impl Inner {
         points.extend(self.ended_by(&run).await?);
         points.extend(self.stops_that_cover(&run).await?);
         points.push(self.origin(&run).await?);
+        points.extend(self.artifact_of_run(&run).await?);
         Ok(Explanation {
             subject: format!("run/{id}"),
             summary: summary(&run),
@@ -102,6 +103,63 @@ impl Inner {
             .by_rule("D-RUN-1")
             .since(Some(run.created_at))
             .resting_on(records.iter().map(audited)))
+    }
+
+    /// The artifact that it ran: who approved it, and who pointed its lane to it. None for a run of a
+    /// directory that was never submitted, as people run them in dev.
+    async fn artifact_of_run(&self, run: &Run) -> Result<Vec<Point>, ApiError> {
+        let filter = ArtifactFilter {
+            job_id: Some(run.job_id.clone()),
+            content: Some(run.artifact_hash),
+            limit: 1,
+            ..ArtifactFilter::default()
+        };
+        let found = self
+            .store
+            .artifacts_list(filter)
+            .await
+            .map_err(store_error)?;
+        let Some(artifact) = found.first() else {
+            let says = format!(
+                "it ran {}, which was never submitted for review",
+                run.artifact_hash
+            );
+            return Ok(vec![Point::new("artifact", says).by_rule("D-ART-4")]);
+        };
+        let says = format!(
+            "it ran artifact {}, which is {}",
+            artifact.id, artifact.state
+        );
+        let mut points = vec![
+            Point::new("artifact", says)
+                .by_rule("D-ART-4")
+                .since(Some(artifact.submitted_at))
+                .resting_on(artifact.decisions.iter().map(decided)),
+        ];
+        let pointed = self
+            .store
+            .promotions_list(Some(&run.lane), &run.job_id)
+            .await;
+        let pointed = pointed.map_err(store_error)?;
+        let then = pointed
+            .iter()
+            .rev()
+            .find(|promotion| promotion.at <= run.created_at);
+        if let Some(promotion) = then.filter(|promotion| promotion.content == run.artifact_hash) {
+            let says = format!("the lane {} pointed to it", run.lane);
+            points.push(
+                Point::new("promotion", says)
+                    .by_rule("D-ART-3")
+                    .since(Some(promotion.at))
+                    .resting_on([Fact {
+                        source: format!("promotion/{}", promotion.id),
+                        at: Some(promotion.at),
+                        by: Some(promotion.by.to_string()),
+                        says: promotion.reason.clone(),
+                    }]),
+            );
+        }
+        Ok(points)
     }
 }
 
