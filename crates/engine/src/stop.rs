@@ -29,6 +29,13 @@ use crate::watch::Pace;
 /// Between two looks at what is still alive, at least: of many runs that end at once, each end wakes.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Between two tries to tell an executor that could not be told.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Behind a gate that is older than this every run has been asked to end, unless whoever engaged it was killed
+/// at that moment.
+const FORGOTTEN: Duration = Duration::from_secs(5);
+
 /// What became of runs that were to end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ends {
@@ -51,6 +58,9 @@ impl Engine {
     /// Repeats the end of every live attempt that a stop in force covers: a stop that could not reach an
     /// executor keeps trying (D-STOP-2). Takes no input and may be called at any time; waits for no end.
     ///
+    /// Runs have the grace of their step and [`stop_patience`](crate::EngineConfig::stop_patience) first: for
+    /// as long, whoever stopped them does the same with the grace that was asked for.
+    ///
     /// # Errors
     /// When the store can not be read.
     pub async fn enforce_stops(&self) -> Result<Enforced, ApiError> {
@@ -70,13 +80,10 @@ impl Inner {
             reason: request.reason,
             since: begun,
         };
-        let engaged = self.store.stop_engage(asked).await.map_err(store_error)?;
+        let engaged = self.store.stop_engage(asked.clone()).await;
+        let Engaged { stop, schedules } = engaged.map_err(store_error)?;
         let acknowledged_ms = since_begun();
-        let Engaged {
-            stop,
-            running,
-            schedules,
-        } = engaged;
+        let running = self.carry_out(asked).await?;
         let Ends { dead, unreached } = self.end_all(&running, grace).await?;
         let elapsed_ms = since_begun();
         self.settle_all(&dead).await?;
@@ -92,6 +99,13 @@ impl Inner {
             acknowledged_ms,
             elapsed_ms,
         })
+    }
+
+    /// Asks for the end of everything behind a stop in force; gives what is still alive.
+    pub(crate) async fn carry_out(&self, stop: Stop) -> Result<Vec<Run>, ApiError> {
+        let alive = self.store.stop_carry_out(stop).await.map_err(store_error);
+        self.changed.notify_waiters();
+        alive
     }
 
     /// Takes a stop away; `false` when none of that scope was in force. Enables nothing.
@@ -117,40 +131,57 @@ impl Inner {
     }
 
     /// Tells the executors of all these runs to end them, then waits until each is over, for as long as the
-    /// configured patience.
+    /// grace and the configured patience. An executor that could not be told is told again meanwhile.
     pub(crate) async fn end_all(&self, runs: &[Run], grace: Duration) -> Result<Ends, ApiError> {
         self.changed.notify_waiters();
-        let mut unreached = self.tell_all(runs, grace).await;
+        let mut deaf = self.tell_all(runs, grace).await;
         let mut left: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
         let patience = grace.saturating_add(self.config.stop_patience);
-        if let Ok(failed) = tokio::time::timeout(patience, self.see_off(runs, &mut left)).await {
+        let seen_off = async {
+            tokio::select! {
+                done = self.see_off(runs, &mut left) => done,
+                never = self.tell_again(runs, &mut deaf, grace) => never,
+            }
+        };
+        if let Ok(failed) = tokio::time::timeout(patience, seen_off).await {
             failed?;
         }
-        unreached.retain(|run, _| left.contains(run));
-        for run in &left {
-            let seconds = patience.as_secs();
-            unreached
-                .entry(*run)
-                .or_insert_with(|| format!("still alive after {seconds} s"));
-        }
-        let over = |run: &Run| !left.contains(&run.id);
-        let dead = runs
-            .iter()
-            .filter(|run| over(run))
-            .map(|run| run.id)
-            .collect();
+        let unreached = left.iter().map(|run| {
+            let alive = || format!("still alive after {} s", patience.as_secs());
+            (*run, deaf.get(run).cloned().unwrap_or_else(alive))
+        });
+        let unreached = unreached.collect();
+        let over = runs.iter().map(|run| run.id);
+        let dead = over.filter(|run| !left.contains(run)).collect();
         Ok(Ends { dead, unreached })
     }
 
     /// Tells the executors, all at once. Gives those that could not be told.
-    async fn tell_all(&self, runs: &[Run], grace: Duration) -> BTreeMap<RunId, String> {
-        let told = join_all(runs.iter().map(|run| self.end(run, grace))).await;
-        let failed = runs.iter().zip(told).filter_map(|(run, told)| {
-            let error = told.err()?;
+    async fn tell_all(
+        &self,
+        runs: impl IntoIterator<Item = &Run> + Send,
+        grace: Duration,
+    ) -> BTreeMap<RunId, String> {
+        let told = runs.into_iter().map(|run| async move {
+            let error = self.end(run, grace).await.err()?;
             warn!(run = %run.id, %error, "could not tell an executor to end a run");
             Some((run.id, error.to_string()))
         });
-        failed.collect()
+        join_all(told).await.into_iter().flatten().collect()
+    }
+
+    /// Tells those that could not be told, again and again.
+    async fn tell_again<T>(
+        &self,
+        runs: &[Run],
+        deaf: &mut BTreeMap<RunId, String>,
+        grace: Duration,
+    ) -> T {
+        loop {
+            tokio::time::sleep(TELL_AGAIN).await;
+            let again = runs.iter().filter(|run| deaf.contains_key(&run.id));
+            *deaf = self.tell_all(again.collect::<Vec<_>>(), grace).await;
+        }
     }
 
     /// Waits until none of these runs is alive any more; those that are over leave `left`. A run whose driver
@@ -211,15 +242,46 @@ impl Inner {
         if stops.is_empty() {
             return Ok(Enforced::default());
         }
-        let lives = self.store.runs_live().await.map_err(store_error)?;
-        let covered = |run: &Run| stops.iter().any(|stop| stop.scope.covers(run));
-        let runs = lives.into_iter().map(|live| live.run);
-        let runs: Vec<Run> = runs.filter(covered).collect();
-        let unreached = self.tell_all(&runs, Duration::ZERO).await;
+        let mut overdue = Vec::new();
+        for live in self.store.runs_live().await.map_err(store_error)? {
+            let Some(stop) = stops.iter().find(|stop| stop.scope.covers(&live.run)) else {
+                continue;
+            };
+            let age = Duration::try_from(self.now().duration_since(stop.since));
+            if live.run.cancel.is_none() && age.unwrap_or_default() >= FORGOTTEN {
+                return self.end_forgotten(stop).await;
+            }
+            if self.is_overdue(&live.run).await? {
+                overdue.push(live.run);
+            }
+        }
+        let unreached = self.tell_all(&overdue, Duration::ZERO).await;
         Ok(Enforced {
-            repeated: runs.iter().map(|run| run.id).collect(),
+            repeated: overdue.iter().map(|run| run.id).collect(),
             unreached,
         })
+    }
+
+    /// Does what whoever engaged the stop did not come to.
+    async fn end_forgotten(&self, stop: &Stop) -> Result<Enforced, ApiError> {
+        let alive = self.carry_out(stop.clone()).await?;
+        let unreached = self.tell_all(&alive, Duration::ZERO).await;
+        Ok(Enforced {
+            repeated: alive.iter().map(|run| run.id).collect(),
+            unreached,
+        })
+    }
+
+    /// Whether a run that was to end has had its step's own grace and the patience of whoever stopped it, who
+    /// tells the executor again for as long.
+    async fn is_overdue(&self, run: &Run) -> Result<bool, ApiError> {
+        let Some(wish) = &run.cancel else {
+            return Ok(false);
+        };
+        let grace = self.grace(run, None).await?;
+        let given = grace.saturating_add(self.config.stop_patience);
+        let had = Duration::try_from(self.now().duration_since(wish.at)).unwrap_or_default();
+        Ok(had >= given)
     }
 }
 

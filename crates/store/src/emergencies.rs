@@ -6,7 +6,6 @@ use moorline_core::emergency::{Emergency, EmergencyStep, StepReport};
 use moorline_core::ids::EmergencyId;
 use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
-use moorline_core::run::Run;
 
 use crate::error::StoreError;
 
@@ -14,9 +13,8 @@ use crate::error::StoreError;
 #[async_trait]
 pub trait EmergencyStore: Send + Sync {
     /// Calls an emergency, or carries one on: the gate is engaged (also when it was released meanwhile), every
-    /// schedule that it covers is disabled, the end of every covered run is asked for, and the step
-    /// [`Disable`](EmergencyStep::Disable) is recorded, all in one transaction (D-STOP-3). Carrying on one that
-    /// is complete is `Ok` and writes nothing.
+    /// schedule that it covers is disabled, and the step [`Disable`](EmergencyStep::Disable) is recorded, all
+    /// in one transaction (D-STOP-3). Carrying on one that is complete is `Ok` and writes nothing.
     ///
     /// # Errors
     /// [`StoreError::Denied`] by the rules of [`Emergency`], and when there is none to carry on;
@@ -73,8 +71,6 @@ pub struct UnderWay {
     pub emergency: Emergency,
     /// Whether it was there before.
     pub resumed: bool,
-    /// Runs behind the gate that still have a live attempt.
-    pub running: Vec<Run>,
 }
 
 /// What a step came to.

@@ -90,13 +90,11 @@ pub struct CancelRun {
     pub now: Timestamp,
 }
 
-/// What a stop met when it came into force.
+/// A stop that is in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engaged {
     /// The stop of that scope that is in force: this one, or an earlier one that stays as it is.
     pub stop: Stop,
-    /// Runs that it covers and that still have a live attempt; the end of each is asked for.
-    pub running: Vec<Run>,
     /// Schedules that it covers and that it disabled.
     pub schedules: Vec<ScheduleId>,
 }

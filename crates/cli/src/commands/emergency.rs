@@ -55,8 +55,9 @@ fn choice(args: EmergencyArgs) -> Result<EmergencyChoice, ApiError> {
         return Ok(EmergencyChoice::Resume { id });
     }
     let lane = args.lane.as_deref().map(str::parse::<Lane>).transpose();
+    let usage = |error: LaneError| ApiError::new(LaneError::CODE, error.to_string());
     Ok(EmergencyChoice::Call {
-        lane: lane.map_err(|error: LaneError| ApiError::new(error.code(), error.to_string()))?,
+        lane: lane.map_err(usage)?,
         reason: args.reason.unwrap_or_default(),
         grace_seconds: Some(args.grace),
     })

@@ -41,9 +41,13 @@ impl EmergencyOperations for Engine {
             let actor = request.actor.clone();
             let call = inner.emergency_call(request);
             let subject = "emergency";
-            let UnderWay { mut emergency, running, .. } =
+            let UnderWay { mut emergency, .. } =
                 inner.guarded(Operation::Emergency, &actor, subject, call).await?;
             yield emergency.clone();
+            let running = match emergency.is_complete() {
+                true => Vec::new(),
+                false => inner.carry_out(emergency.stop(inner.now())).await?,
+            };
             for step in steps_to_take(&emergency, !running.is_empty()) {
                 let report = inner.take_step(step, &emergency, &running, &actor).await;
                 let record = RecordStep {

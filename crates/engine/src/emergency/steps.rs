@@ -58,7 +58,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Every secret of the lanes, those of configured lanes that nothing was ever kept for included.
+    /// Every secret of the lanes, where it is kept. A run that holds one although it got past the gate before
+    /// is ended first (D-SEC-8).
     async fn revoke_secrets(
         &self,
         emergency: &Emergency,
@@ -69,7 +70,15 @@ impl Inner {
             Some(lane) => vec![lane.clone()],
             None => self.config.settings.lanes.keys().cloned().collect(),
         };
-        drop((lanes, by, report));
+        let reason = format!("emergency {}: {}", emergency.id, emergency.reason);
+        let revoked = self.revoke_all(&lanes, by, &reason).await?;
+        let removed = revoked.removed.iter();
+        report
+            .done
+            .extend(removed.map(|object| format!("secret/{object}")));
+        let stopped = revoked.stopped.iter();
+        report.done.extend(stopped.map(|run| format!("run/{run}")));
+        report.left.extend(revoked.left);
         Ok(())
     }
 

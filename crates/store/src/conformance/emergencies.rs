@@ -59,7 +59,7 @@ async fn record(
     store.emergency_record(record).await
 }
 
-/// The gate, the wish to end what runs, and the first step are one transaction.
+/// The gate and the first step are one transaction; what runs is ended behind it.
 pub(super) async fn an_emergency_begins_with_its_gate(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let covered = Shape {
@@ -71,8 +71,9 @@ pub(super) async fn an_emergency_begins_with_its_gate(subject: Subject) -> Resul
     let under_way = store
         .emergency_begin(call(&world, Some(Lane::PROD)))
         .await?;
-    let wishes: Vec<_> = under_way
-        .running
+    let stop = under_way.emergency.stop(world.now());
+    let alive = store.stop_carry_out(stop).await?;
+    let wishes: Vec<_> = alive
         .iter()
         .map(|run| (run.id, run.cancel.as_ref().map(|wish| wish.kind)))
         .collect();

@@ -39,7 +39,9 @@ pub(super) async fn every_scope_holds_back_what_it_covers(subject: Subject) -> R
     for scope in scopes {
         let what = scope.to_string();
         let running = world.started(store.as_ref(), &covered).await?;
-        store.stop_engage(world.stop(scope.clone())).await?;
+        let stop = world.stop(scope.clone());
+        store.stop_engage(stop.clone()).await?;
+        store.stop_carry_out(stop).await?;
         let refused = store.run_submit(world.new_run(&covered)).await;
         check_err!(
             refused,
@@ -71,9 +73,8 @@ pub(super) async fn every_scope_holds_back_what_it_covers(subject: Subject) -> R
     }
     let queued = world.submit(store.as_ref(), &covered).await?;
     let other = world.submit(store.as_ref(), &covered).await?;
-    store
-        .stop_engage(world.stop(StopScope::Run(queued.id)))
-        .await?;
+    let stop = world.stop(StopScope::Run(queued.id));
+    store.stop_engage(stop).await?;
     let claimed = store.run_claim_due(world.claim_many(2)).await?;
     let claimed: Vec<_> = claimed.into_iter().map(|run| run.id).collect();
     equal(
@@ -114,8 +115,10 @@ pub(super) async fn a_stop_of_a_schedule_holds_back_what_it_starts(
     };
     store.run_claim_due(claim).await?;
     let scope = StopScope::Schedule(schedule.clone());
-    let engaged = store.stop_engage(world.stop(scope.clone())).await?;
-    let alive: Vec<_> = engaged.running.iter().map(|run| run.id).collect();
+    let stop = world.stop(scope.clone());
+    store.stop_engage(stop.clone()).await?;
+    let alive = store.stop_carry_out(stop).await?;
+    let alive: Vec<_> = alive.iter().map(|run| run.id).collect();
     equal(&alive, &vec![ids[1]], "what is still alive")?;
     check_err!(
         store.run_submit(by_schedule()).await,
@@ -132,7 +135,7 @@ pub(super) async fn a_stop_of_a_schedule_holds_back_what_it_starts(
     Ok(())
 }
 
-/// D-STOP-1: the gate and the end of what it covers are one transaction.
+/// D-STOP-1: the gate first, then the end of what it covers.
 pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
     subject: Subject,
 ) -> Result<(), Failure> {
@@ -152,7 +155,10 @@ pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
         .attempt_finish(world.finish(&over, success(false)))
         .await?;
     let stop = world.stop(StopScope::All);
-    let alive = store.stop_engage(stop.clone()).await?.running;
+    let early = store.stop_carry_out(stop.clone()).await;
+    check_err!(early, StoreError::Conflict { .. }, "ends without a gate");
+    store.stop_engage(stop.clone()).await?;
+    let alive = store.stop_carry_out(stop.clone()).await?;
     let wishes: Vec<_> = alive
         .iter()
         .map(|run| (run.id, run.cancel.as_ref().map(|wish| wish.kind)))
@@ -195,17 +201,21 @@ pub(super) async fn a_stop_ends_what_is_queued_and_names_what_is_live(
 pub(super) async fn repeating_a_stop_writes_nothing(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     let live = world.started(store.as_ref(), &Shape::default()).await?;
-    let first = store.stop_engage(world.stop(StopScope::All)).await?;
+    let stop = world.stop(StopScope::All);
+    let first = store.stop_engage(stop.clone()).await?;
+    let alive = store.stop_carry_out(stop.clone()).await?;
     equal(
-        &first.running.iter().map(|run| run.id).collect(),
+        &alive.iter().map(|run| run.id).collect(),
         &vec![live.id],
         "what is alive",
     )?;
     let events = store.events_list(EventFilter::default()).await?;
     let audit = store.audit_head().await?;
     let stops = store.stops_list().await?;
-    let again = store.stop_engage(world.stop(StopScope::All)).await?;
-    equal(&again, &first, "what is met the second time")?;
+    let again = store.stop_engage(stop.clone()).await?;
+    equal(&again, &first, "what is in force the second time")?;
+    let still = store.stop_carry_out(stop).await?;
+    equal(&still, &alive, "what is alive the second time")?;
     equal(
         &store.events_list(EventFilter::default()).await?,
         &events,
@@ -297,8 +307,9 @@ pub(super) async fn nothing_is_claimed_after_a_stop_was_acknowledged(
     let stopping = async {
         // Let the race begin: the stop shall come in the middle of it.
         while by_person.runs_live().await?.len() < 10 {}
-        let engaged = by_person.stop_engage(world.stop(StopScope::All)).await?;
-        let alive = engaged.running;
+        let stop = world.stop(StopScope::All);
+        by_person.stop_engage(stop.clone()).await?;
+        let alive = by_person.stop_carry_out(stop).await?;
         let late = by_person.run_claim_due(world.claim_many(10)).await?;
         Ok::<_, StoreError>((alive, late))
     };

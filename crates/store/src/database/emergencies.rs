@@ -53,7 +53,6 @@ impl Intent for Begin {
             return Ok(UnderWay {
                 emergency: complete.clone(),
                 resumed: true,
-                running: Vec::new(),
             });
         }
         let emergency = called(call, known.as_ref())?;
@@ -69,7 +68,6 @@ impl Intent for Begin {
         Ok(UnderWay {
             emergency: record(unit, &emergency, step, report, &call.by, call.now).await?,
             resumed: known.is_some(),
-            running: engaged.running,
         })
     }
 }

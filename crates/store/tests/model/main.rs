@@ -259,8 +259,9 @@ async fn agree(place: &Place, history: &[Op]) {
             }
             Op::Engage { scope: number } => {
                 let stop = world.stop(scope(*number, &runs));
+                store.stop_engage(stop.clone()).await.unwrap();
                 (
-                    answer(store.stop_engage(stop.clone()).await.map(|met| met.running)),
+                    answer(store.stop_carry_out(stop.clone()).await),
                     model.engage(&stop),
                 )
             }

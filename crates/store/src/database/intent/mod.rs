@@ -12,5 +12,5 @@ mod submit;
 pub(crate) use attempt::{Finish, Launched, RenewLease, TakeOver};
 pub(crate) use claim::Claim;
 pub(crate) use log::{AppendAudit, FinishOutbox, Probe};
-pub(crate) use stop::{Cancel, EngageStop, ReleaseStop, engage_stop};
+pub(crate) use stop::{Cancel, CarryOutStop, EngageStop, ReleaseStop, engage_stop, kill_waiting};
 pub(crate) use submit::Submit;

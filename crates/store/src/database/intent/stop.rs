@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use moorline_core::audit::NewAudit;
 use moorline_core::event::{EventKind, Level, NewEvent};
+use moorline_core::ids::RunId;
 use moorline_core::run::{CancelKind, Command, Run, apply};
 use moorline_core::stop::{Stop, StopScope};
 use serde_json::json;
@@ -60,28 +61,39 @@ impl Intent for EngageStop {
     }
 }
 
-/// The gate first, then what is behind it: schedules are disabled, the end of runs is asked for (D-STOP-1).
-/// A scope that is stopped already keeps its stop; what is behind it is looked at again all the same.
+/// The gate, and the schedules behind it (D-STOP-1). A scope that is stopped already keeps the stop that it has; what is
+/// behind it is looked at again all the same.
 pub(crate) async fn engage_stop<T: Tx>(
     unit: &mut Unit<'_, T>,
     asked: &Stop,
 ) -> Result<Engaged, StoreError> {
-    let known = unit
-        .stops()
-        .await?
-        .iter()
-        .find(|known| known.scope == asked.scope)
-        .cloned();
-    if known.is_none() {
-        engage(unit, asked).await?;
-    }
+    let known = unit.stops().await?;
+    let known = known.iter().find(|known| known.scope == asked.scope);
+    let stop = match known.cloned() {
+        Some(known) => known,
+        None => {
+            engage(unit, asked).await?;
+            asked.clone()
+        }
+    };
     let schedules = schedules::stop_covered(unit, asked).await?;
-    let running = end_covered(unit, asked).await?;
-    Ok(Engaged {
-        stop: known.unwrap_or_else(|| asked.clone()),
-        running,
-        schedules,
-    })
+    Ok(Engaged { stop, schedules })
+}
+
+/// [`Store::stop_carry_out`](crate::Store::stop_carry_out).
+pub(crate) struct CarryOutStop(pub(crate) Stop);
+
+impl Intent for CarryOutStop {
+    type Reply = Vec<Run>;
+
+    async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Vec<Run>, StoreError> {
+        let in_force = unit.stops().await?;
+        if !in_force.iter().any(|stop| stop.scope == self.0.scope) {
+            let what = format!("the stop of {} was released", self.0.scope);
+            return Err(StoreError::Conflict { what });
+        }
+        end_covered(unit, &self.0).await
+    }
 }
 
 async fn engage<T: Tx>(unit: &mut Unit<'_, T>, stop: &Stop) -> Result<(), StoreError> {
@@ -127,6 +139,20 @@ async fn end_covered<T: Tx>(unit: &mut Unit<'_, T>, stop: &Stop) -> Result<Vec<R
             }
         }
     }
+}
+
+/// Ends a run that a schedule has started and that has not begun, as the stop's other runs are ended: killed,
+/// and not cancelled as by somebody who disables the schedule.
+pub(crate) async fn kill_waiting<T: Tx>(
+    unit: &mut Unit<'_, T>,
+    run: RunId,
+    stop: &Stop,
+) -> Result<(), StoreError> {
+    let run = unit.run(run).await?;
+    if run.attempt.is_none() {
+        kill(unit, run, stop).await?;
+    }
+    Ok(())
 }
 
 async fn kill<T: Tx>(unit: &mut Unit<'_, T>, run: Run, stop: &Stop) -> Result<Run, StoreError> {

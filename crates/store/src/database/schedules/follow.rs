@@ -5,6 +5,7 @@ use moorline_core::artifact::{Artifact, Promotion, PromotionKind};
 use moorline_core::audit::NewAudit;
 use moorline_core::error_code::{FailureClass, ScheduleEffect, SourceState};
 use moorline_core::event::{EventKind, Level, NewEvent};
+use moorline_core::ids::ArtifactId;
 use moorline_core::principal::Principal;
 use moorline_core::run::Run;
 use moorline_core::schedule::machine::{Command, Definition, apply, define};
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use super::change::disable;
 use super::rows;
+use crate::database::intent::kill_waiting;
 use crate::database::sources;
 use crate::database::sql::schedules as sql;
 use crate::database::tx::{Tx, args};
@@ -164,6 +166,22 @@ pub(crate) async fn after_source<T: Tx>(
     Ok(())
 }
 
+/// Disables the schedules of an artifact that is set aside, in the transaction that decides so: what is enabled
+/// is approved.
+pub(crate) async fn after_archive<T: Tx>(
+    unit: &mut Unit<'_, T>,
+    artifact: ArtifactId,
+    by: &Principal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for schedule in rows::all(unit).await? {
+        if schedule.artifact == artifact {
+            disable(unit, schedule, by, "its artifact was archived", now).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Disables what a stop covers, in the transaction that engages it (D-STOP-1): its release lets nothing start
 /// by itself. Returns those that were not disabled before.
 pub(crate) async fn stop_covered<T: Tx>(
@@ -176,6 +194,9 @@ pub(crate) async fn stop_covered<T: Tx>(
     for schedule in rows::all(unit).await? {
         if !schedule.covered_by(&stop.scope) {
             continue;
+        }
+        if let Some(run) = schedule.last_run {
+            kill_waiting(unit, run, stop).await?;
         }
         let before = schedule.state;
         let reason = format!("stop of {}: {}", stop.scope, stop.reason);

@@ -147,7 +147,7 @@ fn a_stop_holds_for_what_comes_behind_it_in_the_batch() {
     run_queue(&mut connection, &mut queue);
     let (before, stopped, behind, released, after) = answers.now_or_never().unwrap();
     assert!(before.unwrap().created);
-    assert_eq!(stopped.unwrap().running, [], "nothing was alive");
+    assert_eq!(stopped.unwrap().schedules, [], "there is no schedule");
     assert!(
         matches!(behind, Err(StoreError::Stopped { .. })),
         "{behind:?}"
