@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use moorline_api::secrets::{SecretInput, SecretSetRequest};
 use moorline_api::{
     ApiError, ArtifactOperations as _, ArtifactSubmitRequest, ControlPlane as _, DecisionRequest,
     GateRequest, PromoteRequest, PromotionView, ReleaseRequest, RollbackRequest, RunRequest,
-    ScheduleChangeRequest, ScheduleDisableRequest, ScheduleOperations as _, SourceChangeRequest,
-    SourceOperations as _, SourceResumeRequest, StopRequest, SubmitRequest, VerifyRunRequest,
+    ScheduleChangeRequest, ScheduleDisableRequest, ScheduleOperations as _, SecretOperations as _,
+    SourceChangeRequest, SourceOperations as _, SourceResumeRequest, StopRequest, SubmitRequest,
+    VerifyRunRequest,
 };
 use moorline_core::clock::{ManualClock, SeededIds};
 use moorline_core::config::Settings;
@@ -23,8 +25,8 @@ use moorline_core::run::Run;
 use moorline_core::schedule::{ScheduleDocument, ScheduleId, ScheduleState};
 use moorline_core::spec::{self, Mode};
 use moorline_core::stop::StopScope;
-use moorline_engine::{Engine, EngineConfig, StateDirs};
-use moorline_secrets::{EnvironmentSource, SourceChain};
+use moorline_engine::{Engine, EngineConfig, StateDirs, Vault};
+use moorline_secrets::SourceChain;
 use moorline_store::{RunFilter, SqliteStore, Store};
 use serde_json::json;
 use tempfile::TempDir;
@@ -90,9 +92,13 @@ impl World {
         config.settings = Arc::new(settings());
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dirs.store()).unwrap());
         let ids = Arc::new(SeededIds::new(7));
-        let engine = Engine::builder(config, store, secrets(), clock.clone(), ids)
+        let vault = Vault::file(&config.settings, dirs.root());
+        let none = Arc::new(SourceChain::new());
+        let engine = Engine::builder(config, store, none, clock.clone(), ids)
+            .vault(vault)
             .executor("stage", stage.clone())
             .build();
+        set_secrets(&engine).await;
         Self {
             engine,
             stage,
@@ -411,7 +417,19 @@ impl World {
                     .map(|run| run.id)
                     .collect();
                 let Some(id) = moving.first() else {
-                    return;
+                    // What follows from a run's end is carried out behind it.
+                    if self
+                        .engine
+                        .store()
+                        .outbox_pending(None)
+                        .await
+                        .unwrap()
+                        .is_empty()
+                    {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                    continue;
                 };
                 let request = RunRequest {
                     run: id.to_string(),
@@ -515,10 +533,24 @@ fn change(job: Job, lane: Lane, who: Who) -> ScheduleChangeRequest {
     }
 }
 
-/// What every lane would find in the environment.
-fn secrets() -> Arc<SourceChain> {
-    let values = Job::ALL.map(|job| (key(job), secret(job, Lane::Dev)));
-    Arc::new(SourceChain::new().with(EnvironmentSource::new(values)))
+/// Gives each job its secret in each lane, and each lane another value.
+async fn set_secrets(engine: &Engine) {
+    for job in Job::ALL {
+        for lane in Lane::ALL {
+            let value = SecretInput::from(secret(job, lane));
+            let request = SecretSetRequest {
+                lane: Some(lane.name().to_owned()),
+                secret: format!("{}-token", job.id()),
+                values: BTreeMap::from([(key(job), value)]),
+                ttl_hours: None,
+                warn_hours: None,
+                source_id: None,
+                actor: principal(Who::Ada),
+                reason: None,
+            };
+            engine.secret_set(request).await.unwrap();
+        }
+    }
 }
 
 /// The key of a job's secret.

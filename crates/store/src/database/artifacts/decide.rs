@@ -10,6 +10,8 @@ use serde_json::json;
 use super::query::{baseline, list};
 use super::{artifact, sql};
 use crate::artifacts::{ArtifactFilter, DecideArtifact, SubmitArtifact, SubmittedArtifact};
+use crate::database::schedules;
+use crate::database::schedules;
 use crate::database::sql::SPEC_INSERT;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
@@ -43,7 +45,7 @@ impl Intent for Submit {
             to_json("artifact", &artifact)?,
         ];
         unit.tx.execute(sql::ARTIFACT_INSERT, row).await?;
-        unit.event(None, &event, now).await?;
+        unit.job_event(&artifact.job_id, &event, now).await?;
         unit.audit(NewAudit {
             actor: actor.to_string(),
             operation: "artifact.submit".to_owned(),
@@ -133,6 +135,12 @@ impl Intent for Decide {
         if approval {
             supersede(unit, &decided, decision).await?;
         }
+        if matches!(decision.command, Command::Archive { .. }) {
+            schedules::after_archive(unit, decided.id, actor, now).await?;
+        }
+        if decided.state == ArtifactState::Archived {
+            schedules::after_archive(unit, decided.id, actor, now).await?;
+        }
         let made = decided.decisions.last();
         unit.audit(NewAudit {
             actor: actor.to_string(),
@@ -200,6 +208,7 @@ async fn write<T: Tx>(
     let doc = to_json("artifact", &artifact)?;
     let row = args![artifact.state.as_str(), doc, artifact.id.to_string()];
     unit.tx.execute(sql::ARTIFACT_UPDATE, row).await?;
-    unit.event(None, &event, decision.now).await?;
+    unit.job_event(&artifact.job_id, &event, decision.now)
+        .await?;
     Ok(artifact)
 }

@@ -28,8 +28,11 @@ use crate::schedules::{
     ScheduleFilter, ScheduleStore,
 };
 
-pub(crate) use follow::{after_promotion, after_run, after_source, stop_covered};
-#[expect(unused_imports, reason = "for the promotion, which records the evidence of every gate")]
+pub(crate) use follow::{after_archive, after_promotion, after_run, after_source, stop_covered};
+#[expect(
+    unused_imports,
+    reason = "for the promotion, which records the evidence of every gate"
+)]
 pub(crate) use gates::evidence;
 
 #[async_trait]
