@@ -31,7 +31,7 @@ pub enum ArtifactCommand {
     },
     /// List artifacts, newest first
     #[command(
-        after_help = "Examples:\n  moorline artifact list\n  moorline artifact list --job bank-statement --state pending\n  moorline artifact list --json"
+        after_help = "Examples:\n  moorline artifact list\n  moorline artifact list --job bank-statement --status pending\n  moorline artifact list --json"
     )]
     List {
         /// Only of this job.
@@ -39,7 +39,7 @@ pub enum ArtifactCommand {
         job: Option<String>,
         /// Only in this state: pending, revisions_requested, rejected, approved, superseded, archived.
         #[arg(long, value_name = "STATE")]
-        state: Option<String>,
+        status: Option<String>,
         /// Only older than this one: the next page.
         #[arg(long, value_name = "ID")]
         before: Option<String>,
@@ -80,6 +80,7 @@ pub enum ArtifactCommand {
         after_help = "Examples:\n  moorline artifact request-changes latest --reason \"nearly there\" --change \"pin the image\" --change \"say in RISKS.md what a wrong total means\""
     )]
     RequestChanges {
+        /// What and why.
         #[command(flatten)]
         decision: DecisionArgs,
         /// A change that is asked for (repeatable).

@@ -40,13 +40,13 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
         C::Review { what } => review(context, &what),
         C::List {
             job,
-            state,
+            status,
             before,
             limit,
         } => {
             let request = ArtifactListRequest {
                 job_id: job,
-                state: state.as_deref().map(state_named).transpose()?,
+                state: status.as_deref().map(state_named).transpose()?,
                 before: before.map(|text| text.parse()).transpose().map_err(usage)?,
                 limit,
             };

@@ -77,11 +77,12 @@ impl Inner {
         kind: DecisionKind,
         request: DecisionRequest,
     ) -> Result<Artifact, ApiError> {
-        let artifact = self
+        let found = self
             .find_artifact(&request.artifact, request.lane.as_deref())
-            .await?;
-        let subject = format!("artifact/{}", artifact.id);
+            .await;
+        let subject = subject_of(&found, &request.artifact);
         let deciding = async {
+            let artifact = found?;
             let decided = self.decide_about(kind, &artifact, &request).await?;
             self.changed.notify_waiters();
             self.refresh_tree(&decided.job_id).await;
@@ -179,6 +180,14 @@ impl Inner {
             ApiError::new(ErrorCode::Internal, "can not sign the decision").because(error)
         })?;
         Ok((signed, now))
+    }
+}
+
+/// What a decision is about: the artifact, or the reference that names none.
+pub(super) fn subject_of(found: &Result<Artifact, ApiError>, reference: &str) -> String {
+    match found {
+        Ok(artifact) => format!("artifact/{}", artifact.id),
+        Err(_) => format!("artifact/{reference}"),
     }
 }
 

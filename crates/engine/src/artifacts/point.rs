@@ -15,13 +15,13 @@ use moorline_core::principal::Principal;
 use moorline_core::spec::validate_for_lane;
 use moorline_store::{PointLane, PointTo};
 
+use super::decide::subject_of;
 use super::review::spec_of;
 use crate::engine::Inner;
 use crate::error::store_error;
 
-/// Who points a lane, and why.
+/// Who points which lane, and why.
 struct Wish {
-    operation: Operation,
     lane: Lane,
     actor: Principal,
     reason: String,
@@ -31,16 +31,22 @@ impl Inner {
     /// Points a lane to an approved artifact.
     pub(super) async fn promote(&self, request: PromoteRequest) -> Result<PromotionView, ApiError> {
         let lane = self.lane_asked(request.lane.as_deref())?;
-        let artifact = self
+        let found = self
             .find_artifact(&request.artifact, Some(lane.as_str()))
-            .await?;
+            .await;
+        let subject = subject_of(&found, &request.artifact);
         let wish = Wish {
-            operation: Operation::ArtifactPromote,
             lane,
             actor: request.actor,
             reason: request.reason,
         };
-        self.point(&artifact, PointTo::Artifact(artifact.id), wish)
+        let pointing = async {
+            let artifact = found?;
+            self.point(&artifact, PointTo::Artifact(artifact.id), &wish)
+                .await
+        };
+        let operation = Operation::ArtifactPromote;
+        self.guarded(operation, &wish.actor, subject, Box::pin(pointing))
             .await
     }
 
@@ -50,25 +56,31 @@ impl Inner {
         request: RollbackRequest,
     ) -> Result<PromotionView, ApiError> {
         let lane = self.lane_asked(request.lane.as_deref())?;
-        let artifact = match &request.to {
-            Some(to) => self.find_artifact(to, Some(lane.as_str())).await?,
-            None => self.earlier(&lane, &request.job_id).await?,
+        let found = match &request.to {
+            Some(to) => self.find_artifact(to, Some(lane.as_str())).await,
+            None => self.earlier(&lane, &request.job_id).await,
         };
-        if artifact.job_id != request.job_id {
-            let message = format!(
-                "artifact {} is of the job {}, not of {}",
-                artifact.id, artifact.job_id, request.job_id
-            );
-            return Err(ApiError::new(ErrorCode::Usage, message)
-                .hint("`moorline artifact history` shows the versions of a job"));
-        }
+        let subject = subject_of(&found, &request.job_id);
         let wish = Wish {
-            operation: Operation::ArtifactRollback,
             lane,
             actor: request.actor,
             reason: request.reason,
         };
-        self.point(&artifact, PointTo::Earlier(artifact.id), wish)
+        let pointing = async {
+            let artifact = found?;
+            if artifact.job_id != request.job_id {
+                let message = format!(
+                    "artifact {} is of the job {}, not of {}",
+                    artifact.id, artifact.job_id, request.job_id
+                );
+                return Err(ApiError::new(ErrorCode::Usage, message)
+                    .hint("`moorline artifact history` shows the versions of a job"));
+            }
+            self.point(&artifact, PointTo::Earlier(artifact.id), &wish)
+                .await
+        };
+        let operation = Operation::ArtifactRollback;
+        self.guarded(operation, &wish.actor, subject, Box::pin(pointing))
             .await
     }
 
@@ -76,38 +88,33 @@ impl Inner {
         &self,
         artifact: &Artifact,
         to: PointTo,
-        wish: Wish,
+        wish: &Wish,
     ) -> Result<PromotionView, ApiError> {
-        let subject = format!("artifact/{}", artifact.id);
-        let pointing = async {
-            let verified = self.verify_kept(artifact).await?;
-            // What is not approved is refused by the store, with the reason that fits.
-            if artifact.state.was_approved() {
-                self.fits(artifact, &wish.lane)?;
-                if !verified.intact {
-                    return Err(damaged(artifact, &verified));
-                }
+        let verified = self.verify_kept(artifact).await?;
+        // What is not approved is refused by the store, with the reason that fits.
+        if artifact.state.was_approved() {
+            self.fits(artifact, &wish.lane)?;
+            if !verified.intact {
+                return Err(damaged(artifact, &verified));
             }
-            let pointing = PointLane {
-                id: PromotionId::new(self.ids.uuid()),
-                lane: wish.lane.clone(),
-                to,
-                actor: wish.actor.clone(),
-                reason: wish.reason.clone(),
-                now: self.now(),
-            };
-            let pointed = self.store.promotion_record(pointing).await;
-            let pointed = pointed.map_err(store_error)?;
-            self.changed.notify_waiters();
-            self.refresh_tree(&artifact.job_id).await;
-            Ok(PromotionView {
-                promotion: pointed.promotion,
-                changed: pointed.changed,
-                verified,
-            })
+        }
+        let pointing = PointLane {
+            id: PromotionId::new(self.ids.uuid()),
+            lane: wish.lane.clone(),
+            to,
+            actor: wish.actor.clone(),
+            reason: wish.reason.clone(),
+            now: self.now(),
         };
-        self.guarded(wish.operation, &wish.actor, subject, Box::pin(pointing))
-            .await
+        let pointed = self.store.promotion_record(pointing).await;
+        let pointed = pointed.map_err(store_error)?;
+        self.changed.notify_waiters();
+        self.refresh_tree(&artifact.job_id).await;
+        Ok(PromotionView {
+            promotion: pointed.promotion,
+            changed: pointed.changed,
+            verified,
+        })
     }
 
     /// A lane points only to what its rules permit (D-SPEC-3).

@@ -11,7 +11,6 @@ use super::query::{baseline, list};
 use super::{artifact, sql};
 use crate::artifacts::{ArtifactFilter, DecideArtifact, SubmitArtifact, SubmittedArtifact};
 use crate::database::schedules;
-use crate::database::schedules;
 use crate::database::sql::SPEC_INSERT;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
@@ -134,9 +133,6 @@ impl Intent for Decide {
         let decided = write(unit, applied, decision).await?;
         if approval {
             supersede(unit, &decided, decision).await?;
-        }
-        if matches!(decision.command, Command::Archive { .. }) {
-            schedules::after_archive(unit, decided.id, actor, now).await?;
         }
         if decided.state == ArtifactState::Archived {
             schedules::after_archive(unit, decided.id, actor, now).await?;

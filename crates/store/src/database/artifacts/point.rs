@@ -111,7 +111,8 @@ async fn record<T: Tx>(
         level: Level::Info,
         data,
     };
-    unit.event(None, &event, promotion.at).await?;
+    unit.job_event(&promotion.job_id, &event, promotion.at)
+        .await?;
     unit.audit(NewAudit {
         actor: promotion.by.to_string(),
         operation: operation.to_owned(),
