@@ -1,0 +1,1 @@
+"""Reads the CSV statements of one bank."""
