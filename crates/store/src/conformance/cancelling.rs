@@ -42,7 +42,7 @@ pub(super) async fn a_queued_run_ends_at_once(subject: Subject) -> Result<(), Fa
     let wanted = vec![
         ("ada", "run.submit", None),
         ("ada", "run.cancel", Some("wrong statement")),
-        ("moorline", "run.end", None),
+        ("system:moorline", "run.end", None),
     ];
     equal(&audit, &wanted, "the audit records")?;
     let nobody = world.run(&Shape::default()).id;

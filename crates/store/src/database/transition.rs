@@ -15,7 +15,7 @@ use crate::database::{schedules, sources, sql};
 use crate::error::StoreError;
 
 /// Who acts when nobody in particular does.
-pub(crate) const SYSTEM: &str = "moorline";
+pub(crate) const SYSTEM: &str = "system:moorline";
 
 /// Searchable columns of a run; all of them follow from its document.
 #[derive(Debug, PartialEq, Eq)]
