@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use super::problem::{Problem, key_of};
+use crate::lane::Lane;
 use crate::schema::{self, SchemaError, Validator};
 use crate::spec::Violation;
 use crate::spec::violation::join;
@@ -139,6 +140,37 @@ impl Layer {
             let origin = self.place(&violation.pointer).unwrap_or(whole).clone();
             Problem::of_violation(violation, origin)
         }));
+        self.check_lane_names(whole, problems);
+    }
+
+    /// What the pattern of the schema can not say of a lane's name.
+    fn check_lane_names(&self, whole: &Origin, problems: &mut Vec<Problem>) {
+        let Some(Value::Object(lanes)) = self.value.get("lanes") else {
+            return;
+        };
+        for name in lanes.keys() {
+            let pointer = join("/lanes", name);
+            let origin = self.place(&pointer).unwrap_or(whole).clone();
+            let problem = match name.parse::<Lane>() {
+                Ok(lane) if lane.as_str() == name => continue,
+                Ok(lane) => {
+                    let message = format!("`{name}` is lane `{lane}`");
+                    Problem::new(origin, key_of(&pointer), "D-REF-7", message)
+                        .hint(format!("write `[lanes.{lane}]`"))
+                }
+                Err(error) => {
+                    // A name that the schema refused is told of already.
+                    let told = problems
+                        .iter()
+                        .any(|p| p.origin == origin && p.key == key_of(&pointer));
+                    if told {
+                        continue;
+                    }
+                    Problem::new(origin, key_of(&pointer), "D-REF-7", error.to_string())
+                }
+            };
+            problems.push(problem);
+        }
     }
 }
 

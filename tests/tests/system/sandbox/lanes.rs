@@ -38,7 +38,7 @@ fn job(targets: Value) -> Job {
 fn what_requires_a_sandbox_is_refused_and_all_that_is_missing_is_named() {
     let trial = Trial::new(User::Own);
     let witness = trial.moorline.work_dir().join("ran");
-    for flags in [&["--lane", "prod"], &["--isolation", "required"]] {
+    for flags in [&["--lane", "staging"], &["--isolation", "required"]] {
         let mut job = Job::new(&["leave.py", "file"], json!({})).step(json!({"egress": "none"}));
         job.step["env"] = json!({"WITNESS": witness});
         let refused = without_bwrap(&trial, trial.arguments(&job.flags(flags)));
