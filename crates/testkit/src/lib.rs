@@ -8,6 +8,7 @@
 //! | [`wait`] | waiting for a condition with a deadline, in place of a fixed sleep |
 //! | [`canary`] | a random secret, and the search for it in every encoding it could leak by |
 //! | [`calendar`] | when cron is due, seen by looking at the clock every minute; when the clocks of which zones jump |
+//! | [`receivers`] | servers that receive what the product sends: HTTP and mail, over real sockets |
 //! | [`coverage`] | the record of which back ends the suite really ran on |
 //! | [`mod@env`] | the environment variables by which `cargo xtask test` talks to the tests |
 //!
@@ -35,4 +36,5 @@ pub mod env;
 pub mod moorline;
 pub mod postgres;
 pub mod process;
+pub mod receivers;
 pub mod wait;
