@@ -42,6 +42,7 @@ mod emergencies;
 mod endings;
 mod lists;
 mod logs;
+mod principals;
 mod sources;
 mod schedules;
 mod starts;
@@ -143,6 +144,8 @@ impl fmt::Debug for Case {
 macro_rules! for_each_store_case {
     ($with:ident) => {
         $with! {
+            principals::a_changed_principal_is_read_back_with_its_traces,
+            principals::a_key_is_one_principals_for_ever,
             submission::a_submitted_run_is_read_back_whole,
             submission::the_same_key_gives_the_same_run,
             submission::the_same_key_at_once_gives_one_run,
