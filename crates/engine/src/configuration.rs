@@ -78,3 +78,118 @@ pub(crate) fn naming(naming: &SecretNaming) -> Result<NamingPolicy, NameError> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use moorline_core::config::ConfigFile;
+    use moorline_secrets::{SecretName, SecretRef};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn project(text: &str) -> Layers {
+        Layers {
+            project: Some(ConfigFile {
+                path: "moorline.toml".to_owned(),
+                text: text.to_owned(),
+            }),
+            ..Layers::default()
+        }
+    }
+
+    #[test]
+    fn the_defaults_keep_lanes_apart() {
+        assert!(configure(&Layers::default()).is_ok());
+    }
+
+    #[test]
+    fn a_lane_that_could_name_a_secret_of_production_is_refused_with_both_names() {
+        let shared = project(
+            "[lanes.dev]\nmodal_environment = \"Shared\"\n[lanes.prod]\nmodal_environment = \"shared\"\n",
+        );
+        assert_eq!(
+            configure(&shared).unwrap_err().to_string(),
+            "moorline.toml:4: lanes.prod.modal_environment: lane `dev` could name a secret of lane \
+             `prod`, as both are in Modal environment `shared` (D-SEC-7); give each a Modal \
+             environment of its own, or names that differ by a prefix"
+        );
+        let apart = project(
+            "[lanes.dev]\nmodal_environment = \"main\"\n\
+             secrets = { policy = \"prefixed\", prefix = \"TRIAL\", with_lane = false }\n",
+        );
+        assert!(configure(&apart).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_no_object_can_have_is_refused() {
+        let wrong = project(
+            "[lanes.dev]\nsecrets = { policy = \"prefixed\", prefix = \"small\", with_lane = false }\n",
+        );
+        let problems = configure(&wrong).unwrap_err().to_string();
+        assert!(
+            problems.starts_with("moorline.toml:2: lanes.dev.secrets: `small` is not a prefix"),
+            "{problems}"
+        );
+        assert!(problems.ends_with("(D-SEC-2)"), "{problems}");
+    }
+
+    fn policy() -> impl Strategy<Value = String> {
+        prop_oneof![
+            (
+                prop::sample::select(vec!["A", "A_B", "A_B_DEV"]),
+                any::<bool>()
+            )
+                .prop_map(|(prefix, with_lane)| format!(
+                    "{{ policy = \"prefixed\", prefix = \"{prefix}\", with_lane = {with_lane} }}"
+                )),
+            Just("{ policy = \"env_var_name\" }".to_owned()),
+            Just("{ policy = \"kebab\" }".to_owned()),
+            prop::sample::select(vec!["all", "A_B_C", "b-c"])
+                .prop_map(|object| format!("{{ policy = \"bundle\", object = \"{object}\" }}")),
+        ]
+    }
+
+    fn lane(name: &'static str) -> impl Strategy<Value = String> {
+        let place = prop::sample::select(vec!["main", "Main", "shared", "own"]);
+        let parent = prop::sample::select(vec!["dev", "prod"]);
+        (policy(), place, parent).prop_map(move |(policy, place, parent)| {
+            let extends = match name {
+                "dev" | "prod" => String::new(),
+                _ => format!("extends = \"{parent}\"\n"),
+            };
+            format!(
+                "[lanes.{name}]\n{extends}modal_environment = \"{place}\"\nsecrets = {policy}\n"
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// L57, D-SEC-7: for no configuration does a lane that is not production name a secret object of
+        /// one that is.
+        #[test]
+        fn no_lane_names_a_secret_of_production(
+            lanes in (lane("dev"), lane("prod"), lane("qa"), lane("live")),
+            one in "[a-z]{1,4}(-[a-z]{1,4})?",
+            other in "[a-z]{1,4}(-[a-z]{1,4})?",
+        ) {
+            let text = format!("{}{}{}{}", lanes.0, lanes.1, lanes.2, lanes.3);
+            let Ok(resolved) = configure(&project(&text)) else {
+                return Ok(());
+            };
+            let named = |lane: &moorline_core::config::LaneSettings, secret: &str| {
+                let secret = SecretRef::new(secret.parse::<SecretName>().unwrap());
+                let object = naming(&lane.secrets).unwrap();
+                let object = object.object_name(&secret, lane.rules.lane.as_str()).unwrap();
+                (lane.modal_environment.to_ascii_lowercase(), object.to_string())
+            };
+            let lanes = resolved.settings.lanes;
+            for prod in lanes.values().filter(|lane| lane.production) {
+                for dev in lanes.values().filter(|lane| !lane.production) {
+                    prop_assert_ne!(named(dev, &one), named(prod, &other), "{}", text);
+                }
+            }
+        }
+    }
+}

@@ -301,3 +301,212 @@ fn not_oneself(principal: &Principal) -> Denial {
     forbidden("D-AUDIT-2", message)
         .hint("ask another admin; so someone who manages principals always remains")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn who(text: &str) -> Principal {
+        text.parse().unwrap()
+    }
+
+    fn at(second: u32) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::from_secs(second.into())
+    }
+
+    fn key(seed: u8) -> PublicKey {
+        ed25519_dalek::SigningKey::from_bytes(&[seed; 32])
+            .verifying_key()
+            .into()
+    }
+
+    fn set(
+        role: Option<Role>,
+        add: Option<PublicKey>,
+        retire: Option<PublicKey>,
+    ) -> PrincipalChange {
+        PrincipalChange::Set {
+            role,
+            add_key: add,
+            retire_key: retire,
+        }
+    }
+
+    fn rule(denied: Result<Option<PrincipalRecord>, Denial>) -> String {
+        denied.unwrap_err().rule
+    }
+
+    #[test]
+    fn a_role_is_given_and_the_same_again_changes_nothing() {
+        let (ada, bob) = (who("human:ada"), who("human:bob"));
+        let give = || set(Some(Role::Approver), None, None);
+        let record = change(None, &bob, give(), &ada, at(1)).unwrap().unwrap();
+        assert_eq!(
+            (record.role(), &record.updated_by),
+            (Some(Role::Approver), &ada)
+        );
+        assert_eq!(change(Some(&record), &bob, give(), &ada, at(2)), Ok(None));
+    }
+
+    #[test]
+    fn a_retired_key_counts_for_what_it_signed_and_never_again() {
+        let (ada, bob) = (who("human:ada"), who("human:bob"));
+        let with = |record: Option<&PrincipalRecord>, add, retire, second| {
+            change(record, &bob, set(None, add, retire), &ada, at(second))
+        };
+        let first = with(None, Some(key(1)), None, 10).unwrap().unwrap();
+        let both = with(Some(&first), Some(key(2)), Some(key(1)), 20)
+            .unwrap()
+            .unwrap();
+        let valid = |second| both.valid_keys(at(second)).cloned().collect::<Vec<_>>();
+        assert_eq!(valid(9), []);
+        assert_eq!(valid(10), [key(1)]);
+        assert_eq!(valid(19), [key(1)]);
+        assert_eq!(valid(20), [key(2)]);
+        assert_eq!(rule(with(Some(&both), Some(key(1)), None, 30)), "D-ART-3");
+        assert_eq!(rule(with(Some(&both), None, Some(key(3)), 30)), "D-AUDIT-2");
+    }
+
+    #[test]
+    fn who_was_removed_may_look_and_comes_back_only_by_an_admin() {
+        let (ada, bob) = (who("human:ada"), who("human:bob"));
+        let record = change(
+            None,
+            &bob,
+            set(Some(Role::Admin), Some(key(1)), None),
+            &ada,
+            at(1),
+        );
+        let record = record.unwrap().unwrap();
+        let removed = change(Some(&record), &bob, PrincipalChange::Remove, &ada, at(2));
+        let removed = removed.unwrap().unwrap();
+        assert_eq!(removed.role(), Some(Role::Viewer));
+        assert_eq!(removed.valid_keys(at(2)).count(), 0);
+        assert_eq!(removed.valid_keys(at(1)).count(), 1);
+        let signs = change(
+            Some(&removed),
+            &bob,
+            PrincipalChange::FirstKey(key(2)),
+            &bob,
+            at(3),
+        );
+        assert_eq!(rule(signs), "D-AUDIT-2");
+        let again = change(
+            Some(&removed),
+            &bob,
+            set(Some(Role::Operator), None, None),
+            &ada,
+            at(4),
+        );
+        assert_eq!(again.unwrap().unwrap().role(), Some(Role::Operator));
+    }
+
+    #[test]
+    fn nobody_takes_their_own_rights_away_and_moorline_itself_has_none() {
+        let ada = who("human:ada");
+        let lower = change(None, &ada, set(Some(Role::Viewer), None, None), &ada, at(1));
+        assert_eq!(rule(lower), "D-AUDIT-2");
+        assert_eq!(
+            rule(change(None, &ada, PrincipalChange::Remove, &ada, at(1))),
+            "D-AUDIT-2"
+        );
+        let system = Principal::system();
+        let change = change(
+            None,
+            &system,
+            set(Some(Role::Viewer), None, None),
+            &ada,
+            at(1),
+        );
+        assert_eq!(rule(change), "D-AUDIT-1");
+    }
+
+    #[test]
+    fn agents_and_pipelines_have_no_keys() {
+        let ada = who("human:ada");
+        for name in ["agent:codex", "ci:github"] {
+            let program = who(name);
+            let given = change(None, &program, set(None, Some(key(1)), None), &ada, at(1));
+            assert_eq!(rule(given), "D-ART-4", "{name}");
+            let first = change(
+                None,
+                &program,
+                PrincipalChange::FirstKey(key(1)),
+                &program,
+                at(1),
+            );
+            assert_eq!(rule(first), "D-ART-4", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_second_key_is_not_registered_by_using_it() {
+        let ada = who("human:ada");
+        let first = change(None, &ada, PrincipalChange::FirstKey(key(1)), &ada, at(1));
+        let record = first.unwrap().unwrap();
+        let second = change(
+            Some(&record),
+            &ada,
+            PrincipalChange::FirstKey(key(2)),
+            &ada,
+            at(2),
+        );
+        let denied = second.unwrap_err();
+        assert_eq!(denied.rule, "D-AUDIT-2");
+        assert!(denied.hint.unwrap().contains("--add-key"));
+    }
+
+    #[test]
+    fn what_is_no_public_key_is_refused() {
+        let text = key(7).to_string();
+        assert_eq!(text.parse(), Ok(key(7)));
+        // The neutral element: under it, everything is signed.
+        let weak = STANDARD.encode([[1].as_slice(), &[0; 31]].concat());
+        for wrong in ["", "AAAA", &text[1..], weak.as_str(), "not base64!"] {
+            assert!(wrong.parse::<PublicKey>().is_err(), "{wrong}");
+        }
+    }
+
+    fn any_change() -> impl Strategy<Value = PrincipalChange> {
+        let maybe = || prop::option::of((1_u8..4).prop_map(key));
+        let role = prop::option::of(prop::sample::select(Role::ALL.to_vec()));
+        prop_oneof![
+            4 => (role, maybe(), maybe()).prop_map(|(role, add, retire)| set(role, add, retire)),
+            1 => (1_u8..4).prop_map(|seed| PrincipalChange::FirstKey(key(seed))),
+            1 => Just(PrincipalChange::Remove),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is asked for: a key once registered stays on record, its time is never reopened, and only
+        /// people have any.
+        #[test]
+        fn keys_are_kept_for_ever(changes in prop::collection::vec(any_change(), 1..20)) {
+            let (ada, bob) = (who("human:ada"), who("human:bob"));
+            let mut record: Option<PrincipalRecord> = None;
+            for (second, asked) in changes.into_iter().enumerate() {
+                let now = at(u32::try_from(second).unwrap());
+                let Ok(Some(next)) = change(record.as_ref(), &bob, asked, &ada, now) else {
+                    continue;
+                };
+                if let Some(before) = &record {
+                    prop_assert!(next.keys.len() >= before.keys.len());
+                    for (old, new) in before.keys.iter().zip(&next.keys) {
+                        prop_assert_eq!(&old.public_key, &new.public_key);
+                        prop_assert_eq!(old.since, new.since);
+                        prop_assert!(old.until.is_none() || old.until == new.until);
+                    }
+                }
+                if next.removed_at.is_some() {
+                    prop_assert_eq!(next.role(), Some(Role::Viewer));
+                    prop_assert_eq!(next.valid_keys(now).count(), 0);
+                }
+                record = Some(next);
+            }
+        }
+    }
+}
