@@ -19,3 +19,4 @@ mod sandboxes;
 mod secrets;
 mod storage;
 mod support;
+mod vault;
