@@ -108,7 +108,15 @@ impl Inner {
             Err(error) => return self.finish_unlaunched(run, &error).await,
         };
         let handle = match &live.handle {
-            Some(handle) => handle.clone(),
+            Some(handle) => {
+                // An attempt that was taken over: whoever wished its end may have died before the executor
+                // heard of it. Asking again changes nothing.
+                if run.cancel.is_some() {
+                    self.cancel_attempt(&plan, handle, plan.attempt.limits.grace)
+                        .await;
+                }
+                handle.clone()
+            }
             // A wish to end the run came before the launch. A driver that died may have begun one all the
             // same, and its supervisor may come to it only now.
             None if run.cancel.is_some() => {

@@ -249,15 +249,15 @@ fn expression(rng: &mut StdRng) -> String {
     let minute = rng.random_range(0..60);
     let hour = rng.random_range(0..5);
     let day = [
-        "* * 0", "* * 0", "* * 0,3", "*/4 * *", "* * 6", "29 * *", "* * 5",
+        "* * 0", "* * 0", "* * 0,3", "*/9 * *", "* * 6", "29 * *", "* * 5",
     ]
     .choose(rng)
     .unwrap();
-    match rng.random_range(0..10) {
-        0..=5 => format!("{minute} {hour} {day}"),
-        6 => format!("{minute} {hour}-{} {day}", hour + 2),
-        7 => format!("*/{} {hour} {day}", rng.random_range(15..40)),
-        8 => format!("{minute} */8 {day}"),
+    match rng.random_range(0..20) {
+        0..=13 => format!("{minute} {hour} {day}"),
+        14..=15 => format!("{minute} {hour}-{} {day}", hour + 1),
+        16 => format!("*/{} {hour} {day}", rng.random_range(15..40)),
+        17..=18 => format!("{minute} */8 {day}"),
         // Every hour, by elapsed time, on one day in the month's last days.
         _ => format!("{minute} * 29 * *"),
     }

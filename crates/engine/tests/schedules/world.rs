@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,9 +183,20 @@ impl<'a> World<'a> {
 
     fn kill(&mut self) {
         if let Some(Life { engine, runtime }) = self.life.take() {
+            let locks = self.locks();
             runtime.shutdown_timeout(PATIENCE);
             drop(engine);
+            // A process that is killed has no time to remove its lock: the file stays, unlocked.
+            for lock in locks {
+                fs::write(lock, "").unwrap();
+            }
         }
+    }
+
+    /// The lock files of the drivers.
+    fn locks(&self) -> Vec<PathBuf> {
+        let drivers = fs::read_dir(self.dirs.root().join("drivers")).unwrap();
+        drivers.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// The time that has passed when the scheduler wants to be asked again, and a bit: nobody wakes at once.
