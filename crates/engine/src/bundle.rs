@@ -235,6 +235,30 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_changes_while_it_is_read_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "1").unwrap();
+        let bundle = Bundle::read(dir.path()).unwrap();
+        fs::write(dir.path().join("a"), "2").unwrap();
+        let artifacts = tempfile::tempdir().unwrap();
+        bundle.keep(artifacts.path()).unwrap_err();
+        assert_eq!(fs::read_dir(artifacts.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn everything_that_can_not_be_part_of_a_job_is_said_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("../outside", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
+        fs::write(dir.path().join("a"), "1").unwrap();
+        let (files, unfit) = survey(dir.path()).unwrap();
+        assert_eq!(files.len(), 1);
+        let mut paths: Vec<_> = unfit.into_iter().map(|unfit| unfit.path).collect();
+        paths.sort();
+        assert_eq!(paths, ["etc", "link"]);
+    }
+
+    #[test]
     fn links_that_leave_the_job_directory_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("../outside", dir.path().join("link")).unwrap();

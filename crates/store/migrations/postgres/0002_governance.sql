@@ -18,7 +18,7 @@ CREATE TABLE artifacts (
 );
 
 CREATE INDEX artifacts_job ON artifacts (job_id, id);
-CREATE INDEX artifacts_content ON artifacts (content);
+CREATE INDEX artifacts_content ON artifacts (content, id);
 CREATE INDEX artifacts_state ON artifacts (state, id);
 
 -- Every promotion and rollback. The newest of a lane and job is what the lane points to.
@@ -30,7 +30,8 @@ CREATE TABLE promotions (
     doc     TEXT NOT NULL
 );
 
-CREATE INDEX promotions_job ON promotions (lane, job_id, id);
+CREATE INDEX promotions_lane ON promotions (lane, job_id, id);
+CREATE INDEX promotions_job ON promotions (job_id, id);
 
 -- Where each lane points: the id of its newest promotion.
 CREATE TABLE live (
