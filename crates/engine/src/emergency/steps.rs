@@ -122,7 +122,10 @@ impl Inner {
                 now: self.now(),
             };
             match self.store.artifact_decide(decision).await {
-                Ok(_) => report.done.push(format!("artifact/{id}")),
+                Ok(_) => {
+                    report.done.push(format!("artifact/{id}"));
+                    self.refresh_tree(&promotion.job_id).await;
+                }
                 Err(error) => {
                     let why = store_error(error).to_string();
                     report.left.insert(format!("artifact/{id}"), why);
