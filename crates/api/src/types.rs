@@ -25,7 +25,8 @@ use serde_json::{Map, Value};
 pub struct SubmitRequest {
     /// The job directory, which holds `job_spec.json`; or `live:JOB`: what the lane points to for a job.
     pub job: PathBuf,
-    /// Files for the job's declared inputs, by input name.
+    /// Files for the job's declared inputs, by input name. `run:RUN` gives a run that failed, as one
+    /// document: its summary, its inputs and what was archived.
     pub inputs: BTreeMap<String, PathBuf>,
     /// Values that replace those of the spec's `params`.
     pub params: Map<String, Value>,

@@ -192,7 +192,7 @@ pub struct RunArgs {
     /// Run what the lane points to for this job
     #[arg(long, value_name = "JOB", conflicts_with = "job")]
     pub live: Option<String>,
-    /// A file for a declared input
+    /// A file for a declared input; `NAME=run:RUN` gives a failed run as one document
     #[arg(short, long = "input", value_name = "NAME=FILE")]
     pub inputs: Vec<String>,
     /// A value for a declared parameter; JSON, or plain text
@@ -334,6 +334,25 @@ pub enum JobCommand {
         /// Which: `job_spec`, `run_summary` or `tx_v1`.
         #[arg(default_value = "job_spec")]
         name: String,
+    },
+    /// Print the `SCHEDULE.json` that goes with a job spec: its cadence, and the hash of the spec
+    #[command(
+        after_help = "Examples:\n  moorline job schedule daily > daily/SCHEDULE.json\n\nThe file is part of what is reviewed; a schedule equals it exactly. Writing it schedules\nnothing: that takes a promotion, five gates and a person."
+    )]
+    Schedule {
+        /// Job directory or spec file.
+        job: PathBuf,
+    },
+    /// Check an image definition, and print its identity or what builds it
+    #[command(
+        after_help = "Examples:\n  moorline job image examples/images/extractor.toml\n  moorline job image examples/images/extractor.toml --dockerfile | docker build -\n\nEverything in a definition is pinned: its base by digest, each package to one version. The\ndigest of what was built of it is what a spec names."
+    )]
+    Image {
+        /// The definition: a TOML file.
+        file: PathBuf,
+        /// Print the Dockerfile instead.
+        #[arg(long, conflicts_with = "json")]
+        dockerfile: bool,
     },
     /// Say in words what a job would do: steps, limits, secrets, network, outputs
     #[command(after_help = "Examples:\n  moorline job explain examples/bank-statement")]

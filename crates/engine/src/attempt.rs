@@ -14,6 +14,7 @@ use moorline_core::ids::RunId;
 use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
 use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
 use moorline_executor::{Executor, ExecutorError};
+use moorline_secrets::Redactor;
 use moorline_store::{FinishAttempt, StoreError};
 use tracing::{debug, warn};
 
@@ -173,6 +174,8 @@ impl Inner {
             Exit::NotStarted { .. } | Exit::Lost { .. } => Ok(Vec::new()),
             _ => plan.executor.collect(handle).await,
         };
+        let secrets = self.attempt_secrets(run, plan).await.unwrap_or_default();
+        let values = &secrets.values;
         verdict = match (verdict, collected) {
             (
                 Verdict::Success {
@@ -182,8 +185,6 @@ impl Inner {
                 },
                 Ok(files),
             ) => {
-                let secrets = self.attempt_secrets(run, plan).await.unwrap_or_default();
-                let values = &secrets.values;
                 let checked = outputs::check(plan, run, &files, values, data, transaction_count);
                 outputs::keep(&self.config.dirs, run, plan, &files, &checked)
                     .map_err(io_error("keep the outputs"))?;
@@ -193,15 +194,11 @@ impl Inner {
                 let reason = format!("its outputs can not be read: {error}");
                 Verdict::failure(FailureClass::Validation, ErrorCode::Validation, reason)
             }
-            (failure, files) => {
-                outputs::keep(
-                    &self.config.dirs,
-                    run,
-                    plan,
-                    &files.unwrap_or_default(),
-                    &failure,
-                )
-                .map_err(io_error("keep partial outputs"))?;
+            (Verdict::Failure(failure), files) => {
+                let files = files.unwrap_or_default();
+                let failure = outputs::check_partial(failure, &files, values);
+                outputs::keep(&self.config.dirs, run, plan, &files, &failure)
+                    .map_err(io_error("keep partial outputs"))?;
                 failure
             }
         };
@@ -213,6 +210,8 @@ impl Inner {
             failure
                 .step
                 .get_or_insert_with(|| plan.attempt.step.clone());
+            // Whatever wrote the reason: it is stored, shown and sent (L47).
+            failure.reason = Redactor::from(values).redact(&failure.reason).into_owned();
             failure.exit_code = failure.exit_code.or(exit_code);
         }
         let report = serde_json::to_value(&outcome).unwrap_or_default();
@@ -356,7 +355,9 @@ impl Inner {
         };
         let step = effective.step;
         let executor = self.executor_of(run, step)?;
-        let tools = self.lane_settings(&run.lane)?.tools_of(&spec.tool_permissions);
+        let tools = self
+            .lane_settings(&run.lane)?
+            .tools_of(&spec.tool_permissions);
         let attempt = Attempt {
             id: live.id,
             run_id: run.id,

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`assemble`] | the configured back ends: the only place that names them |
 //! | `submit`, `bundle` | from a request to a durable run |
+//! | `repair` | a failed run as the input of one that repairs |
 //! | `driver`, `attempt` | carrying runs, one attempt at a time |
 //! | `outputs`, `export` | validation; publishing all or nothing |
 //! | `recover`, `liveness` | after a crash |
@@ -46,6 +47,7 @@ mod logs;
 mod outputs;
 mod principals;
 mod recover;
+mod repair;
 mod retain;
 mod schedules;
 mod secrets;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, FailureClass};
-use moorline_core::run::{OutputRef, Run, Verdict};
+use moorline_core::run::{Failure, OutputRef, Run, Verdict};
 use moorline_core::schema;
 use moorline_core::spec::{OutputDecl, OutputFormat, RecordSchema};
 use moorline_core::tx::TxValidator;
@@ -41,6 +41,28 @@ pub(crate) fn check(
             transaction_count,
         },
         Err((class, code, reason)) => Verdict::failure(class, code, reason),
+    }
+}
+
+/// Looks for secrets in what a failed attempt left, before it is kept for people: a leak is worse than
+/// whatever failed, and sets it apart (D-RUN-7).
+pub(crate) fn check_partial(
+    failure: Failure,
+    collected: &[CollectedFile],
+    secrets: &SecretEnv,
+) -> Verdict {
+    if secrets.is_empty() {
+        return Verdict::Failure(failure);
+    }
+    match refuse_secrets(collected, secrets) {
+        Err((class @ FailureClass::Leak, code, reason)) => Verdict::Failure(Failure {
+            class,
+            code,
+            reason: format!("{reason}; the attempt had failed: {}", failure.reason),
+            ..failure
+        }),
+        // A file that can not be read tells nothing, and the attempt has its reason already.
+        _ => Verdict::Failure(failure),
     }
 }
 

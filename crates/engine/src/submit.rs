@@ -231,7 +231,9 @@ impl Inner {
         let bundle = read_bundle(dir)?;
         let now = self.now();
         let id = RunId::new(self.ids.uuid());
-        let inputs = resolve_inputs(spec, request, dir)?;
+        // Removed when the run's own copy of it is kept.
+        let staged = self.stage_failed_runs(&request.inputs).await?;
+        let inputs = resolve_inputs(spec, &staged.inputs, dir)?;
         let fingerprint = fingerprint(&bundle.id, &lane, mode, request, &inputs)?;
         bundle
             .keep(&self.config.dirs.artifacts())
@@ -439,12 +441,12 @@ struct ResolvedInput {
 
 fn resolve_inputs(
     spec: &JobSpec,
-    request: &SubmitRequest,
+    inputs: &BTreeMap<String, PathBuf>,
     dir: &Path,
 ) -> Result<BTreeMap<String, ResolvedInput>, ApiError> {
     let names: Vec<&str> = spec.inputs.keys().map(String::as_str).collect();
     let declared = || format!("declared inputs: {}", listed(&names));
-    for name in request.inputs.keys() {
+    for name in inputs.keys() {
         if !spec.inputs.contains_key(name) {
             let message = format!("the job {} declares no input `{name}`", spec.job_id);
             return Err(ApiError::new(ErrorCode::Inputs, message).hint(declared()));
@@ -452,7 +454,7 @@ fn resolve_inputs(
     }
     let mut resolved = BTreeMap::new();
     for (name, declaration) in &spec.inputs {
-        let source = match (request.inputs.get(name), &declaration.default) {
+        let source = match (inputs.get(name), &declaration.default) {
             (Some(given), _) => given.clone(),
             (None, Some(default)) => dir.join(default),
             (None, None) if !declaration.required => continue,

@@ -154,7 +154,12 @@ fn request(context: &Context<'_>, args: &RunArgs) -> Result<SubmitRequest, ApiEr
     let mut inputs = BTreeMap::new();
     for text in &args.inputs {
         let (name, path) = pair("--input", text, "NAME=FILE")?;
-        inputs.insert(name, context.env.cwd.join(PathBuf::from(path)));
+        // A failed run is named, and is no path.
+        let path = match path.strip_prefix("run:") {
+            Some(_) => PathBuf::from(path),
+            None => context.env.cwd.join(PathBuf::from(path)),
+        };
+        inputs.insert(name, path);
     }
     let mut params = serde_json::Map::new();
     for text in &args.params {
