@@ -16,6 +16,7 @@ fn pages() -> Vec<PathBuf> {
         "docs/decisions",
         "examples/bank-statement",
         "examples/hello",
+        "examples/job-types",
         "examples/two-step",
     ] {
         let entries = fs::read_dir(root.join(folder)).unwrap();
