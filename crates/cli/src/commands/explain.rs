@@ -1,11 +1,16 @@
 //! `moorline explain …`
 
+use std::collections::BTreeSet;
+
 use moorline_api::{ApiError, ExplainRequest, Explanation, Fact, Point, TrailOperations as _};
 use moorline_engine::Engine;
 
 use crate::args::ExplainCommand;
 use crate::context::Context;
 use crate::output;
+
+/// Characters of a fact that people are shown; `--json` has all of it.
+const LONGEST: usize = 240;
 
 pub(super) fn run(context: &Context<'_>, command: ExplainCommand) -> Result<u8, ApiError> {
     let request = match command {
@@ -36,9 +41,11 @@ fn print(context: &Context<'_>, explanation: &Explanation) -> u8 {
     if let Some(since) = explanation.since {
         output::line(&format!("since {since}"));
     }
+    // What a rule demands is said once.
+    let mut said = BTreeSet::new();
     for point in &explanation.points {
         output::line("");
-        for line in lines(point) {
+        for line in lines(point, &mut said) {
             output::line(&line);
         }
     }
@@ -46,7 +53,7 @@ fn print(context: &Context<'_>, explanation: &Explanation) -> u8 {
 }
 
 /// A reason for people: what, the rule, since when, what it rests on, what to do.
-fn lines(point: &Point) -> Vec<String> {
+fn lines<'p>(point: &'p Point, said: &mut BTreeSet<&'p str>) -> Vec<String> {
     let mark = match point.holds {
         Some(true) => "[x] ",
         Some(false) => "[ ] ",
@@ -54,7 +61,11 @@ fn lines(point: &Point) -> Vec<String> {
     };
     let mut lines = vec![format!("{mark}{}: {}", point.topic, point.says)];
     if let Some(rule) = &point.rule {
-        lines.push(format!("  rule {}: {}", rule.id, rule.says));
+        if said.insert(&rule.id) {
+            lines.push(format!("  rule {}: {}", rule.id, rule.says));
+        } else {
+            lines.push(format!("  rule {}", rule.id));
+        }
     }
     if let Some(since) = point.since {
         lines.push(format!("  since {since}"));
@@ -73,5 +84,9 @@ fn fact(fact: &Fact) -> String {
         .map(|by| format!(" by {by}"))
         .unwrap_or_default();
     let at = fact.at.map(|at| format!(" at {at}")).unwrap_or_default();
-    format!("  {}{at}{by}: {}", fact.source, fact.says)
+    let mut says: String = fact.says.chars().take(LONGEST).collect();
+    if says.len() < fact.says.len() {
+        says.push('…');
+    }
+    format!("  {}{at}{by}: {says}", fact.source)
 }

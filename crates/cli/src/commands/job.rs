@@ -1,7 +1,13 @@
 //! `moorline job …`
 
+use std::path::Path;
+
 use moorline_api::{ApiError, JobCheckRequest, JobView};
+use moorline_core::canonical::CanonicalError;
+use moorline_core::content_id::ContentId;
 use moorline_core::error_code::ErrorCode;
+use moorline_core::image_definition::ImageDefinition;
+use moorline_core::schedule::ScheduleDocument;
 use moorline_core::schema;
 use moorline_core::spec::JobSpec;
 use moorline_engine::Engine;
@@ -40,6 +46,8 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
             })?;
             output::json(&document);
         }
+        JobCommand::Schedule { job } => output::json(&schedule(context, job)?),
+        JobCommand::Image { file, dockerfile } => image(context, &file, dockerfile)?,
         JobCommand::Explain { job } => {
             let view = check(context, job)?;
             if context.json() {
@@ -60,6 +68,52 @@ fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiE
     let settings = context.settings()?;
     // Checking needs no store, so none is opened.
     Engine::check_job(&settings, &request, context.env.var("CI"))
+}
+
+/// What `SCHEDULE.json` must say.
+fn schedule(context: &Context<'_>, job: std::path::PathBuf) -> Result<ScheduleDocument, ApiError> {
+    let view = check(context, job)?;
+    let internal = |error: String| ApiError::new(ErrorCode::Internal, error);
+    let spec: JobSpec =
+        serde_json::from_value(view.spec).map_err(|error| internal(error.to_string()))?;
+    let hash: ContentId = view
+        .spec_hash
+        .parse()
+        .map_err(|_| internal("the spec has no hash".to_owned()))?;
+    ScheduleDocument::of(&spec, hash).ok_or_else(|| {
+        let message = format!(
+            "{} has no cadence, so it has no schedule (D-SCHED-1)",
+            spec.job_id
+        );
+        ApiError::new(ErrorCode::Conflict, message)
+            .hint("give the spec a cadence of type `cron` or `periodic`, and a `time_zone`")
+    })
+}
+
+/// Checks an image definition; tells its identity, or writes it down for whoever builds.
+fn image(context: &Context<'_>, file: &Path, dockerfile: bool) -> Result<(), ApiError> {
+    let text = std::fs::read_to_string(context.env.cwd.join(file)).map_err(|error| {
+        let message = format!("can not read {}: {error}", file.display());
+        ApiError::new(ErrorCode::NotFound, message).hint("give a TOML file")
+    })?;
+    let definition = ImageDefinition::parse(&text)?;
+    let unwritable = |error: CanonicalError| ApiError::new(ErrorCode::Config, error.to_string());
+    let id = definition.id().map_err(unwritable)?;
+    let lines = definition.dockerfile().map_err(unwritable)?;
+    if context.json() {
+        let document = json!({"definition": definition, "id": id, "dockerfile": lines});
+        output::json(&document);
+    } else if dockerfile {
+        for line in &lines {
+            output::line(line);
+        }
+    } else {
+        output::line(&format!(
+            "{} version {} is valid, definition {id}",
+            definition.name, definition.version
+        ));
+    }
+    Ok(())
 }
 
 fn explain(view: &JobView) {

@@ -4,7 +4,7 @@ use crate::lane::Lane;
 use crate::spec::{Arg, Egress, HostRule, JobSpec, Permission, ToolPermissions, Violation};
 
 /// The rule.
-const RULE: &str = "D-JOB-3";
+const RULE: &str = "D-JOB-3a";
 
 /// Hosts that packages are installed from. A list of what is usual, not of all that there is: whoever runs a
 /// registry of their own keeps it out of egress lists by review.

@@ -194,6 +194,10 @@ impl Postgres {
     ///
     /// [`PostgresError::Run`] and [`PostgresError::Statement`].
     pub fn execute(&self, statement: &str) -> Result<(), PostgresError> {
+        self.execute_in(&self.url, statement)
+    }
+
+    fn execute_in(&self, database: &ConnectionUrl, statement: &str) -> Result<(), PostgresError> {
         let output = command(&self.psql)
             .args([
                 "--no-psqlrc",
@@ -202,7 +206,7 @@ impl Postgres {
                 "--set=ON_ERROR_STOP=1",
             ])
             .args(["--command", statement])
-            .envs(self.url.libpq_environment())
+            .envs(database.libpq_environment())
             .stdin(Stdio::null())
             .output()
             .map_err(|source| PostgresError::Run {
@@ -259,6 +263,41 @@ impl TestDatabase {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Runs one SQL statement in it, behind the back of whoever uses it.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Run`] and [`PostgresError::Statement`].
+    pub fn execute(&self, statement: &str) -> Result<(), PostgresError> {
+        let database = self.server.url.with_database(&self.name);
+        self.server.execute_in(&database, statement)
+    }
+
+    /// Everything that is in it, as `pg_dump` writes it: values stand as they are, but for single quotes.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Run`] where there is no `pg_dump` beside `psql`, and [`PostgresError::Statement`].
+    pub fn dump(&self) -> Result<Vec<u8>, PostgresError> {
+        let database = self.server.url.with_database(&self.name);
+        let output = command(&self.server.psql.with_file_name("pg_dump"))
+            .args(["--no-password", "--inserts"])
+            .envs(database.libpq_environment())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|source| PostgresError::Run {
+                program: "pg_dump".to_owned(),
+                source,
+            })?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(PostgresError::Statement {
+            statement: "pg_dump".to_owned(),
+            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
     }
 }
 

@@ -34,7 +34,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 
 /// Every rule that a violation of a job spec can name.
 #[rustfmt::skip] // a table reads as one
-pub const RULES: [Rule; 35] = [
+pub const RULES: [Rule; 37] = [
     rule("json", "the document is JSON (RFC 8259) and repeats no member (RFC 7493)"),
     rule("schema", "the document satisfies the published JSON Schema"),
     rule("D-SPEC-2a", "a job of seed 000's types has every field of JobSpec v1"),
@@ -70,6 +70,8 @@ pub const RULES: [Rule; 35] = [
     rule("D-SEC-2", "secrets have unique names, and keys that are names of environment variables"),
     rule("D-SEC-3", "no secret value stands in a spec, and no secret's key is set as a plain variable"),
     rule("D-SEC-4", "a secret that is named is declared"),
+    rule("D-JOB-1a", "what `intake_research` declares as outputs are documents"),
+    rule("D-JOB-3a", "no step needs a tool that lane and spec do not permit together"),
 ];
 
 /// Everything that breaks a rule of every lane.

@@ -24,7 +24,7 @@ pub(super) fn rule(id: &str) -> Result<Explanation, ApiError> {
         .iter()
         .filter(|part| part.id.trim_end_matches(|c: char| c.is_ascii_lowercase()) == id)
         .filter(|part| part.id != id)
-        .map(|part| Point::new("part", part.text).by_rule(part.id));
+        .map(|part| Point::new("part", part.id).by_rule(part.id));
     Ok(Explanation {
         subject: format!("rule/{id}"),
         summary: says.to_owned(),

@@ -95,14 +95,14 @@ impl Inner {
         };
         let filter = AuditFilter {
             subject: Some(format!("run/{}", run.id)),
-            operation: Some("run.submit".to_owned()),
             ..AuditFilter::default()
         };
         let records = self.store.audit_search(filter).await.map_err(store_error)?;
+        // The oldest record of a run is that of its submission, whatever asked for it.
         Ok(Point::new("origin", says)
             .by_rule("D-RUN-1")
             .since(Some(run.created_at))
-            .resting_on(records.iter().map(audited)))
+            .resting_on(records.last().map(audited)))
     }
 
     /// The artifact that it ran: who approved it, and who pointed its lane to it. None for a run of a

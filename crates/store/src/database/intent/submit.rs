@@ -3,15 +3,15 @@
 use moorline_core::audit::NewAudit;
 use moorline_core::content_id::ContentId;
 use moorline_core::event::{EventKind, Level, NewEvent};
-use moorline_core::run::{Command, Run, apply};
+use moorline_core::run::{Command, Run, Trigger, apply};
 use serde_json::json;
 
 use crate::database::artifacts::must_be_live;
-use crate::database::{sources, sql};
 use crate::database::transition::{Columns, insert_attempt};
 use crate::database::tx::{Tx, Val, args};
 use crate::database::unit::{Unit, to_json};
 use crate::database::writer::Intent;
+use crate::database::{sources, sql};
 use crate::error::StoreError;
 use crate::types::{NewRun, Submitted};
 
@@ -123,7 +123,11 @@ fn queued(run: &Run) -> NewEvent {
 fn submission(run: &Run) -> NewAudit {
     NewAudit {
         actor: run.actor.clone(),
-        operation: "run.submit".to_owned(),
+        operation: if run.trigger == Trigger::Retry {
+            "run.retry".to_owned()
+        } else {
+            "run.submit".to_owned()
+        },
         subject: format!("run/{}", run.id),
         reason: None,
         data: json!({
