@@ -249,3 +249,154 @@ fn write(out: &Path, records: &str, kept: &Packed) -> io::Result<()> {
     files::sync_tree(&root)?;
     fs::rename(&root, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use moorline_core::artifact::layout::{self, SpecFile};
+    use moorline_core::artifact::signature::{Attestation, SigningKey};
+    use moorline_core::artifact::{ArtifactState, Decision, DecisionKind, Review};
+    use moorline_core::ids::ArtifactId;
+
+    use super::*;
+
+    /// An artifact of a small job that eve approved, exported; with the directory and eve's key.
+    fn exported() -> (tempfile::TempDir, Vec<(Principal, Vec<RegisteredKey>)>) {
+        let home = tempfile::tempdir().unwrap();
+        let job = home.path().join("job");
+        fs::create_dir(&job).unwrap();
+        let spec = r#"{"job_id": "report", "steps": [{"name": "main", "argv": ["true"]}]}"#;
+        fs::write(job.join(layout::SPEC), spec).unwrap();
+        fs::write(job.join("RUNBOOK.md"), "Run it.\n").unwrap();
+        let packed = pack(&job).unwrap();
+        let spec = SpecFile::read(&packed.files, layout::SPEC).unwrap();
+        let eve: Principal = "human:eve".parse().unwrap();
+        let at: jiff::Timestamp = "2026-03-01T08:00:00Z".parse().unwrap();
+        let mut artifact = Artifact {
+            id: ArtifactId::new(uuid::Uuid::from_u128(1)),
+            job_id: "report".to_owned(),
+            source_id: None,
+            job_type: spec.spec.job_type,
+            spec_version: 1,
+            spec_hash: spec.hash,
+            content: packed.content,
+            state: ArtifactState::Approved,
+            submitted_by: "human:ada".parse().unwrap(),
+            submitted_at: at,
+            note: Some("the first version".to_owned()),
+            schedule: None,
+            review: Review::default(),
+            decisions: Vec::new(),
+            version: 2,
+        };
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let review = artifact.review.clone();
+        let decided = (&eve, at);
+        let attestation = Attestation::of(
+            &artifact,
+            &review,
+            DecisionKind::Approve,
+            decided,
+            "read it",
+        )
+        .unwrap();
+        artifact.decisions.push(Decision {
+            kind: DecisionKind::Approve,
+            by: eve.clone(),
+            at,
+            reason: "read it".to_owned(),
+            changes: Vec::new(),
+            signed: Some(attestation.sign(&key).unwrap()),
+        });
+        let document = Document::new(artifact, Vec::new()).unwrap();
+        let out = home.path().join("out");
+        write(&out, &document.text().unwrap(), &packed).unwrap();
+        let known = RegisteredKey {
+            public_key: key.verifying_key().into(),
+            since: at,
+            until: None,
+        };
+        (home, vec![(eve, vec![known])])
+    }
+
+    fn intact(dir: &Path, keys: &[(Principal, Vec<RegisteredKey>)]) -> bool {
+        read(dir).is_ok_and(|exported| exported.verify(keys).intact)
+    }
+
+    #[test]
+    fn an_export_verifies_with_the_signer_s_key_and_with_no_other() {
+        let (home, keys) = exported();
+        let out = home.path().join("out");
+        let report = read(&out).unwrap().verify(&keys);
+        assert!(report.intact && report.approved, "{report:?}");
+        assert!(!intact(&out, &[]));
+        let later: Vec<_> = keys
+            .into_iter()
+            .map(|(eve, mut keys)| {
+                keys.iter_mut()
+                    .for_each(|key| key.since = jiff::Timestamp::MAX);
+                (eve, keys)
+            })
+            .collect();
+        assert!(!intact(&out, &later), "a key counts from when it was known");
+    }
+
+    #[test]
+    fn every_changed_byte_of_the_records_is_found() {
+        let (home, _) = exported();
+        let records = home.path().join("out").join(RECORDS);
+        let original = fs::read(&records).unwrap();
+        for at in 0..original.len() {
+            let mut changed = original.clone();
+            changed[at] ^= 1;
+            fs::write(&records, &changed).unwrap();
+            let found = match read(&home.path().join("out")) {
+                Err(_) => true,
+                Ok(exported) => exported.document.sealed(&exported.text).is_err(),
+            };
+            assert!(found, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_changed_in_the_content_is_found() {
+        let (home, keys) = exported();
+        let out = home.path().join("out");
+        let file = out.join(CONTENT).join("RUNBOOK.md");
+        let original = fs::read(&file).unwrap();
+        for at in 0..original.len() {
+            let mut changed = original.clone();
+            changed[at] ^= 1;
+            fs::write(&file, &changed).unwrap();
+            assert!(!intact(&out, &keys), "byte {at}");
+        }
+        fs::write(&file, &original).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!intact(&out, &keys), "the exec bit");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(intact(&out, &keys));
+        fs::write(out.join("more.txt"), "x").unwrap();
+        assert!(!intact(&out, &keys), "a file beside the records");
+    }
+
+    /// Who can write the records can seal them anew, and can not sign.
+    #[test]
+    fn records_that_were_sealed_anew_still_need_the_signature() {
+        type Forge = fn(&mut Artifact);
+        let (home, keys) = exported();
+        let out = home.path().join("out");
+        let forgeries: [Forge; 4] = [
+            |artifact| "because".clone_into(&mut artifact.decisions[0].reason),
+            |artifact| artifact.decisions[0].by = "human:ada".parse().unwrap(),
+            |artifact| artifact.decisions.clear(),
+            |artifact| artifact.content = ContentId::of_bytes(b"other"),
+        ];
+        for forge in forgeries {
+            let mut exported = read(&out).unwrap();
+            forge(&mut exported.document.artifact);
+            exported.document = Document::new(exported.document.artifact, Vec::new()).unwrap();
+            exported.text = exported.document.text().unwrap();
+            exported.document.sealed(&exported.text).unwrap();
+            assert!(!exported.verify(&keys).intact);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use moorline_api::ApiError;
-use moorline_core::artifact::files::{Entry, Files, MAX_FILE_BYTES};
+use moorline_core::artifact::files::{Entry, Files, MAX_FILE_BYTES, MAX_TOTAL_BYTES};
 use moorline_core::content_id::ContentId;
 use moorline_core::denial::Detail;
 use moorline_core::error_code::ErrorCode;
@@ -33,8 +33,9 @@ pub(super) fn pack(dir: &Path) -> Result<Packed, ApiError> {
     };
     let (sources, unfit) = bundle::survey(dir).map_err(unreadable)?;
     let mut files = Files::default();
+    let mut total = 0_u64;
     for source in &sources {
-        let entry = read(source).map_err(|error| {
+        let entry = read(source, &mut total).map_err(|error| {
             unreadable(io::Error::other(format!("{}: {error}", source.relative)))
         })?;
         files.insert(source.relative.clone(), entry);
@@ -50,14 +51,17 @@ pub(super) fn pack(dir: &Path) -> Result<Packed, ApiError> {
     })
 }
 
-fn read(source: &BundleFile) -> io::Result<Entry> {
+/// Reads one file. What is too large, by itself or with all before it, is hashed and not kept in memory: it
+/// is a finding anyway.
+fn read(source: &BundleFile, total: &mut u64) -> io::Result<Entry> {
     if let Some(target) = &source.link {
         return Ok(Entry::Link {
             target: target.to_string_lossy().into_owned(),
         });
     }
     let size = fs::metadata(&source.source)?.len();
-    if size > MAX_FILE_BYTES {
+    *total = total.saturating_add(size);
+    if size > MAX_FILE_BYTES || *total > MAX_TOTAL_BYTES {
         return Ok(Entry::File {
             executable: source.executable,
             content: ContentId::of_reader(File::open(&source.source)?)?,

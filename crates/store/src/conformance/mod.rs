@@ -42,9 +42,11 @@ mod emergencies;
 mod endings;
 mod lists;
 mod logs;
+mod promotions;
 mod principals;
 mod sources;
 mod schedules;
+mod secrets;
 mod starts;
 mod stops;
 mod submission;
@@ -189,10 +191,10 @@ macro_rules! for_each_store_case {
             artifacts::the_same_content_is_submitted_once,
             artifacts::an_approval_supersedes_the_one_before,
             artifacts::of_two_approvals_at_once_one_holds,
-            artifacts::a_promotion_is_recorded_once,
-            artifacts::a_rollback_restores_exactly_the_content_before,
-            artifacts::promotion_and_archive_at_once_agree,
-            artifacts::only_what_the_lane_points_to_runs,
+            promotions::a_promotion_is_recorded_once,
+            promotions::a_rollback_restores_exactly_the_content_before,
+            promotions::promotion_and_archive_at_once_agree,
+            promotions::only_what_the_lane_points_to_runs,
             artifacts::nobody_but_people_decides,
             artifacts::artifacts_are_listed_newest_first,
             emergencies::an_emergency_begins_with_its_gate,
@@ -220,6 +222,10 @@ macro_rules! for_each_store_case {
             logs::a_refused_write_leaves_no_trace,
             logs::an_operation_can_be_audited_by_itself,
             logs::a_healthy_store_says_how_it_is_set_up,
+            secrets::a_change_of_a_secret_is_recorded_whole,
+            secrets::each_stage_of_an_expiry_is_told_once,
+            secrets::a_revocation_is_one_record,
+            secrets::a_re_authentication_is_kept_by_lane_and_source,
             trail::audit_records_are_listed_newest_first_and_filtered_before_the_limit,
             trail::a_refusal_is_found_by_the_beginning_of_its_id,
             trail::only_the_newest_refusals_are_kept,

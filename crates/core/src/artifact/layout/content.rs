@@ -109,11 +109,12 @@ fn is_test(path: &str) -> bool {
     let Some((stem, extension)) = name.rsplit_once('.') else {
         return false;
     };
+    // `main.test.ts` and `main.spec.ts`.
+    let kind = stem.rsplit_once('.').map(|(_, kind)| kind);
     CODE.contains(&extension)
         && (stem.starts_with("test_")
             || stem.ends_with("_test")
-            || stem.ends_with(".test")
-            || stem.ends_with(".spec"))
+            || matches!(kind, Some("test" | "spec")))
 }
 
 /// Research ends in documents (`contracts`: step 1 jobs may produce no code and no schedule).
