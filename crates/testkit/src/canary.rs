@@ -151,6 +151,30 @@ impl Canary {
     }
 }
 
+impl Canary {
+    /// Where it occurs in the environment of any process but this one and those that `may` have it, as the
+    /// job does that was given it. A process that this user may not look into is left out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the file system says when `/proc` can not be listed.
+    pub fn leaks_in_environments(
+        &self,
+        may: impl Fn(&process::Process) -> bool,
+    ) -> io::Result<Vec<Leak>> {
+        let mine = std::process::id();
+        let leaks = process::all()?
+            .into_iter()
+            .filter(|process| process.pid != mine && !may(process))
+            .filter_map(|process| {
+                let place = PathBuf::from(format!("/proc/{}/environ", process.pid));
+                let form = self.find_in(&fs::read(&place).ok()?)?;
+                Some(Leak { place, form })
+            });
+        Ok(leaks.collect())
+    }
+}
+
 /// The part of the base64 text that does not depend on what stands before and after, where `shift`
 /// bytes of an unknown text precede within the same group of three.
 fn base64_inside(engine: &impl base64::Engine, secret: &[u8], shift: usize) -> Vec<u8> {
