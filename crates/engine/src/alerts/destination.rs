@@ -150,7 +150,7 @@ impl Inner {
         found.map(Destination::of_settings).ok_or_else(|| {
             let known: Vec<&str> = settings.iter().map(|given| given.name.as_str()).collect();
             let hint = if known.is_empty() {
-                "none is configured: add an `[[alerts]]` entry to moorline.toml".to_owned()
+                "none is configured: add `[alerts.NAME]` to moorline.toml".to_owned()
             } else {
                 format!("configured are: {}", known.join(", "))
             };
