@@ -177,7 +177,7 @@ impl Emergency {
     /// A new emergency, of which no step is taken.
     ///
     /// # Errors
-    /// `D-ART-4` when no person calls it, `D-STOP-3` when it has no reason.
+    /// `D-STOP-3` when no person calls it, and when it has no reason.
     pub fn begin(
         id: EmergencyId,
         lane: Option<Lane>,
@@ -210,7 +210,7 @@ impl Emergency {
     /// The same, carried on by someone. One that is complete stays as it is.
     ///
     /// # Errors
-    /// `D-ART-4` when no person does it.
+    /// `D-STOP-3` when no person does it.
     pub fn resume(&self, by: Principal) -> Result<Self, Denial> {
         only_people(&by)?;
         let mut next = self.clone();
@@ -304,7 +304,7 @@ fn only_people(by: &Principal) -> Result<(), Denial> {
         return Ok(());
     }
     let message = format!("{by} may not call an emergency: only a person may");
-    Err(Denial::new(ErrorCode::Forbidden, "D-ART-4", message)
+    Err(Denial::new(ErrorCode::Forbidden, "D-STOP-3", message)
         .hint("`moorline stop all` stops everything at once, and is for everyone"))
 }
 

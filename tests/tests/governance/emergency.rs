@@ -12,7 +12,7 @@ use moorline_tests::Job;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde_json::{Value, json};
 
-use crate::support::{json_of, ok, refused};
+use crate::support::{Bank, JOB, job_spec, json_of, ok, refused, statement, write_job};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +89,118 @@ impl Scene {
     }
 }
 
+/// A lane where everything is at work: a promoted job whose schedule is enabled, with its secret and with
+/// published outputs.
+struct House {
+    scene: Scene,
+    // It serves until the end.
+    _bank: Bank,
+    artifact: String,
+    published: String,
+}
+
+/// The schedule of [`House`].
+const SCHEDULE: &str = "prod/bank-daily";
+
+impl House {
+    fn new() -> Self {
+        let scene = Scene::new();
+        let bank = Bank::open("a session", statement(&["-12.50", "3.20"]));
+        let job = scene.moorline.root().join("job");
+        write_job(&job, &job_spec(&bank));
+        let submitted = scene.json(&["artifact", "submit", job.to_str().unwrap()]);
+        let artifact = submitted["artifact"]["id"].as_str().unwrap().to_owned();
+        let decide = |verb: &str, more: &[&str]| {
+            let all = [
+                &["artifact", verb, &artifact, "--reason", "reads well"],
+                more,
+            ]
+            .concat();
+            ok(&scene.moorline, &all);
+        };
+        decide("approve", &[]);
+        decide("promote", &["--lane", "prod"]);
+        let set = [
+            "secrets",
+            "set",
+            "first-bank",
+            "--lane",
+            "prod",
+            "--key",
+            "FIRST_BANK_SESSION",
+        ];
+        let set = scene.moorline.run_with_input(set, b"a session").unwrap();
+        assert_eq!(set.code, Some(0), "{set}");
+        ok(&scene.moorline, &["gates", "check-secrets", SCHEDULE]);
+        ok(&scene.moorline, &["gates", "probe-egress", SCHEDULE]);
+        let run = scene.json(&["schedule", "run-now", SCHEDULE]);
+        let published = run["run_id"].as_str().unwrap().to_owned();
+        let done = scene.json(&["runs", "wait", &published]);
+        assert_eq!(done["status"], "success", "{done:#}");
+        let verify = [
+            "gates",
+            "verify-run",
+            SCHEDULE,
+            "--run",
+            &published,
+            "--note",
+            "as sent",
+        ];
+        ok(&scene.moorline, &verify);
+        let house = Self {
+            scene,
+            _bank: bank,
+            artifact,
+            published,
+        };
+        house.enable();
+        house
+    }
+
+    fn enable(&self) {
+        let enable = ["schedule", "enable", SCHEDULE, "--reason", "every morning"];
+        ok(&self.scene.moorline, &enable);
+        assert_eq!(self.state(), "enabled");
+    }
+
+    fn state(&self) -> String {
+        let schedule = self.scene.json(&["schedule", "show", SCHEDULE]);
+        schedule["state"].as_str().unwrap().to_owned()
+    }
+
+    /// Nothing of it is at work any more, and nothing is lost.
+    fn assert_shut(&self, emergency: &Value, run: &str) {
+        assert_eq!(self.state(), "disabled");
+        let id = emergency["id"].as_str().unwrap();
+        let (artifact, published) = (&self.artifact, &self.published);
+        let done: Vec<_> = emergency["steps"].as_array().unwrap().iter().collect();
+        let done: Vec<_> = done.iter().map(|step| &step["report"]["done"]).collect();
+        let removed = done[2][0].as_str().unwrap();
+        assert!(removed.starts_with("secret/prod/"), "{removed}");
+        let expected = [
+            json!([format!("schedule/{SCHEDULE}")]),
+            json!([format!("run/{run}")]),
+            json!([removed]),
+            json!([
+                format!("artifact/{artifact}"),
+                format!("export/{JOB}/{published}")
+            ]),
+        ];
+        assert_eq!(done, expected.iter().collect::<Vec<_>>(), "{emergency:#}");
+        let shown = self.scene.json(&["artifact", "show", artifact]);
+        assert_eq!(shown["artifact"]["state"], "archived", "{shown:#}");
+        let state = self.scene.moorline.state_dir();
+        let exported = |place: &str| {
+            let run = state.join(place).join(JOB).join(published);
+            run.join("transactions.jsonl").is_file()
+        };
+        assert!(exported(&format!("set-aside/{id}/exports")), "kept");
+        assert!(!exported("exports"), "out of the way");
+        let secrets = self.scene.json(&["secrets", "list", "--lane", "prod"]);
+        assert_eq!(secrets, json!([]));
+    }
+}
+
 /// `moorline` with a standard output that takes one line and no more until that line is read. A command that
 /// prints a line after each of its steps so stands still after the step that a test wants.
 struct StepByStep {
@@ -131,8 +243,10 @@ impl StepByStep {
 
 /// L49: a SIGKILL between the steps `taken` and `taken + 1`; the emergency is complete once it is resumed.
 fn interrupted_after(taken: usize, resume: &[&str]) {
-    let scene = Scene::new();
+    let house = House::new();
+    let scene = &house.scene;
     let runner = scene.start(&scene.job("stubborn", STUBBORN));
+    let run = scene.json(&["runs", "show", "latest"])["run_id"].clone();
     let call = ["emergency", "run", "--reason", "a token leaked"];
     let mut first = StepByStep::start(&scene.moorline, &call);
     first.let_print(taken - 1);
@@ -163,6 +277,7 @@ fn interrupted_after(taken: usize, resume: &[&str]) {
     assert_eq!(runner.wait(PATIENCE).unwrap().code, Some(137));
     assert_eq!(scene.alive(), 0);
     assert_eq!(scene.stops(), ["all"]);
+    house.assert_shut(&complete, run.as_str().unwrap());
     assert_eq!(scene.json(&["audit", "verify"])["intact"], json!(true));
     // Each result was recorded once: what was done before the SIGKILL was not done again.
     let steps = ["events", "list", "--after", "0", "--kind", "emergency.step"];
@@ -280,7 +395,7 @@ fn an_emergency_of_a_lane_leaves_the_other_lanes_alone() {
         .unwrap();
 }
 
-/// D-ART-4: an agent and a pipeline stop everything, and call no emergency.
+/// D-STOP-3: an agent and a pipeline stop everything, and call no emergency.
 #[test]
 fn an_agent_may_stop_everything_and_call_no_emergency() {
     for principal in ["agent:codex", "ci:nightly"] {
@@ -295,7 +410,7 @@ fn an_agent_may_stop_everything_and_call_no_emergency() {
         };
         let refused = as_principal(&["emergency", "run", "--reason", "x"]);
         assert_eq!(refused.code, Some(77), "{refused}");
-        assert!(refused.stderr.contains("D-ART-4"), "{refused}");
+        assert!(refused.stderr.contains("D-STOP-3"), "{refused}");
         assert_eq!(scene.stops(), Vec::<String>::new());
         assert_eq!(scene.json(&["emergency", "list"]), json!([]));
         let stopped = as_principal(&["stop", "all", "--reason", "x"]);
@@ -319,4 +434,46 @@ fn an_emergency_without_a_reason_or_with_nothing_to_resume_is_refused() {
         refused(&scene.moorline, &arguments, 1);
     }
     assert_eq!(scene.stops(), Vec::<String>::new());
+}
+
+/// D-STOP-1, D-SCHED-4: a stop of a schedule, by whatever scope covers it, disables it at once; while it is in
+/// force nothing enables or starts it, and its release enables nothing.
+#[test]
+fn a_stop_disables_the_schedules_it_covers_and_its_release_enables_none() {
+    let house = House::new();
+    let moorline = &house.scene.moorline;
+    for scope in [
+        "schedule:prod/bank-daily",
+        "job:bank-daily",
+        "source:first_bank",
+        "lane:prod",
+        "all",
+    ] {
+        assert_eq!(
+            house.scene.json(&["stop", "schedule:prod/other"])["schedules"],
+            json!([])
+        );
+        let report = house
+            .scene
+            .json(&["stop", scope, "--reason", "wrong amounts"]);
+        assert_eq!(report["schedules"], json!([SCHEDULE]), "{scope}");
+        assert_eq!(house.state(), "disabled");
+        let again = house
+            .scene
+            .json(&["stop", scope, "--reason", "wrong amounts"]);
+        assert_eq!(again["schedules"], json!([]), "L19: {scope}");
+        let enable = ["schedule", "enable", SCHEDULE, "--reason", "every morning"];
+        let said = refused(moorline, &enable, 78);
+        assert!(
+            said.contains("ERR_STOP_IN_FORCE") && said.contains(scope),
+            "{said}"
+        );
+        if !scope.starts_with("schedule:") {
+            refused(moorline, &["schedule", "run-now", SCHEDULE], 78);
+        }
+        ok(moorline, &["release", scope, "--reason", "fixed"]);
+        assert_eq!(house.state(), "disabled");
+        house.enable();
+    }
+    assert_eq!(house.scene.stops(), ["schedule:prod/other"]);
 }

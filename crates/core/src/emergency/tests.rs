@@ -36,9 +36,9 @@ fn only_a_person_calls_or_carries_on_an_emergency_and_gives_a_reason() {
         PrincipalKind::System,
     ] {
         let by = Principal::named(kind, "x");
-        assert_eq!(begin_by(by.clone(), "leak").unwrap_err().rule, "D-ART-4");
+        assert_eq!(begin_by(by.clone(), "leak").unwrap_err().rule, "D-STOP-3");
         let called = begin_by(ada(), "leak").unwrap();
-        assert_eq!(called.resume(by).unwrap_err().rule, "D-ART-4");
+        assert_eq!(called.resume(by).unwrap_err().rule, "D-STOP-3");
     }
     assert_eq!(begin_by(ada(), " \n").unwrap_err().rule, "D-STOP-3");
 }

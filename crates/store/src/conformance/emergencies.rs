@@ -197,7 +197,7 @@ pub(super) async fn an_unfinished_emergency_is_carried_on(subject: Subject) -> R
     )
 }
 
-/// D-ART-4: a call by an agent, a pipeline or Moorline itself leaves nothing behind.
+/// D-STOP-3: a call by an agent, a pipeline or Moorline itself leaves nothing behind.
 pub(super) async fn only_a_person_calls_an_emergency(subject: Subject) -> Result<(), Failure> {
     let (store, world) = (subject.open().await?, World::default());
     for kind in [
