@@ -265,6 +265,21 @@ fn job_settings_are_refused_by_rule() {
             &[("/alerts/0/target", "D-SPEC-3r")],
         ),
         (
+            &[("/alerts/0/secret", json!("hook"))],
+            &[("/alerts/0/secret", "D-SPEC-3r")],
+        ),
+        (
+            &[("/alerts/1/secret", json!("unknown"))],
+            &[("/alerts/1/secret", "D-SEC-4")],
+        ),
+        (
+            &[(
+                "/alerts/0",
+                json!({"channel": "slack", "target": "http://chat.example/"}),
+            )],
+            &[("/alerts/0/target", "D-SPEC-3r")],
+        ),
+        (
             &[("/approval/date", json!("2026-02-30"))],
             &[("/approval/date", "schema")],
         ),
