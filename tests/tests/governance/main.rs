@@ -1,7 +1,13 @@
 //! Governance through the real binary: review, promotion, schedules, secrets, stops, alerts, the audit trail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and its helpers are test code too"
+)]
 
 mod artifacts;
 mod audit;
+mod denials;
 mod drift;
 mod emergency;
 mod failures;
@@ -9,6 +15,7 @@ mod invariants;
 mod jobs;
 mod lanes;
 mod life;
+mod operations;
 mod schedules;
 mod secrets;
 mod support;

@@ -37,7 +37,7 @@ pub enum ArtifactCommand {
         /// Only of this job.
         #[arg(long, value_name = "ID")]
         job: Option<String>,
-        /// Only in this state: pending, revisions_requested, rejected, approved, superseded, archived.
+        /// Only in this state: `pending`, `revisions_requested`, `rejected`, `approved`, `superseded`, `archived`.
         #[arg(long, value_name = "STATE")]
         status: Option<String>,
         /// Only older than this one: the next page.

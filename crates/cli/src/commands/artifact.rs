@@ -33,9 +33,9 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             let done = context.with_engine_in(dirs, |engine| async move {
                 engine.artifact_submit(request).await
             })?;
-            print(context, &done, |done| {
+            Ok(print(context, &done, |done| {
                 show::submitted(&done.artifact, done.created);
-            })
+            }))
         }
         C::Review { what } => review(context, &what),
         C::List {
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let found =
                 context.with_engine(|engine| async move { engine.artifact_list(request).await })?;
-            print(context, &found, |found| show::list(found))
+            Ok(print(context, &found, |found| show::list(found)))
         }
         C::Show { artifact } => {
             let request = ArtifactRequest {
@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let view =
                 context.with_engine(|engine| async move { engine.artifact_show(request).await })?;
-            print(context, &view, show::artifact)
+            Ok(print(context, &view, show::artifact))
         }
         C::Diff { a, b } => diff(context, a, b),
         C::Approve(args) => decide(context, args, Vec::new(), |engine, request| async move {
@@ -92,7 +92,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let done = context
                 .with_engine(|engine| async move { engine.artifact_promote(request).await })?;
-            pointed(context, &done)
+            Ok(pointed(context, &done))
         }
         C::Rollback { job, to, reason } => {
             let request = RollbackRequest {
@@ -104,7 +104,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let done = context
                 .with_engine(|engine| async move { engine.artifact_rollback(request).await })?;
-            pointed(context, &done)
+            Ok(pointed(context, &done))
         }
         C::History { job } => {
             let request = HistoryRequest {
@@ -113,7 +113,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let history = context
                 .with_engine(|engine| async move { engine.artifact_history(request).await })?;
-            print(context, &history, |history| show::history(history))
+            Ok(print(context, &history, |history| show::history(history)))
         }
         C::Verify { what, trusted } => verify(context, what, &trusted),
         C::Export { artifact, out } => {
@@ -124,38 +124,34 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
             };
             let done = context
                 .with_engine(|engine| async move { engine.artifact_export(request).await })?;
-            print(context, &done, |done| {
+            Ok(print(context, &done, |done| {
                 let (artifact, out, export) = (done.artifact, done.out.display(), done.export);
                 output::line(&format!("artifact {artifact} is in {out} ({export})"));
-            })
+            }))
         }
         C::Project => {
             let done =
                 context.with_engine(|engine| async move { engine.artifact_project().await })?;
-            print(context, &done, |done| {
+            Ok(print(context, &done, |done| {
                 output::line(&format!(
                     "{}: {} artifacts, {} entries changed",
                     done.tree.display(),
                     done.shown,
                     done.changed
                 ));
-            })
+            }))
         }
     }
 }
 
 /// Prints a result as the one JSON document, or for people.
-fn print<T: serde::Serialize>(
-    context: &Context<'_>,
-    result: &T,
-    people: impl FnOnce(&T),
-) -> Result<u8, ApiError> {
+fn print<T: serde::Serialize>(context: &Context<'_>, result: &T, people: impl FnOnce(&T)) -> u8 {
     if context.json() {
         output::json(result);
     } else {
         people(result);
     }
-    Ok(0)
+    0
 }
 
 fn usage(error: impl std::error::Error) -> ApiError {
@@ -186,7 +182,7 @@ fn review(context: &Context<'_>, what: &str) -> Result<u8, ApiError> {
     let view = context.with_engine_in(dirs, |engine| async move {
         engine.artifact_review(request).await
     })?;
-    print(context, &view, show::review)?;
+    print(context, &view, show::review);
     Ok(if view.review.findings.is_empty() {
         0
     } else {
@@ -205,7 +201,7 @@ fn diff(context: &Context<'_>, a: String, b: Option<String>) -> Result<u8, ApiEr
         lane: context.global.lane.clone(),
     };
     let diff = context.with_engine(|engine| async move { engine.artifact_diff(request).await })?;
-    print(context, &diff, show::diff)
+    Ok(print(context, &diff, show::diff))
 }
 
 fn decide<F>(
@@ -225,10 +221,10 @@ where
         lane: context.global.lane.clone(),
     };
     let decided = context.with_engine(|engine| work(engine, request))?;
-    print(context, &decided, show::decided)
+    Ok(print(context, &decided, show::decided))
 }
 
-fn pointed(context: &Context<'_>, done: &PromotionView) -> Result<u8, ApiError> {
+fn pointed(context: &Context<'_>, done: &PromotionView) -> u8 {
     print(context, done, show::pointed)
 }
 
@@ -248,7 +244,7 @@ fn verify(context: &Context<'_>, what: String, trusted: &[String]) -> Result<u8,
     let report = context.with_engine_in(dirs, |engine| async move {
         engine.artifact_verify(request).await
     })?;
-    print(context, &report, show::verified)?;
+    print(context, &report, show::verified);
     Ok(if report.intact { 0 } else { NOT_AS_IT_MUST_BE })
 }
 

@@ -332,8 +332,9 @@ mod tests {
         let later: Vec<_> = keys
             .into_iter()
             .map(|(eve, mut keys)| {
-                keys.iter_mut()
-                    .for_each(|key| key.since = jiff::Timestamp::MAX);
+                for key in &mut keys {
+                    key.since = jiff::Timestamp::MAX;
+                }
                 (eve, keys)
             })
             .collect();

@@ -18,7 +18,7 @@ fn home() -> Moorline {
 }
 
 /// A command as somebody else would give it.
-fn as_principal<'a>(moorline: &Moorline, principal: &str, arguments: &[&'a str]) -> (i32, Value) {
+fn as_principal(moorline: &Moorline, principal: &str, arguments: &[&str]) -> (i32, Value) {
     let mut command = moorline.command(arguments.iter().chain(&["--json"]));
     command.env("MOORLINE_PRINCIPAL", principal);
     let done = command.output().unwrap();
@@ -41,7 +41,7 @@ impl Job {
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("RUNBOOK.md"), "Run it.\n").unwrap();
         let job = Self(dir);
-        job.egress(json!("none"));
+        job.egress(&json!("none"));
         job.version(1);
         job
     }
@@ -50,7 +50,7 @@ impl Job {
         fs::write(self.0.join("main.py"), format!("print({version})\n")).unwrap();
     }
 
-    fn egress(&self, egress: Value) {
+    fn egress(&self, egress: &Value) {
         let spec = json!({
             "job_id": "report",
             "steps": [{"name": "main", "argv": ["python3", "-B", "main.py"], "egress": egress}]

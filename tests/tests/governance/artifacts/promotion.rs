@@ -161,7 +161,7 @@ fn a_promotion_that_widens_egress_needs_a_security_review() {
     let job = Job::new(&moorline, "job");
     let (first, _) = job.approved(&moorline);
     promote(&moorline, &first);
-    job.egress(json!({"allow": ["api.example.com:443"]}));
+    job.egress(&json!({"allow": ["api.example.com:443"]}));
     let submitted = job.submit(&moorline);
     let id = text(&submitted["artifact"]["id"]);
     let security: Vec<&Value> = submitted["artifact"]["review"]["changes"]

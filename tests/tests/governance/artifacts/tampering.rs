@@ -118,7 +118,7 @@ fn tampering_with_an_export_is_found_also_on_another_machine() {
         fs::write(&file, &original).unwrap();
     }
     // Records that were sealed anew still need the signer's key.
-    let mut forged = document.clone();
+    let mut forged = document;
     forged["artifact"]["decisions"][0]["reason"] = json!("forged");
     fs::write(&records, forged.to_string()).unwrap();
     assert_eq!(elsewhere.run(verify).unwrap().code, Some(65));
