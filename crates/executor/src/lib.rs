@@ -17,6 +17,7 @@
 //! | bound, limit, trace, or break one on purpose | [`decorators`] |
 //! | let a job reach listed hosts only | [`egress`] |
 //! | find out what an attempt reaches | [`reach`] |
+//! | have a platform keep schedules | [`deployer`] |
 //! | limit a tree of processes of one's own | [`cgroup`] |
 //!
 //! # Example
@@ -51,6 +52,7 @@
 pub mod cgroup;
 pub mod conformance;
 pub mod decorators;
+pub mod deployer;
 pub mod egress;
 pub mod executor;
 mod handle;
@@ -63,6 +65,7 @@ pub mod reach;
 mod sandbox;
 mod supervise;
 
+pub use deployer::{Deployable, Deployed, DeployedCadence, Deployer};
 pub use executor::{
     Capabilities, CollectedFile, Executor, ExecutorError, LogChunk, LogCursor, LogStream,
 };

@@ -31,6 +31,7 @@ mod aimd;
 mod archive;
 mod bundle;
 mod config;
+mod deployer;
 mod egress;
 mod executor;
 mod handle;
@@ -49,6 +50,7 @@ mod unconfigured;
 mod warm;
 mod world;
 
+pub use deployer::ModalDeployer;
 pub use config::{ModalConfig, StartLimits, WarmLimits};
 pub use executor::ModalExecutor;
 pub use secrets::ModalSecrets;

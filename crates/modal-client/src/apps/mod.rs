@@ -1,7 +1,7 @@
 //! Apps: what is deployed together, and what logs, tags and history belong to.
 //!
-//! Deliberately absent: publishing functions. Code is deployed by the official client; this one operates
-//! what is there and makes apps for sandboxes.
+//! Deliberately absent: publishing functions, which [`functions`](crate::functions) does; this operates what is
+//! there and makes apps for sandboxes.
 
 mod logs;
 

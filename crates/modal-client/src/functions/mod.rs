@@ -2,8 +2,9 @@
 //! inputs, read generators, scale them.
 //!
 //! Payloads are CBOR both ways, through serde; functions deployed by clients before 1.2 answer in pickle
-//! only and are refused. Calls go through the control plane. Deliberately absent: deploying code, the input
-//! plane (an optional faster path), and options that differ from the deployment's.
+//! only and are refused. Calls go through the control plane. A [`Draft`] deploys functions that are found in
+//! files. Deliberately absent: deploying serialized code, the input plane (an optional faster path), and
+//! options that differ from the deployment's.
 //!
 //! ```no_run
 //! # async fn example(client: moorline_modal_client::Client) -> moorline_modal_client::Result<()> {
@@ -15,6 +16,7 @@
 mod args;
 mod call;
 mod class;
+mod deploy;
 mod generator;
 mod map;
 mod params;
@@ -32,6 +34,7 @@ use serde::de::DeserializeOwned;
 pub use args::{Args, IntoArgs};
 pub use call::FunctionCall;
 pub use class::{Class, Instance};
+pub use deploy::{DeployedFunction, Draft, FileFunction, Schedule, Scheduled};
 pub use map::{MapOptions, MapOutput};
 pub use params::Parameter;
 
