@@ -69,6 +69,8 @@ pub const RULES: &[Rule] = &[
     rule("D-PROC-5", "a deployment is checked before and after, and what can not be verified counts as drift"),
     rule("D-PROC-6", "errors have codes of one closed set, each with its exit code, status and effects"),
 
+    rule("D-FLOW-9", "what people are told leaves through an outbox: signed, tried again with growing delays, given up at last, and sent again on request"),
+
     rule("D-AUDIT-1", "every change has an actor, a reason where a person decides, and a record in a chain that shows tampering"),
     rule("D-AUDIT-2", "one table of operations and roles decides for every surface; what is not permitted is denied"),
     rule("D-AUDIT-3", "a principal sees its own projects only; what belongs to others is not there"),

@@ -87,7 +87,7 @@ impl Inner {
 }
 
 fn unreadable(what: &str) -> String {
-    format!("stored {what} can not be read: a record was changed (D-AUDIT-1)")
+    format!("the {what} can not be read: it was changed (D-AUDIT-1)")
 }
 
 /// Hands records to the verifier up to the first that does not fit; how many did, and why the next did not.

@@ -57,14 +57,15 @@ impl Query for SearchAudit {
 }
 
 fn record_of(mut row: Row) -> Result<AuditRecord, StoreError> {
+    let id = row.unsigned("audit id")?;
     Ok(AuditRecord {
-        id: row.unsigned("audit id")?,
+        id,
         at: row.time("time of an audit record")?,
         actor: row.text("actor")?,
         operation: row.text("operation")?,
         subject: row.text("subject")?,
         reason: row.text_opt("reason")?,
-        data: row.json("data of an audit record")?,
+        data: row.json(&format!("data of audit record {id}"))?,
         prev_hash: row.text("previous hash")?,
         hash: row.text("hash")?,
     })
