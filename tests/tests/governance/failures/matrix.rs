@@ -4,6 +4,7 @@ use moorline_testkit::moorline::Moorline;
 use moorline_tests::run;
 use serde_json::{Value, json};
 
+use super::super::support::ok;
 use super::{alerts, files, reads, run_dir, state};
 
 const SECRET: &str = "canary-value-of-the-bank-4711";
@@ -120,6 +121,7 @@ fn each_class_does_to_run_source_outputs_and_people_what_the_matrix_says() {
 fn attempts_are_counted_and_people_are_told_once() {
     let moorline = Moorline::new().unwrap();
     let retries = json!({"failure_policy": {"retries": {"max": 2, "initial_delay_seconds": 0.01}}});
+    ok(&moorline, &["init"]);
     for (source, script, attempts) in [
         ("auth", "exit 77", 1),
         ("validation", "exit 65", 1),
