@@ -229,7 +229,11 @@ fn pointed(context: &Context<'_>, done: &PromotionView) -> u8 {
 }
 
 fn verify(context: &Context<'_>, what: String, trusted: &[String]) -> Result<u8, ApiError> {
-    let dir = context.env.cwd.join(&what);
+    let mut dir = context.env.cwd.join(&what);
+    if dir.is_file() {
+        // The records of an export stand for the whole of it.
+        dir.pop();
+    }
     let is_dir = dir.is_dir();
     let request = VerifyRequest {
         artifact: (!is_dir).then_some(what),
