@@ -82,8 +82,11 @@ pub struct SecretObjectRef {
     pub environment: String,
     /// Its name.
     pub name: String,
-    /// The keys that the step declares; whatever else it has is kept from the step (D-SEC-4).
+    /// The keys that the step declares.
     pub keys: Vec<String>,
+    /// The keys that it also has, which are kept out of the step's environment (D-SEC-4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<String>,
 }
 
 /// A file handed to the job, copied or mounted read-only under the input directory.

@@ -62,7 +62,14 @@ struct Found {
     /// Sources of values.
     chain: SourceChain,
     /// Keys of objects that can only be named.
-    named: BTreeMap<EnvKey, SecretObject>,
+    named: BTreeMap<EnvKey, Named>,
+}
+
+/// An object that can only be named, and all the keys that it has.
+#[derive(Clone)]
+struct Named {
+    object: SecretObject,
+    has: BTreeSet<EnvKey>,
 }
 
 impl Inner {
@@ -145,7 +152,7 @@ impl Inner {
             .map(|check| {
                 let given = check.status == KeyStatus::Present;
                 let named = found.named.get(&check.key);
-                let named = named.map(|object| format!("{} (by name)", object.name));
+                let named = named.map(|named| format!("{} (by name)", named.object.name));
                 let found_in = check
                     .origin
                     .filter(|_| given)
@@ -204,7 +211,8 @@ impl Inner {
                 .await
                 .map_err(|error| refused(&error))?;
             for key in keys.intersection(&object.keys) {
-                named.insert(key.clone(), object.clone());
+                let (object, has) = (object.clone(), keys.clone());
+                named.insert(key.clone(), Named { object, has });
             }
         }
         // Also where it holds none of them, so that an error says that it was asked.
@@ -259,21 +267,24 @@ fn resolve(
         .chain
         .resolve(&rest)
         .map_err(|error| unresolved(&error))?;
-    let mut objects: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let mut objects: BTreeMap<(String, String), SecretObjectRef> = BTreeMap::new();
     for key in named_only {
-        if let Some(object) = found.named.get(key) {
-            let name = (object.environment.clone(), object.name.to_string());
-            objects.entry(name).or_default().insert(key.to_string());
-        }
+        let Some(Named { object, has }) = found.named.get(key) else {
+            continue;
+        };
+        let place = (object.environment.clone(), object.name.to_string());
+        let reference = objects.entry(place).or_insert_with(|| SecretObjectRef {
+            environment: object.environment.clone(),
+            name: object.name.to_string(),
+            keys: Vec::new(),
+            withheld: has
+                .difference(&object.keys)
+                .map(ToString::to_string)
+                .collect(),
+        });
+        reference.keys.push(key.to_string());
     }
-    let objects = objects
-        .into_iter()
-        .map(|((environment, name), keys)| SecretObjectRef {
-            environment,
-            name,
-            keys: keys.into_iter().collect(),
-        })
-        .collect();
+    let objects = objects.into_values().collect();
     Ok(StepSecrets { values, objects })
 }
 

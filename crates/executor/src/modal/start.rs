@@ -256,7 +256,7 @@ impl<'a> Launcher<'a> {
         } else {
             Duration::ZERO
         };
-        // Of an object, only what the step declares reaches the job; the supervisor keeps the rest from it.
+        // The supervisor hands these on, and keeps what else an object has out of the job's environment.
         let named = self.attempt.secret_objects.iter();
         let keys: BTreeSet<String> = self
             .secrets

@@ -76,7 +76,9 @@ impl Start<'_> {
             reason = "the image's variables are those of this process"
         )]
         let inherited = std::env::vars();
-        for (name, value) in inherited {
+        let objects = self.attempt.secret_objects.iter();
+        let withheld: Vec<&String> = objects.flat_map(|object| &object.withheld).collect();
+        for (name, value) in inherited.filter(|(name, _)| !withheld.contains(&name)) {
             let set = self.attempt.env.contains_key(&name);
             match name.as_str() {
                 "PATH" | "LANG" if !set => {
