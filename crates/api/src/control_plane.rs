@@ -8,6 +8,7 @@ use moorline_core::summary::RunSummary;
 
 use crate::alerts::AlertOperations;
 use crate::artifacts::ArtifactOperations;
+use crate::deployments::DeploymentOperations;
 use crate::emergencies::EmergencyOperations;
 use crate::error::ApiError;
 use crate::principals::PrincipalOperations;
@@ -36,6 +37,7 @@ pub trait ControlPlane:
     PrincipalOperations
     + ArtifactOperations
     + ScheduleOperations
+    + DeploymentOperations
     + EmergencyOperations
     + SecretOperations
     + SourceOperations

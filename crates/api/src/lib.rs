@@ -10,7 +10,7 @@
 //! | [`control_plane`] | the trait |
 //! | [`operation`] | the list of operations, with what each changes |
 //! | [`types`] | requests and responses of runs, with published schemas |
-//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`reauth`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
+//! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`reauth`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
 //! | [`authorization`] | which principal may do which operation |
 //! | [`error`] | the one error body |
 
@@ -18,6 +18,7 @@ pub mod alerts;
 pub mod artifacts;
 pub mod authorization;
 pub mod control_plane;
+pub mod deployments;
 pub mod emergencies;
 pub mod error;
 pub mod operation;
@@ -47,6 +48,9 @@ pub use reauth::ReauthOperations;
 pub use principals::{
     PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest, PrincipalView,
     RoleOrigin,
+};
+pub use deployments::{
+    DeploymentOperations, DeploymentView, DriftFinding, DriftReport, DriftRequest, DriftState,
 };
 pub use schedules::{
     GateRequest, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,

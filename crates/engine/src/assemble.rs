@@ -67,8 +67,10 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .map_err(io_error("create the state directory"))?;
     let store = open_store(&config.dirs, settings.store.as_ref()).await?;
     #[cfg(feature = "modal")]
+    let deployer = modal::deployer(&var, &settings.app_names, options.vars.clone());
+    #[cfg(feature = "modal")]
     let modal = modal::executor(
-        var,
+        &var,
         &settings.app_names,
         options.vars.clone(),
         &config.dirs.root().join("modal"),
@@ -93,7 +95,9 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     .vault(vault)
     .executor("local", Arc::new(local));
     #[cfg(feature = "modal")]
-    let builder = builder.executor("modal", modal);
+    let builder = builder
+        .executor("modal", modal)
+        .deployer(Arc::new(deployer));
     Ok(builder.build())
 }
 

@@ -13,7 +13,7 @@ use moorline_core::content_id::ContentId;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::lane::Lane;
 use moorline_core::spec::JobSpec;
-use moorline_executor::Executor;
+use moorline_executor::{Deployer, Executor};
 use moorline_secrets::SourceChain;
 use moorline_store::Store;
 use tokio::sync::{Notify, OnceCell, Semaphore};
@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) executors: BTreeMap<String, Arc<dyn Executor>>,
+    /// Where schedules can be deployed to.
+    pub(crate) deployer: Option<Arc<dyn Deployer>>,
     /// What interactive lanes take before what is kept for them.
     pub(crate) secrets: Arc<SourceChain>,
     /// Where the secrets of lanes are kept.
@@ -120,6 +122,7 @@ pub struct EngineBuilder {
     config: EngineConfig,
     store: Arc<dyn Store>,
     executors: BTreeMap<String, Arc<dyn Executor>>,
+    deployer: Option<Arc<dyn Deployer>>,
     secrets: Arc<SourceChain>,
     vault: Option<Arc<Vault>>,
     clock: Arc<dyn Clock>,
@@ -147,6 +150,7 @@ impl Engine {
             config,
             store,
             executors: BTreeMap::new(),
+            deployer: None,
             secrets,
             vault: None,
             clock,
@@ -184,6 +188,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Where schedules can be deployed to, beside being kept by this engine.
+    #[must_use]
+    pub fn deployer(mut self, deployer: Arc<dyn Deployer>) -> Self {
+        self.deployer = Some(deployer);
+        self
+    }
+
     /// The engine. Nothing runs until an operation asks for it.
     pub fn build(self) -> Engine {
         let driver = DriverId::new(self.ids.uuid());
@@ -193,6 +204,7 @@ impl EngineBuilder {
                 config: self.config,
                 store: self.store,
                 executors: self.executors,
+                deployer: self.deployer,
                 secrets: self.secrets,
                 vault: self.vault,
                 clock: self.clock,

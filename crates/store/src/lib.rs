@@ -27,6 +27,7 @@ mod alerts;
 mod artifacts;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
+mod deployments;
 mod emergencies;
 mod error;
 mod principals;
@@ -53,6 +54,7 @@ pub use emergencies::{CallEmergency, EmergencyStore, RecordStep, UnderWay, Which
 pub use error::StoreError;
 pub use principals::{ChangePrincipal, PrincipalStore};
 pub use refusals::{KEPT_REFUSALS, REFUSALS_KEPT_FOR, RefusalStore};
+pub use deployments::{DeploymentStore, RecordDeployment, RecordDrift};
 pub use schedules::{
     ChangeSchedule, DisableSchedules, EnableSchedule, FireSchedule, Fired, GateReport, Missed,
     ScheduleFilter, ScheduleStore, Start,

@@ -15,6 +15,7 @@ use moorline_core::summary::RunSummary;
 
 use crate::alerts::AlertStore;
 use crate::artifacts::ArtifactStore;
+use crate::deployments::DeploymentStore;
 use crate::emergencies::EmergencyStore;
 use crate::error::StoreError;
 use crate::principals::PrincipalStore;
@@ -43,6 +44,7 @@ pub trait Store:
     PrincipalStore
     + ArtifactStore
     + ScheduleStore
+    + DeploymentStore
     + EmergencyStore
     + SecretStore
     + SourceStore

@@ -94,6 +94,41 @@ pub enum ScheduleCommand {
         )]
         reason: String,
     },
+    /// Deploy an enabled schedule to Modal too, in the place of what was deployed of it
+    #[command(
+        after_help = "Examples:\n  moorline schedule deploy prod/bank-statement --reason \"second layer\"\n\nModal then calls a function of ours at the schedule's times. The function starts nothing: every\nstart passes the gate of this installation, which `moorline work` looks at."
+    )]
+    Deploy {
+        /// `lane/job`, or the job alone.
+        schedule: String,
+        /// Why.
+        #[arg(
+            long,
+            default_value = "deployed on the command line",
+            value_name = "TEXT"
+        )]
+        reason: String,
+    },
+    /// Take a deployed schedule away from Modal: its app is stopped
+    #[command(
+        after_help = "Examples:\n  moorline schedule undeploy prod/bank-statement --reason \"not needed\""
+    )]
+    Undeploy {
+        /// `lane/job`, or the job alone.
+        schedule: String,
+        /// Why.
+        #[arg(
+            long,
+            default_value = "taken away on the command line",
+            value_name = "TEXT"
+        )]
+        reason: String,
+    },
+    /// Compare schedules with what is deployed at Modal; exits with 1 when anything differs or can not be told
+    #[command(
+        after_help = "Examples:\n  moorline schedule drift\n  moorline schedule drift --lane prod --json"
+    )]
+    Drift,
     /// Start what the lane points to, now and once, and wait for its end
     #[command(after_help = "Examples:\n  moorline schedule run-now prod/bank-statement")]
     RunNow {

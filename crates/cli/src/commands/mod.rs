@@ -5,6 +5,7 @@ mod app_name;
 mod artifact;
 mod audit;
 mod config;
+mod deployment;
 mod doctor;
 mod emergency;
 mod emulator;

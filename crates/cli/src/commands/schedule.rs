@@ -13,7 +13,7 @@ use moorline_core::stop::StopScope;
 use moorline_engine::Engine;
 use serde_json::json;
 
-use super::{gates, run as follow};
+use super::{deployment, gates, run as follow};
 use crate::args::ScheduleCommand;
 use crate::context::Context;
 use crate::output;
@@ -59,6 +59,13 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
             };
             disable(context, scope, reason)
         }
+        ScheduleCommand::Deploy { schedule, reason } => {
+            deployment::deploy(context, &schedule, reason)
+        }
+        ScheduleCommand::Undeploy { schedule, reason } => {
+            deployment::undeploy(context, &schedule, reason)
+        }
+        ScheduleCommand::Drift => deployment::drift(context),
         ScheduleCommand::RunNow { schedule } => {
             let summary = context.with_engine(|engine| async move {
                 let reason = "started on the command line".to_owned();

@@ -3,9 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | [`tick`] | the scheduler: starts what is due |
+//! | [`deploy`] | schedules at Modal, and drift |
 //! | [`gates`] | evidence for the gates |
 //! | [`probe`] | the egress probe |
 
+mod deploy;
 mod gates;
 mod probe;
 mod tick;

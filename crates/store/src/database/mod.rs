@@ -11,12 +11,13 @@
 //! | [`unit`] | an open transaction, with the heads of the logs in hand |
 //! | [`writer`] | the one writer of a process, and group commit |
 //! | [`backend`] | `Store` itself, from the above |
-//! | [`principals`], [`artifacts`], [`schedules`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
+//! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
 //! | `sqlite`, `postgres` | the engines |
 
 mod alerts;
 mod artifacts;
 mod backend;
+mod deployments;
 mod emergencies;
 mod intent;
 #[cfg(feature = "postgres")]
