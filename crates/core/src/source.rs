@@ -25,6 +25,10 @@ use crate::principal::Principal;
 /// A source as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`source_id` is its name in every document"
+)]
 pub struct Source {
     /// Its id, e.g. `chase`.
     pub source_id: String,

@@ -179,10 +179,10 @@ impl Inner {
             None => None,
         };
         Ok(Resolved {
+            destination,
             target,
             secret,
             values,
-            destination,
         })
     }
 

@@ -85,9 +85,8 @@ pub fn verify(
 }
 
 fn mac(secret: &str, seconds: i64, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = match Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes keys of every length"),
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        unreachable!("HMAC takes keys of every length");
     };
     mac.update(seconds.to_string().as_bytes());
     mac.update(b".");

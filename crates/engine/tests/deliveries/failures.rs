@@ -128,7 +128,11 @@ async fn a_dead_destination_is_given_up_and_replayed() {
     };
     assert_eq!(world.store.events_list(filter).await.unwrap().len(), 1);
     let id = alert.id.to_string();
-    let view = world.engine.alert_replay(replay(&id[..18])).await.unwrap();
+    let view = world
+        .engine
+        .alert_replay(replay(id.get(..18).unwrap()))
+        .await
+        .unwrap();
     let [again] = view.deliveries.as_slice() else {
         panic!("{view:?}");
     };

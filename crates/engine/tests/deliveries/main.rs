@@ -1,5 +1,9 @@
 //! Alerts on their way to people, over real sockets: an HTTP server and a mail server receive them, and the
 //! clock stands still until a test moves it (D-FLOW-9).
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which end where something is not as it should be"
+)]
 
 mod failures;
 mod mails;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use moorline_core::alert::DeliveryState;
 use moorline_core::error_code::AlertLevel;
-use moorline_engine::signature;
+use moorline_engine::{Engine, signature};
 use moorline_testkit::receivers::http::{Answer, Receiver};
 use moorline_testkit::wait;
 
@@ -26,7 +26,7 @@ async fn many_workers_tell_each_alert_once() {
             .await;
     }
     let workers: Vec<_> = (0..6).map(|_| world.another(destinations())).collect();
-    let done = join_all(workers.iter().map(|worker| worker.deliver_due())).await;
+    let done = join_all(workers.iter().map(Engine::deliver_due)).await;
     assert!(done.iter().all(Result::is_ok), "{done:?}");
     let requests = receiver.requests();
     let ids: BTreeSet<&str> = requests
