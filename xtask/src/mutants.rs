@@ -23,6 +23,9 @@ use crate::workspace::Workspace;
 /// The list, below the workspace's root.
 const LIST: &str = "crates/engine/tests/invariants/mutants.toml";
 
+/// How many plans are drawn for each fault: some need a rare one.
+const CASES: &str = "48";
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mutants {
@@ -115,6 +118,7 @@ fn judge(workspace: &Workspace, tree: &Path, mutant: &Mutant) -> Result<Fate> {
         .args(["test", "--quiet", "--all-features"])
         .args(arguments)
         .env("CARGO_TARGET_DIR", workspace.target().join("mutants/build"))
+        .env("PROPTEST_CASES", CASES)
         .watch(Stream::Stdout)?;
     Ok(if status.success() {
         Fate::Survived

@@ -53,10 +53,16 @@ fn carry_out(plan: &[Step]) {
     });
 }
 
+/// A case takes about a second; `PROPTEST_CASES` asks for more of them.
+fn cases() -> u32 {
+    let asked = moorline_testkit::env::read("PROPTEST_CASES");
+    asked.and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 24,
-        max_shrink_iters: 200,
+        cases: cases(),
+        max_shrink_iters: 60,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -200,14 +200,14 @@ fn op() -> impl Strategy<Value = Op> {
         1 => of().prop_map(|(j, l)| Op::VerifyRun(j, l)),
         4 => of().prop_map(|(j, l)| Op::Enable(j, l)),
         2 => of().prop_map(|(j, l)| Op::Resume(j, l)),
-        2 => of().prop_map(|(j, l)| Op::Disable(j, l)),
+        4 => of().prop_map(|(j, l)| Op::Disable(j, l)),
         2 => of().prop_map(|(j, l)| Op::RunNow(j, l)),
         2 => (job(), version, lane()).prop_map(|(j, v, l)| Op::Run(j, v, l)),
         6 => (1_u32..200).prop_map(|minutes| Op::Pass { minutes }),
         4 => (job(), play()).prop_map(|(j, p)| Op::Play(j, p)),
         2 => scope().prop_map(Op::Stop),
         3 => scope().prop_map(Op::Release),
-        1 => job().prop_map(Op::PauseSource),
+        2 => job().prop_map(Op::PauseSource),
         2 => job().prop_map(Op::ResumeSource),
     ]
 }

@@ -250,14 +250,15 @@ impl World {
         self.engine.artifact_promote(request).await
     }
 
-    async fn promotions(&self, job: Job, lane: Lane) -> Vec<ContentId> {
+    async fn promotions(&self, job: Job, lane: Lane) -> Vec<(ArtifactId, ContentId)> {
         let lane = lane.name().parse().unwrap();
         let listed = self
             .engine
             .store()
             .promotions_list(Some(&lane), job.id())
             .await;
-        listed.unwrap().into_iter().map(|p| p.content).collect()
+        let pointed = listed.unwrap().into_iter();
+        pointed.map(|p| (p.artifact, p.content)).collect()
     }
 
     /// Rolls back to what the lane pointed to before, which it then points to exactly (invariant 4).
@@ -282,9 +283,10 @@ impl World {
             .await
             .unwrap()
             .unwrap();
-        let restored = done.promotion.content;
+        let restored = (done.promotion.artifact, done.promotion.content);
         assert_eq!(
-            live.content, restored,
+            (live.artifact, live.content),
+            restored,
             "invariant 4 is broken: the lane points elsewhere"
         );
         assert!(
@@ -533,15 +535,23 @@ fn change(job: Job, lane: Lane, who: Who) -> ScheduleChangeRequest {
     }
 }
 
-/// Gives each job its secret in each lane, and each lane another value.
+/// Gives each job its secret in each lane, and each lane another value. The spare one is declared by both
+/// jobs, and no step asks for it.
 async fn set_secrets(engine: &Engine) {
-    for job in Job::ALL {
-        for lane in Lane::ALL {
-            let value = SecretInput::from(secret(job, lane));
+    for lane in Lane::ALL {
+        let mut all = Job::ALL
+            .map(|job| (job.id(), key(job), secret(job, lane)))
+            .to_vec();
+        all.push((
+            "spare",
+            "SPARE_KEY".to_owned(),
+            format!("spare-{}", lane.name()),
+        ));
+        for (name, key, value) in all {
             let request = SecretSetRequest {
                 lane: Some(lane.name().to_owned()),
-                secret: format!("{}-token", job.id()),
-                values: BTreeMap::from([(key(job), value)]),
+                secret: format!("{name}-token"),
+                values: BTreeMap::from([(key, SecretInput::from(value))]),
                 ttl_hours: None,
                 warn_hours: None,
                 source_id: None,
@@ -589,7 +599,10 @@ fn write_job(jobs: &Path, job: Job, version: u32) {
             "preferred_methods": ["official_api"],
             "lookback_days": 1
         }]},
-        "secrets": [{"name": job.id(), "type": "token", "keys": [key(job)]}],
+        "secrets": [
+            {"name": job.id(), "type": "token", "keys": [key(job)]},
+            {"name": "spare", "type": "token", "keys": ["SPARE_KEY"], "required": false}
+        ],
         "steps": [{
             "name": "collect",
             "argv": ["collect"],
