@@ -25,18 +25,14 @@ fn cell(operation: Operation, role: Role) -> String {
 /// The table as it was reviewed: a change of who may do what is a change of this text.
 #[test]
 fn the_table_is_the_reviewed_one() {
-    let mut table = format!("{:<26}", "operation");
-    for role in Role::ALL {
-        table += &format!("{role:<10}");
-    }
-    table = table.trim_end().to_owned() + "\n";
+    let line = |name: &str, cells: [String; 4]| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:<10}")).collect();
+        format!("{name:<26}{cells}").trim_end().to_owned() + "\n"
+    };
+    let mut table = line("operation", Role::ALL.map(|role| role.to_string()));
     for operation in Operation::ALL {
-        let mut row = format!("{:<26}", operation.as_str());
-        for role in Role::ALL {
-            row += &format!("{:<10}", cell(*operation, role));
-        }
-        table += row.trim_end();
-        table += "\n";
+        let cells = Role::ALL.map(|role| cell(*operation, role));
+        table += &line(operation.as_str(), cells);
     }
     let reviewed = include_str!("authorization.txt");
     assert!(

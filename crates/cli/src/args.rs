@@ -367,9 +367,9 @@ pub enum JobCommand {
 pub struct AppNameArgs {
     /// The processor ref, as `namespace/name@version`
     pub processor_ref: String,
-    /// How lanes are told apart
-    #[arg(long, value_enum, default_value_t = AppPolicy::ModalEnvironment, value_name = "POLICY")]
-    pub policy: AppPolicy,
+    /// How lanes are told apart [default: `app_names.scope` where it is configured, else modal-environment]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub policy: Option<AppPolicy>,
     /// Use this name instead; checked by the same rules [env: `MODAL_APP_NAME`]
     #[arg(long, value_name = "NAME")]
     pub app_name: Option<String>,

@@ -2,8 +2,9 @@
 
 use moorline_api::ApiError;
 use moorline_core::app_name::{AppPolicy, DevPrefix, LaneScope, Overrides};
+use moorline_core::config::{Origin, Resolved};
 use moorline_core::error_code::ErrorCode;
-use moorline_core::lane::Lane;
+use moorline_core::lane::{Lane, LaneError};
 use moorline_core::processor_ref::ProcessorRef;
 use serde_json::json;
 
@@ -20,26 +21,14 @@ pub(super) fn run(context: &Context<'_>, args: &AppNameArgs) -> Result<u8, ApiEr
                 usage(error.to_string())
                     .hint("write `namespace/name@version`, e.g. `llm/litellm@1`")
             })?;
-    let lane: Lane = context
-        .global
-        .lane
-        .as_deref()
-        .unwrap_or("dev")
-        .parse()
-        .map_err(|error: moorline_core::lane::LaneError| usage(error.to_string()))?;
-    let prefix = DevPrefix {
-        branch: args.branch.clone(),
-        user: args.user.clone(),
+    let resolved = context.configuration()?;
+    let lane: Lane = match context.global.lane.as_deref() {
+        Some(name) => name
+            .parse()
+            .map_err(|error: LaneError| usage(error.to_string()))?,
+        None => resolved.settings.lane.clone(),
     };
-    let policy = AppPolicy {
-        scope: match args.policy {
-            Policy::ModalEnvironment => LaneScope::ModalEnvironment,
-            Policy::AppSuffix => LaneScope::AppSuffix,
-            Policy::Both => LaneScope::Both,
-        },
-        dev_prefix: (prefix != DevPrefix::default()).then_some(prefix),
-        ..AppPolicy::default()
-    };
+    let policy = policy(args, &resolved);
     let overrides = Overrides {
         flag: args.app_name.as_deref(),
         variable: context.env.var("MODAL_APP_NAME"),
@@ -61,4 +50,25 @@ pub(super) fn run(context: &Context<'_>, args: &AppNameArgs) -> Result<u8, ApiEr
         output::line(target.app.as_str());
     }
     Ok(0)
+}
+
+/// The configured policy, with what the flags say instead.
+fn policy(args: &AppNameArgs, resolved: &Resolved) -> AppPolicy {
+    let mut policy = resolved.settings.app_names.clone();
+    let configured = resolved.origin_of("app_names.scope") != Origin::Default;
+    policy.scope = match args.policy {
+        Some(Policy::ModalEnvironment) => LaneScope::ModalEnvironment,
+        Some(Policy::AppSuffix) => LaneScope::AppSuffix,
+        Some(Policy::Both) => LaneScope::Both,
+        None if configured => policy.scope,
+        // The name alone, for who only wants to know what a ref is called.
+        None => LaneScope::ModalEnvironment,
+    };
+    if args.branch.is_some() || args.user.is_some() {
+        policy.dev_prefix = Some(DevPrefix {
+            branch: args.branch.clone(),
+            user: args.user.clone(),
+        });
+    }
+    policy
 }

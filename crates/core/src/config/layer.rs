@@ -122,7 +122,7 @@ impl Layer {
             if let Some(origin) = self.places.get(pointer) {
                 return Some(origin);
             }
-            pointer = &pointer[..pointer.rfind('/')?];
+            pointer = pointer.rsplit_once('/')?.0;
         }
     }
 

@@ -1,11 +1,12 @@
 //! From the settings of a lane to the objects that hold its secrets (D-SEC-2).
 
 use moorline_api::ApiError;
-use moorline_core::config::{LaneSettings, SecretNaming, Settings};
+use moorline_core::config::{LaneSettings, Settings};
 use moorline_core::error_code::ErrorCode;
 use moorline_secrets::backend::SecretPlace;
-use moorline_secrets::{LaneSecrets, NameError, NamingPolicy, SecretName, SecretRef, check_lanes};
+use moorline_secrets::{LaneSecrets, NameError, SecretName, SecretRef, check_lanes};
 
+use crate::configuration::naming;
 use crate::secrets::refused;
 
 /// How a lane names its secrets.
@@ -13,24 +14,12 @@ use crate::secrets::refused;
 /// # Errors
 /// A prefix or a bundle's name that no object can have.
 pub(crate) fn lane_secrets(settings: &LaneSettings) -> Result<LaneSecrets, ApiError> {
-    let policy = match &settings.secrets {
-        SecretNaming::Prefixed { prefix, with_lane } => {
-            prefix.parse().map(|prefix| NamingPolicy::Prefixed {
-                prefix,
-                with_lane: *with_lane,
-            })
-        }
-        SecretNaming::EnvVarName {} => Ok(NamingPolicy::EnvVarName {}),
-        SecretNaming::Kebab {} => Ok(NamingPolicy::Kebab {}),
-        SecretNaming::Bundle { object } => {
-            object.parse().map(|object| NamingPolicy::Bundle { object })
-        }
-    };
+    let policy = naming(&settings.secrets).map_err(|error| refused(&error))?;
     Ok(LaneSecrets {
         lane: settings.rules.lane.to_string(),
-        is_prod: settings.rules.lane.is_prod(),
+        is_prod: settings.production,
         environment: settings.modal_environment.clone(),
-        policy: policy.map_err(|error: NameError| refused(&error))?,
+        policy,
     })
 }
 
@@ -68,6 +57,7 @@ pub(crate) fn place(lane: &LaneSecrets, secret: &SecretRef) -> Result<SecretPlac
 
 #[cfg(test)]
 mod tests {
+    use moorline_core::config::SecretNaming;
     use moorline_core::lane::{Lane, LaneRules};
 
     use super::*;
