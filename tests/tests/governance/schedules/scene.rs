@@ -1,6 +1,7 @@
 //! A job with a cadence, promoted in `prod`, and workers whose clock the test drives.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use moorline_testkit::moorline::{Moorline, Output, Running, Signal};
@@ -59,6 +60,8 @@ impl Cadence {
 
 /// The binary with a home, a clock, and a promoted job.
 pub(crate) struct Scene {
+    // Dropped first, while the home is still there.
+    _stop: StopAll,
     pub(crate) moorline: Moorline,
     pub(crate) clock: TestClock,
     // Held for its `Drop`.
@@ -81,6 +84,7 @@ impl Scene {
             moorline = moorline.env("MOORLINE_STORE", database.url());
         }
         let scene = Self {
+            _stop: StopAll(moorline.command(["stop", "all"])),
             moorline,
             clock,
             _database: database,
@@ -267,9 +271,13 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
-    /// Whatever a failed test leaves is ended: processes of jobs outlive workers.
+/// Ends what a failed test leaves: processes of jobs outlive workers.
+struct StopAll(Command);
+
+impl Drop for StopAll {
     fn drop(&mut self) {
-        drop(self.moorline.run(["stop", "all"]));
+        if let Ok(stop) = Running::start(&mut self.0) {
+            drop(stop.wait(DEADLINE));
+        }
     }
 }
