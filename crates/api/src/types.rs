@@ -236,11 +236,14 @@ pub struct StopReport {
     /// Schedules that it covers and that were enabled or paused before; they are disabled now, and a release
     /// enables none of them.
     pub schedules: Vec<ScheduleId>,
+    /// Schedules of its scope that were deployed at a platform and are there no more.
+    pub undeployed: Vec<ScheduleId>,
     /// Runs that had a live attempt when the stop came into force.
     pub running: Vec<RunId>,
     /// Of those, runs whose process tree is gone.
     pub dead: Vec<RunId>,
-    /// Of those, runs that could not be reached yet, each with the reason; a repeated `stop` tries again.
+    /// Of those, runs that could not be reached yet, each with the reason; and schedules that may still be
+    /// deployed, as `schedule/lane/job`. A repeated `stop` tries again.
     pub unreached: BTreeMap<String, String>,
     /// From the request to the gate being durable, milliseconds: nothing started after it.
     pub acknowledged_ms: f64,

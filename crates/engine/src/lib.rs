@@ -58,6 +58,7 @@ mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
 mod trail;
+mod undeploy;
 mod vault;
 mod watch;
 mod worker;

@@ -24,6 +24,7 @@ use tracing::warn;
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
+use crate::undeploy::Undeployed;
 use crate::watch::Pace;
 
 /// Between two looks at what is still alive, at least: of many runs that end at once, each end wakes.
@@ -83,19 +84,28 @@ impl Inner {
         let engaged = self.store.stop_engage(asked.clone()).await;
         let Engaged { stop, schedules } = engaged.map_err(store_error)?;
         let acknowledged_ms = since_begun();
-        let running = self.carry_out(asked).await?;
-        let Ends { dead, unreached } = self.end_all(&running, grace).await?;
-        let elapsed_ms = since_begun();
+        let running = self.carry_out(asked.clone()).await?;
+        let ends = async {
+            let ends = self.end_all(&running, grace).await?;
+            Ok::<_, ApiError>((ends, since_begun()))
+        };
+        let (ends, undeployed) = tokio::join!(ends, self.undeploy_behind(&asked, &request.actor));
+        let (Ends { dead, unreached }, elapsed_ms) = ends?;
+        let Undeployed { done, left } = undeployed?;
         self.settle_all(&dead).await?;
+        let unreached = unreached
+            .into_iter()
+            .map(|(run, why)| (run.to_string(), why));
+        let left = left
+            .into_iter()
+            .map(|(id, why)| (format!("schedule/{id}"), why));
         Ok(StopReport {
             stop,
             schedules,
+            undeployed: done,
             running: running.iter().map(|run| run.id).collect(),
             dead,
-            unreached: unreached
-                .into_iter()
-                .map(|(id, why)| (id.to_string(), why))
-                .collect(),
+            unreached: unreached.chain(left).collect(),
             acknowledged_ms,
             elapsed_ms,
         })

@@ -123,7 +123,7 @@ impl House {
         let set = [
             "secrets",
             "set",
-            "first-bank",
+            "first-bank-session",
             "--lane",
             "prod",
             "--key",

@@ -46,6 +46,9 @@ fn print(report: &StopReport) {
     for schedule in &report.schedules {
         output::line(&format!("disabled: schedule {schedule}"));
     }
+    for schedule in &report.undeployed {
+        output::line(&format!("undeployed: schedule {schedule}"));
+    }
     output::line(&format!(
         "{} of {} running ended in {:.0} ms",
         report.dead.len(),
@@ -53,8 +56,13 @@ fn print(report: &StopReport) {
         report.elapsed_ms
     ));
     for (run, why) in &report.unreached {
+        let what = if run.starts_with("schedule/") {
+            ""
+        } else {
+            "run "
+        };
         output::note(&format!(
-            "NOT YET REACHED: run {run}: {why}; the stop stays in force, repeat it"
+            "NOT YET REACHED: {what}{run}: {why}; the stop stays in force, repeat it"
         ));
     }
     output::line(&format!(

@@ -28,7 +28,10 @@ impl Inner {
         let done = match step {
             // Done with the call, in its transaction.
             EmergencyStep::Disable => Ok(()),
-            EmergencyStep::Stop => self.stop_containers(emergency, running, &mut report).await,
+            EmergencyStep::Stop => {
+                self.stop_containers(emergency, running, by, &mut report)
+                    .await
+            }
             EmergencyStep::Revoke => self.revoke_secrets(emergency, by, &mut report).await,
             EmergencyStep::Archive => self.archive_all(emergency, by, &mut report).await,
         };
@@ -44,6 +47,7 @@ impl Inner {
         &self,
         emergency: &Emergency,
         running: &[Run],
+        by: &Principal,
         report: &mut StepReport,
     ) -> Result<(), ApiError> {
         let grace = Duration::from_millis(emergency.grace_ms);
@@ -55,6 +59,17 @@ impl Inner {
         report
             .left
             .extend(unreached.map(|(run, why)| (format!("run/{run}"), why)));
+        let undeployed = self
+            .undeploy_behind(&emergency.stop(self.now()), by)
+            .await?;
+        let taken = undeployed.done.iter();
+        report
+            .done
+            .extend(taken.map(|id| format!("deployment/{id}")));
+        let there = undeployed.left.into_iter();
+        report
+            .left
+            .extend(there.map(|(id, why)| (format!("deployment/{id}"), why)));
         Ok(())
     }
 

@@ -24,7 +24,7 @@ const SHORT: Duration = Duration::from_millis(100);
 #[test]
 fn a_stop_that_reaches_no_executor_says_so_and_keeps_trying() {
     let scene = Scene::new();
-    let job = scene.job(STUBBORN);
+    let job = scene.job_with(STUBBORN, &json!({"grace_seconds": 0}), &json!({}));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let lost = (1..=3).fold(Plan::default(), |plan, call| {
