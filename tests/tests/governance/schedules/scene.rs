@@ -170,7 +170,6 @@ impl Scene {
     }
 
     /// Runs a command as somebody else.
-    #[expect(clippy::disallowed_methods, reason = "the subject is a process")]
     pub(crate) fn run_as(&self, principal: &str, arguments: &[&str]) -> Output {
         let mut command = self.moorline.command(arguments);
         command.env("MOORLINE_PRINCIPAL", principal);
