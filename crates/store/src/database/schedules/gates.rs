@@ -22,7 +22,7 @@ use crate::error::StoreError;
 use crate::schedules::GateReport;
 
 /// The evidence for a content in a lane, oldest first.
-pub(crate) async fn evidence<T: Tx>(
+async fn evidence<T: Tx>(
     unit: &mut Unit<'_, T>,
     lane: &Lane,
     job_id: &str,

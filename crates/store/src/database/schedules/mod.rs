@@ -29,11 +29,6 @@ use crate::schedules::{
 };
 
 pub(crate) use follow::{after_archive, after_promotion, after_run, after_source, stop_covered};
-#[expect(
-    unused_imports,
-    reason = "for the promotion, which records the evidence of every gate"
-)]
-pub(crate) use gates::evidence;
 
 #[async_trait]
 impl<B: Backend> ScheduleStore for B {
