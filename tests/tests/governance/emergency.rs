@@ -165,7 +165,7 @@ impl House {
 
     fn state(&self) -> String {
         let schedule = self.scene.json(&["schedule", "show", SCHEDULE]);
-        schedule["state"].as_str().unwrap().to_owned()
+        schedule["schedule"]["state"].as_str().unwrap().to_owned()
     }
 
     /// Nothing of it is at work any more, and nothing is lost.
