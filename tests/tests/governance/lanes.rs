@@ -104,7 +104,12 @@ fn the_nearest_project_file_counts_and_one_that_is_named_wins() {
 
 #[test]
 fn a_wrong_configuration_is_told_whole_and_stops_nothing_but_work() {
-    let moorline = configured("capacty = 2\n[lanes.prod]\nrequires_approval = \"no\"\n");
+    let moorline = configured("");
+    ok(&moorline, &["init"]);
+    configure(
+        &moorline,
+        "capacty = 2\n[lanes.prod]\nrequires_approval = \"no\"\n",
+    );
     let told = refused(&moorline, &["config", "check"], 78);
     for part in [
         "moorline.toml:1: capacty: is not a field of this object (schema); did you mean `capacity`?",
@@ -116,7 +121,6 @@ fn a_wrong_configuration_is_told_whole_and_stops_nothing_but_work() {
     let hello = job.to_str().unwrap();
     refused(&moorline, &["run", hello], 78);
     refused(&moorline, &["job", "validate", hello], 78);
-    ok(&moorline, &["init"]);
     let stopped = ok(&moorline, &["stop", "all", "--reason", "now", "--json"]);
     assert!(
         stopped.stderr.contains("stopping by the built-in settings"),
