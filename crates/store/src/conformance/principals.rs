@@ -91,7 +91,7 @@ pub(super) async fn a_changed_principal_is_read_back_with_its_traces(
         "no trace of nothing",
     )?;
 
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     let remove = change(&world, "human:bob", PrincipalChange::Remove)?;
     let removed = store.principal_change(remove).await?;
     equal(
