@@ -229,7 +229,7 @@ impl Emergency {
     pub fn record(
         &self,
         step: EmergencyStep,
-        report: StepReport,
+        report: &StepReport,
         at: Timestamp,
     ) -> Result<Self, Denial> {
         let mut next = self.clone();

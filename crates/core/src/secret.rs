@@ -313,7 +313,7 @@ mod tests {
         let first = apply(None, &first, &ada(), one).unwrap();
         let second = change(SecretChangeKind::Set, &[("COOKIE", "c")]);
         let second = apply(Some(&first), &second, &bob, two).unwrap();
-        let mut wanted = first.clone();
+        let mut wanted = first;
         wanted.keys.insert(
             "COOKIE".to_owned(),
             SecretKeyRecord {

@@ -100,8 +100,10 @@ impl ControlPlane for Engine {
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
         let subject = format!("stop/{}", request.scope);
         let actor = request.actor.clone();
+        // Boxed: it holds what it waits for, hundreds of runs at a time.
+        let work = Box::pin(self.inner.stop(request));
         self.inner
-            .guarded(Operation::Stop, &actor, subject, self.inner.stop(request))
+            .guarded(Operation::Stop, &actor, subject, work)
             .await
     }
 

@@ -181,12 +181,12 @@ impl Inner {
     }
 
     /// Tells those that could not be told, again and again.
-    async fn tell_again<T>(
+    async fn tell_again(
         &self,
         runs: &[Run],
         deaf: &mut BTreeMap<RunId, String>,
         grace: Duration,
-    ) -> T {
+    ) -> ! {
         loop {
             tokio::time::sleep(TELL_AGAIN).await;
             let again = runs.iter().filter(|run| deaf.contains_key(&run.id));

@@ -310,7 +310,7 @@ pub(crate) fn write_spec(directory: &Path, spec: &Value) {
     fs::write(schedule, serde_json::to_vec_pretty(&document).unwrap()).unwrap();
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let name = entry.file_name();

@@ -218,8 +218,8 @@ mod tests {
             lines.insert(line, text.clone());
             assert!(verify(&lines).is_err(), "line {line} twice");
         }
-        let mut spaced = whole.clone();
-        spaced[2] = spaced[2].replacen("{", "{\"added\":1,", 1);
+        let mut spaced = whole;
+        spaced[2] = spaced[2].replacen('{', "{\"added\":1,", 1);
         assert_eq!(
             verify(&spaced),
             Err(

@@ -53,7 +53,7 @@ fn what_a_step_left_is_tried_again_and_what_it_did_adds_up() {
             _ => &[],
         };
         emergency = emergency
-            .record(step, report(&["run/1"], left), at(2))
+            .record(step, &report(&["run/1"], left), at(2))
             .unwrap();
     }
     assert_eq!(emergency.state, EmergencyState::Unfinished);
@@ -63,7 +63,7 @@ fn what_a_step_left_is_tried_again_and_what_it_did_adds_up() {
     );
     let carried_on = emergency.resume(ada()).unwrap();
     let complete = carried_on
-        .record(EmergencyStep::Stop, report(&["run/1", "run/2"], &[]), at(3))
+        .record(EmergencyStep::Stop, &report(&["run/1", "run/2"], &[]), at(3))
         .unwrap();
     assert_eq!(complete.state, EmergencyState::Complete);
     assert_eq!(complete.ended_at, Some(at(3)));
@@ -107,7 +107,7 @@ proptest! {
                 .into_iter()
                 .filter(|earlier| *earlier < step)
                 .all(|earlier| emergency.step(earlier).unwrap().tries > 0);
-            match emergency.record(step, report(&["run/0"], left), at(second)) {
+            match emergency.record(step, &report(&["run/0"], left), at(second)) {
                 Ok(next) => {
                     prop_assert!(earlier_taken);
                     prop_assert_eq!(next.version, emergency.version + 1);

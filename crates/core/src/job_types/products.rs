@@ -293,7 +293,7 @@ mod tests {
     }
 
     /// Where a spec with these members replaced goes beyond the base.
-    fn beyond_base(change: Value) -> Vec<String> {
+    fn beyond_base(change: &Value) -> Vec<String> {
         let mut changed = base();
         for (name, value) in change.as_object().unwrap() {
             if value.is_null() {
@@ -315,9 +315,9 @@ mod tests {
             "steps": [{"name": "collect", "argv": ["python3", "collect.py"], "secrets": ["chase"],
                 "egress": {"allow": ["api.chase.com:443", "a.example.com:443"]}}]
         });
-        assert_eq!(beyond_base(how), [""; 0]);
+        assert_eq!(beyond_base(&how), [""; 0]);
         assert_eq!(
-            beyond_base(json!({"secrets": null, "egress": "none"})),
+            beyond_base(&json!({"secrets": null, "egress": "none"})),
             [""; 0]
         );
     }
@@ -356,13 +356,13 @@ mod tests {
         ];
         for (change, field) in cases {
             assert_eq!(
-                beyond_base(change.clone()),
+                beyond_base(&change),
                 [format!("job_spec.json#/{field}")],
                 "{change}"
             );
         }
         let step =
             json!({"steps": [{"name": "a", "argv": ["x"], "egress": {"allow": ["evil.test"]}}]});
-        assert_eq!(beyond_base(step), ["job_spec.json#/steps/0/egress"]);
+        assert_eq!(beyond_base(&step), ["job_spec.json#/steps/0/egress"]);
     }
 }

@@ -226,7 +226,7 @@ mod tests {
                     if step == Due::default() {
                         break;
                     }
-                    let last = step.start.or(step.missed.map(|(through, _)| through)).unwrap();
+                    let last = step.start.or_else(|| step.missed.map(|(through, _)| through)).unwrap();
                     prop_assert!(last > schedule.cursor && last <= now);
                     missed += step.missed.map_or(0, |(_, count)| count);
                     started.extend(step.start);

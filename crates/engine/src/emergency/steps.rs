@@ -165,7 +165,7 @@ impl Inner {
         for (job, run) in published {
             let known = self.store.run_get(run).await.map_err(store_error)?;
             // Outputs of a run that nobody knows are covered where everything is.
-            if !known.map_or(emergency.lane.is_none(), |run| scope.covers(&run)) {
+            if !known.map_or_else(|| emergency.lane.is_none(), |run| scope.covers(&run)) {
                 continue;
             }
             match exports::set_aside(dirs, &job, run, &to) {

@@ -89,15 +89,12 @@ impl ModalDeployer {
 
     fn target(&self, lane: &Lane, job_id: &str) -> Result<AppTarget, ExecutorError> {
         let named = format!("{NAMESPACE}/{job_id}@1").parse();
-        let processor: ProcessorRef = match named {
-            Ok(processor) => processor,
-            Err(_) => {
-                let hash = ContentId::of_bytes(job_id.as_bytes()).to_hex();
-                let short: String = hash.chars().take(16).collect();
-                format!("{NAMESPACE}/j{short}@1")
-                    .parse()
-                    .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?
-            }
+        let processor: ProcessorRef = if let Ok(processor) = named { processor } else {
+            let hash = ContentId::of_bytes(job_id.as_bytes()).to_hex();
+            let short: String = hash.chars().take(16).collect();
+            format!("{NAMESPACE}/j{short}@1")
+                .parse()
+                .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?
         };
         Ok(self.policy.derive(&processor, lane))
     }
@@ -115,9 +112,8 @@ impl ModalDeployer {
         name: &str,
         environment: Option<&str>,
     ) -> Result<Option<Deployed>, Error> {
-        let client = match &self.client {
-            Ok(client) => client,
-            Err(_) => return Ok(None),
+        let Ok(client) = &self.client else {
+            return Ok(None);
         };
         let mut tags = client.apps().tags(app_id).await?;
         if tags.get(TAG_KIND).map(String::as_str) != Some(KIND) {

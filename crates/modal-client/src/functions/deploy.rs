@@ -197,25 +197,22 @@ impl Functions {
             environment_name: environment_name.clone(),
         };
         let known = some(self.client.unary(APP_BY_NAME, known).await?.app_id);
-        let (app_id, before) = match known {
-            Some(app_id) => {
-                let request = pb::AppGetLayoutRequest {
-                    app_id: app_id.clone(),
-                };
-                let layout = self.client.unary(LAYOUT, request).await?.app_layout;
-                let ids = layout.unwrap_or_default().function_ids;
-                (app_id, ids.into_iter().collect())
-            }
-            None => {
-                let request = pb::AppCreateRequest {
-                    description: app.to_owned(),
-                    environment_name,
-                    app_state: pb::AppState::Initializing.into(),
-                    ..pb::AppCreateRequest::default()
-                };
-                let app_id = self.client.unary(APP_CREATE, request).await?.app_id;
-                (wire::required(app_id, "app id")?, BTreeMap::new())
-            }
+        let (app_id, before) = if let Some(app_id) = known {
+            let request = pb::AppGetLayoutRequest {
+                app_id: app_id.clone(),
+            };
+            let layout = self.client.unary(LAYOUT, request).await?.app_layout;
+            let ids = layout.unwrap_or_default().function_ids;
+            (app_id, ids.into_iter().collect())
+        } else {
+            let request = pb::AppCreateRequest {
+                description: app.to_owned(),
+                environment_name,
+                app_state: pb::AppState::Initializing.into(),
+                ..pb::AppCreateRequest::default()
+            };
+            let app_id = self.client.unary(APP_CREATE, request).await?.app_id;
+            (wire::required(app_id, "app id")?, BTreeMap::new())
         };
         Ok(Draft {
             client: self.client.clone(),

@@ -76,7 +76,7 @@ pub(super) async fn a_change_of_a_secret_is_recorded_whole(
         None,
     );
     let first = store.secret_record(set).await?;
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     let rotate = |hash| {
         record(
             &world,

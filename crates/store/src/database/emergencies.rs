@@ -133,7 +133,7 @@ async fn record<T: Tx>(
     now: Timestamp,
 ) -> Result<Emergency, StoreError> {
     let (done, left) = (report.done.len(), report.left.clone());
-    let next = before.record(step, report, now)?;
+    let next = before.record(step, &report, now)?;
     write(unit, Some(before), &next).await?;
     let event = NewEvent {
         kind: EventKind::EmergencyStep,

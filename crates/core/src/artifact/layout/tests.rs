@@ -1,10 +1,10 @@
 use super::*;
 
-/// A record of tx_v1.
+/// A record of `tx_v1`.
 const RECORD: &str = r#"{"source_id":"bank","account_id":"1","transaction_id":"a","posted_at":"2026-01-02T00:00:00Z","ingested_at":"2026-01-03T00:00:00Z","amount":-1.50,"currency":"USD","description":"Coffee","raw":{}}"#;
 
 /// A spec of seed 000 in which everything is decided.
-fn decided(job_type: &str, cadence: serde_json::Value) -> serde_json::Value {
+fn decided(job_type: &str, cadence: &serde_json::Value) -> serde_json::Value {
     serde_json::json!({
         "job_id": "bank", "job_type": job_type, "objective": "Normalise statements every morning",
         "time_zone": "America/New_York", "cadence": cadence,
@@ -75,7 +75,7 @@ fn none() -> serde_json::Value {
 #[test]
 fn a_complete_artifact_has_no_findings() {
     for job_type in ["generate_and_test", "repair_source", "bootstrap_source"] {
-        let files = extractor_of(&decided(job_type, none()));
+        let files = extractor_of(&decided(job_type, &none()));
         assert_eq!(check(&files, None), []);
     }
     let mut task = with_spec(&serde_json::json!(
@@ -87,7 +87,7 @@ fn a_complete_artifact_has_no_findings() {
 
 #[test]
 fn everything_that_is_missing_is_said_at_once() {
-    let files = with_spec(&decided("generate_and_test", none()));
+    let files = with_spec(&decided("generate_and_test", &none()));
     assert_eq!(
         check(&files, None),
         at(&[
@@ -98,7 +98,7 @@ fn everything_that_is_missing_is_said_at_once() {
             ("sample_output.jsonl", "D-ART-1"),
         ])
     );
-    let research = with_spec(&decided("intake_research", none()));
+    let research = with_spec(&decided("intake_research", &none()));
     assert_eq!(
         check(&research, None),
         at(&[
@@ -111,7 +111,7 @@ fn everything_that_is_missing_is_said_at_once() {
 
 #[test]
 fn documents_samples_and_tests_must_say_something() {
-    let mut files = extractor_of(&decided("generate_and_test", none()));
+    let mut files = extractor_of(&decided("generate_and_test", &none()));
     file(&mut files, "RISKS.md", " \n");
     file(&mut files, SAMPLE, format!("{RECORD}\n{{}}\n"));
     files.remove("extractor/tests/test_main.py");
@@ -124,7 +124,7 @@ fn documents_samples_and_tests_must_say_something() {
 #[test]
 fn a_schedule_is_there_exactly_where_the_spec_has_a_cadence_and_equals_it() {
     let cron = serde_json::json!({"type": "cron", "expr": "15 6 * * *"});
-    let spec = decided("generate_and_test", cron);
+    let spec = decided("generate_and_test", &cron);
     let mut files = extractor_of(&spec);
     assert_eq!(check(&files, None), at(&[("SCHEDULE.json", "D-SCHED-1")]));
     let wanted = SpecFile::read(&files, SPEC).unwrap().schedule().unwrap();
@@ -137,14 +137,14 @@ fn a_schedule_is_there_exactly_where_the_spec_has_a_cadence_and_equals_it() {
         check(&files, None),
         at(&[("SCHEDULE.json:/expr", "D-SCHED-1")])
     );
-    let mut without = extractor_of(&decided("generate_and_test", none()));
+    let mut without = extractor_of(&decided("generate_and_test", &none()));
     file(&mut without, "SCHEDULE.json", text);
     assert_eq!(check(&without, None), at(&[("SCHEDULE.json", "D-SCHED-1")]));
 }
 
 #[test]
 fn research_holds_no_code_and_no_schedule() {
-    let mut files = research_of(&decided("intake_research", none()), None);
+    let mut files = research_of(&decided("intake_research", &none()), None);
     assert_eq!(check(&files, None), []);
     file(&mut files, "extractor/main.py", "print()");
     file(&mut files, "tool", "#!/bin/sh\n");
@@ -163,13 +163,13 @@ fn research_holds_no_code_and_no_schedule() {
 
 #[test]
 fn step_two_alters_nothing_of_the_planned_job() {
-    let planned = decided("generate_and_test", none());
-    let research = research_of(&decided("intake_research", none()), Some(&planned));
+    let planned = decided("generate_and_test", &none());
+    let research = research_of(&decided("intake_research", &none()), Some(&planned));
     assert_eq!(check(&research, None), []);
     let files = extractor_of(&planned);
     assert_eq!(check(&files, Some(&research)), []);
 
-    let mut wider = planned.clone();
+    let mut wider = planned;
     wider["metadata"] = serde_json::json!({"ticket": 7});
     assert_eq!(check(&extractor_of(&wider), Some(&research)), []);
     wider["egress"] = serde_json::json!({"allow": ["evil.example.com"]});
@@ -185,7 +185,7 @@ fn step_two_alters_nothing_of_the_planned_job() {
 
 #[test]
 fn what_is_undecided_does_not_advance() {
-    let mut spec = decided("generate_and_test", none());
+    let mut spec = decided("generate_and_test", &none());
     for field in ["retention", "alerts", "dedupe"] {
         spec.as_object_mut().unwrap().remove(field);
     }
@@ -218,7 +218,7 @@ fn what_is_undecided_does_not_advance() {
 
 #[test]
 fn programs_are_refused_anywhere_and_binary_files_outside_of_samples() {
-    let mut files = extractor_of(&decided("generate_and_test", none()));
+    let mut files = extractor_of(&decided("generate_and_test", &none()));
     for (path, bytes) in [
         ("extractor/tool", &b"\x7fELF\x02\x01"[..]),
         ("extractor/__pycache__/main.pyc", b"x"),
@@ -242,7 +242,7 @@ fn programs_are_refused_anywhere_and_binary_files_outside_of_samples() {
 
 #[test]
 fn too_much_is_refused() {
-    let mut files = extractor_of(&decided("generate_and_test", none()));
+    let mut files = extractor_of(&decided("generate_and_test", &none()));
     files.insert(
         "samples/large.csv",
         Entry::File {

@@ -48,6 +48,7 @@ pub struct EnableFacts {
 }
 
 /// A change asked of a schedule.
+#[expect(clippy::large_enum_variant, reason = "made and consumed at once, never kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// A person lets it start runs; all gates must be met.

@@ -110,7 +110,7 @@ pub fn apply(
             run,
             class,
             pause_after,
-        } => draft.run_over(run, class, pause_after)?,
+        } => draft.run_over(run, class, pause_after),
         Command::SourceIs { state, reason } => draft.source_is(state, &reason),
     }
     if draft.schedule != *schedule {

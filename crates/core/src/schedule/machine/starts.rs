@@ -121,7 +121,7 @@ impl Draft<'_> {
         run: RunId,
         class: Option<FailureClass>,
         pause_after: u32,
-    ) -> Result<(), Denial> {
+    ) {
         let effect = class.map_or(ScheduleEffect::Unchanged, |class| class.rule().schedule);
         let reason =
             |class: FailureClass| format!("run {run} ended with a failure of class {class}");
@@ -147,7 +147,6 @@ impl Draft<'_> {
         if self.schedule.queued.is_some() && self.schedule.last_run == Some(run) {
             self.schedule.next_at = Some(self.now);
         }
-        Ok(())
     }
 
     /// An enabled schedule has an active source; one whose source a person must mend is disabled.

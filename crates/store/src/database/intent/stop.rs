@@ -69,12 +69,11 @@ pub(crate) async fn engage_stop<T: Tx>(
 ) -> Result<Engaged, StoreError> {
     let known = unit.stops().await?;
     let known = known.iter().find(|known| known.scope == asked.scope);
-    let stop = match known.cloned() {
-        Some(known) => known,
-        None => {
-            engage(unit, asked).await?;
-            asked.clone()
-        }
+    let stop = if let Some(known) = known.cloned() {
+        known
+    } else {
+        engage(unit, asked).await?;
+        asked.clone()
     };
     let schedules = schedules::stop_covered(unit, asked).await?;
     Ok(Engaged { stop, schedules })
