@@ -37,7 +37,7 @@ impl ControlPlane for Engine {
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
         let subject = format!("job/{}", request.job.display());
-        let work = self.start(&request, None);
+        let work = Box::pin(self.start(&request, None));
         let run = self
             .inner
             .guarded(Operation::RunSubmit, &request.actor, subject, work)
@@ -80,7 +80,7 @@ impl ControlPlane for Engine {
                 Operation::RunCancel,
                 &actor,
                 subject,
-                self.inner.cancel(request),
+                Box::pin(self.inner.cancel(request)),
             )
             .await
     }
@@ -89,7 +89,12 @@ impl ControlPlane for Engine {
         let subject = format!("run/{}", request.run);
         let actor = request.actor.clone();
         self.inner
-            .guarded(Operation::RunRetry, &actor, subject, self.retry(request))
+            .guarded(
+                Operation::RunRetry,
+                &actor,
+                subject,
+                Box::pin(self.retry(request)),
+            )
             .await
     }
 
@@ -288,7 +293,8 @@ impl Inner {
                 .map(|wish| wish.reason.clone()),
             attempts: attempts.into_iter().map(attempt_view).collect(),
             exported_to,
-            archived_to: Some(export::archive_dir(&self.config.dirs, &run)).filter(|dir| dir.exists()),
+            archived_to: Some(export::archive_dir(&self.config.dirs, &run))
+                .filter(|dir| dir.exists()),
             quarantined_in: Some(export::quarantine_dir(&self.config.dirs, &run))
                 .filter(|dir| dir.exists()),
             kept_in: self.config.dirs.run(id),

@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context<'_>, command: ConfigCommand) -> Result<u8, A
     match command {
         ConfigCommand::Show { key } => show(context, key.as_deref()),
         ConfigCommand::Get { key } => get(context, &key),
-        ConfigCommand::Path => path(context),
+        ConfigCommand::Path => Ok(path(context)),
         ConfigCommand::Schema => {
             output::json(&schema::config_schema());
             Ok(0)
@@ -98,11 +98,11 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn path(context: &Context<'_>) -> Result<u8, ApiError> {
+fn path(context: &Context<'_>) -> u8 {
     let paths = context.config_paths();
     if context.json() {
         output::json(&json!({"project": paths.project, "user": paths.user}));
-        return Ok(0);
+        return 0;
     }
     for (what, path) in [("project", paths.project), ("user", paths.user)] {
         let shown = match path {
@@ -112,7 +112,7 @@ fn path(context: &Context<'_>) -> Result<u8, ApiError> {
         };
         output::line(&format!("{what:<8}{shown}"));
     }
-    Ok(0)
+    0
 }
 
 fn check(context: &Context<'_>) -> Result<u8, ApiError> {
