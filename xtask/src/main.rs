@@ -50,7 +50,7 @@ fn run(command: &Command) -> Result {
         Command::Setup => setup::run(&workspace),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Ci => ci::run(&workspace),
-        Command::Mutants(arguments) => mutants::run(&workspace, arguments),
+        Command::Mutants(arguments) => mutants::run(&workspace, *arguments),
         #[cfg(feature = "product")]
         Command::Gen(arguments) => r#gen::run(&workspace, *arguments),
         #[cfg(feature = "product")]

@@ -58,7 +58,7 @@ enum Fate {
     Unclear,
 }
 
-pub(crate) fn run(workspace: &Workspace, arguments: &MutantsArguments) -> Result {
+pub(crate) fn run(workspace: &Workspace, arguments: MutantsArguments) -> Result {
     let text = read(&workspace.root().join(LIST))?;
     let list: Mutants = toml::from_str(&text)
         .map_err(|error| Error::Refused(format!("{LIST} can not be read: {error}")))?;

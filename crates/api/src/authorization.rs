@@ -95,11 +95,9 @@ pub const fn rule(operation: Operation) -> Rule {
         O::GateVerifyRun => (Role::Approver, Some("D-SCHED-2")),
         O::SourceResume => (Role::Approver, Some("D-SEC-9")),
         O::SourceReauth => (Role::Admin, Some("D-SEC-9")),
-        O::SecretSet
-        | O::SecretRotate
-        | O::SecretRevoke
-        | O::PrincipalSet
-        | O::PrincipalRemove => (Role::Admin, Some("D-AUDIT-2")),
+        O::SecretSet | O::SecretRotate | O::SecretRevoke | O::PrincipalSet | O::PrincipalRemove => {
+            (Role::Admin, Some("D-AUDIT-2"))
+        }
     };
     Rule { least, humans_only }
 }

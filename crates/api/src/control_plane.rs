@@ -18,9 +18,9 @@ use crate::secrets::SecretOperations;
 use crate::sources::SourceOperations;
 use crate::trail::TrailOperations;
 use crate::types::{
-    EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest,
-    ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
-    SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
+    EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest, ReleaseRequest,
+    RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView, SecretCheckRequest,
+    SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
 };
 
 /// Every operation of Moorline, in process or over a wire.

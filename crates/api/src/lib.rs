@@ -31,7 +31,8 @@ pub mod trail;
 pub mod types;
 
 pub use alerts::{
-    AlertListRequest, AlertOperations, AlertReplayRequest, AlertRequest, AlertTestRequest, AlertView,
+    AlertListRequest, AlertOperations, AlertReplayRequest, AlertRequest, AlertTestRequest,
+    AlertView,
 };
 pub use artifacts::{
     ArtifactDiff, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations, ArtifactRequest,
@@ -41,17 +42,17 @@ pub use artifacts::{
     VerifyRequest,
 };
 pub use control_plane::ControlPlane;
-pub use emergencies::{EmergencyChoice, EmergencyOperations, EmergencyRequest};
-pub use error::{ApiError, ErrorDetail};
-pub use operation::Operation;
-pub use reauth::ReauthOperations;
-pub use principals::{
-    PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest, PrincipalView,
-    RoleOrigin,
-};
 pub use deployments::{
     DeploymentOperations, DeploymentView, DriftFinding, DriftReport, DriftRequest, DriftState,
 };
+pub use emergencies::{EmergencyChoice, EmergencyOperations, EmergencyRequest};
+pub use error::{ApiError, ErrorDetail};
+pub use operation::Operation;
+pub use principals::{
+    PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest,
+    PrincipalView, RoleOrigin,
+};
+pub use reauth::ReauthOperations;
 pub use schedules::{
     GateRequest, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,
     ScheduleListRequest, ScheduleNextRequest, ScheduleOperations, ScheduleRequest, ScheduleView,
@@ -62,7 +63,7 @@ pub use sources::{
     SourceChangeRequest, SourceDetail, SourceOperations, SourceResumeRequest, SourceSchedule,
 };
 pub use trail::{
-    AuditExportLine, AuditListRequest, AuditVerifyRequest, ExplainRequest, Explanation, Fact, Point,
-    RuleView, TrailOperations,
+    AuditExportLine, AuditListRequest, AuditVerifyRequest, ExplainRequest, Explanation, Fact,
+    Point, RuleView, TrailOperations,
 };
 pub use types::*;

@@ -67,10 +67,10 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .map_err(io_error("create the state directory"))?;
     let store = open_store(&config.dirs, settings.store.as_ref()).await?;
     #[cfg(feature = "modal")]
-    let deployer = modal::deployer(&var, &settings.app_names, options.vars.clone());
+    let deployer = modal::deployer(var, &settings.app_names, options.vars.clone());
     #[cfg(feature = "modal")]
     let modal = modal::executor(
-        &var,
+        var,
         &settings.app_names,
         options.vars.clone(),
         &config.dirs.root().join("modal"),
@@ -85,15 +85,9 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .map_err(|error| ApiError::new(ErrorCode::Config, error.to_string()))?;
     let vault = vault(&config, &options.vars)?;
     let secrets = Arc::new(crate::secrets::sources(options.vars, config.dirs.root())?);
-    let builder = Engine::builder(
-        config,
-        store,
-        secrets,
-        clock,
-        Arc::new(SystemIds),
-    )
-    .vault(vault)
-    .executor("local", Arc::new(local));
+    let builder = Engine::builder(config, store, secrets, clock, Arc::new(SystemIds))
+        .vault(vault)
+        .executor("local", Arc::new(local));
     #[cfg(feature = "modal")]
     let builder = builder
         .executor("modal", modal)
@@ -121,21 +115,14 @@ fn modal_vault(
 }
 
 #[cfg(not(feature = "modal"))]
-fn modal_vault(
-    _: &Settings,
-    _: &Path,
-    _: &BTreeMap<String, String>,
-) -> Result<Vault, ApiError> {
+fn modal_vault(_: &Settings, _: &Path, _: &BTreeMap<String, String>) -> Result<Vault, ApiError> {
     Err(ApiError::new(
         ErrorCode::Config,
         "this build has no Modal; set `secrets.backend` to `file`",
     ))
 }
 
-async fn open_store(
-    dirs: &StateDirs,
-    url: Option<&StoreUrl>,
-) -> Result<Arc<dyn Store>, ApiError> {
+async fn open_store(dirs: &StateDirs, url: Option<&StoreUrl>) -> Result<Arc<dyn Store>, ApiError> {
     match url.map(StoreUrl::expose) {
         None => sqlite(dirs),
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {

@@ -63,15 +63,15 @@ mod vault;
 mod watch;
 mod worker;
 
-pub use configuration::configure;
 #[cfg(feature = "alerts")]
 pub use alerts::signature;
+pub use configuration::configure;
 pub use dirs::StateDirs;
 pub use engine::{Engine, EngineBuilder, EngineConfig};
 pub use principals::KeyPlace;
+pub use retain::Retained;
 pub use schedules::TickReport;
 pub use stop::Enforced;
-pub use retain::Retained;
 pub use tasks::Tasks;
 pub use vault::Vault;
 pub use worker::{Until, WorkReport};

@@ -59,7 +59,7 @@ impl Engine {
         let mut report = WorkReport::default();
         let mut chores = Chores::default();
         if until == Until::Once {
-            self.round(&mut report).await?;
+            Box::pin(self.round(&mut report)).await?;
             for run in report.started.iter().chain(&report.taken_up) {
                 self.inner.wait(*run).await?;
             }
@@ -76,7 +76,7 @@ impl Engine {
         };
         let rounds = async {
             loop {
-                let idle = told_of(self.round(&mut report).await);
+                let idle = told_of(Box::pin(self.round(&mut report)).await);
                 if until == Until::Idle && idle == Some(true) {
                     return;
                 }
@@ -104,7 +104,7 @@ impl Engine {
         let mut idle = quiet;
         if inner.something_waits().await? {
             idle = false;
-            for run in self.take_up().await? {
+            for run in Box::pin(self.take_up()).await? {
                 if !report.taken_up.contains(&run) && !report.started.contains(&run) {
                     report.taken_up.push(run);
                 }

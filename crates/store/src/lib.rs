@@ -50,11 +50,11 @@ pub use artifacts::{
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use database::SqliteStore;
+pub use deployments::{DeploymentStore, RecordDeployment, RecordDrift};
 pub use emergencies::{CallEmergency, EmergencyStore, RecordStep, UnderWay, WhichEmergency};
 pub use error::StoreError;
 pub use principals::{ChangePrincipal, PrincipalStore};
 pub use refusals::{KEPT_REFUSALS, REFUSALS_KEPT_FOR, RefusalStore};
-pub use deployments::{DeploymentStore, RecordDeployment, RecordDrift};
 pub use schedules::{
     ChangeSchedule, DisableSchedules, EnableSchedule, FireSchedule, Fired, GateReport, Missed,
     ScheduleFilter, ScheduleStore, Start,
@@ -63,6 +63,6 @@ pub use secrets::{ForgetSecrets, RecordSecret, SecretStore};
 pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
 pub use types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };

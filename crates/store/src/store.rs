@@ -24,8 +24,8 @@ use crate::schedules::ScheduleStore;
 use crate::secrets::SecretStore;
 use crate::sources::SourceStore;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
 /// Named, atomic intents over the state of one installation.

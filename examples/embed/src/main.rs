@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use moorline_api::{ControlPlane as _, LogsRequest, RunRequest, SubmitRequest};
 use moorline_core::error_code::RunStatus;
-use moorline_engine::{StateDirs, assemble};
+use moorline_core::principal::{Principal, PrincipalKind};
+use moorline_engine::{KeyPlace, StateDirs, assemble};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // This very program supervises its attempts, so it ships as one binary. Started as a supervisor, it
@@ -32,11 +34,13 @@ async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
     let path = std::env::var("PATH").unwrap_or_default();
     let options = assemble::Options {
         dirs: StateDirs::new(&state),
+        settings: Arc::default(),
+        keys: KeyPlace::new(state.join("keys")),
         vars: BTreeMap::from([("PATH".to_owned(), path)]),
         helper: std::env::current_exe()?,
     };
     let engine = assemble::embedded(options).await?;
-    let actor = "system:embed".to_owned();
+    let actor = Principal::named(PrincipalKind::System, "embed");
     let row = engine
         .run_submit(SubmitRequest {
             job,

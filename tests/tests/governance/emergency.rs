@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -216,7 +215,7 @@ impl StepByStep {
         rustix::io::write(&write, b"taken").unwrap();
         let child = moorline
             .command(arguments)
-            .stdout(Stdio::from(OwnedFd::from(write)))
+            .stdout(Stdio::from(write))
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

@@ -7,18 +7,23 @@
 //!
 //! Everything is the real binary, its worker, real jobs in the sandbox, a real bank on loopback and a real
 //! receiver of alerts. Only the clock is moved by hand.
+//!
+//! The session is recorded: `docs/life-of-a-source.md` holds each command with what it said, and this test
+//! holds that page to the commands that were run. With `MOORLINE_RECORD=1` it writes the page anew.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use moorline_testkit::moorline::{Moorline, Running, Signal};
+use moorline_testkit::moorline::{Moorline, Output, Running, Signal};
 use moorline_testkit::receivers::http::Receiver;
 use moorline_testkit::{postgres, wait};
 use serde_json::Value;
 
+use crate::session::Session;
 use crate::support::{
-    Bank, JOB, SOURCE, TestClock, job_spec, json_of, ok, refused, statement, write_job, write_spec,
+    Bank, JOB, SOURCE, TestClock, job_spec, json_of, ok, statement, write_job, write_spec,
 };
 
 /// How long the worker may take for one thing.
@@ -44,6 +49,7 @@ struct Stage {
     alerts: Receiver,
     clock: TestClock,
     job: PathBuf,
+    session: RefCell<Session>,
 }
 
 impl Stage {
@@ -62,6 +68,8 @@ impl Stage {
         );
         fs::write(moorline.work_dir().join("moorline.toml"), settings).unwrap();
         let job = moorline.root().join("job");
+        let mut session = Session::default();
+        session.set_home(moorline.root().to_str().unwrap());
         write_job(&job, &job_spec(&bank));
         Self {
             moorline,
@@ -69,6 +77,7 @@ impl Stage {
             alerts,
             clock,
             job,
+            session: RefCell::new(session),
         }
     }
 
@@ -76,8 +85,27 @@ impl Stage {
         json_of(&self.moorline, arguments)
     }
 
+    /// A command of the story that must succeed.
     fn ok(&self, arguments: &[&str]) {
-        ok(&self.moorline, arguments);
+        self.record(arguments, &ok(&self.moorline, arguments));
+    }
+
+    /// A command of the story that must be refused with this exit code.
+    fn refused(&self, arguments: &[&str], code: i32) -> String {
+        let done = self.moorline.run(arguments).unwrap();
+        assert_eq!(done.code, Some(code), "{arguments:?}: {done}");
+        self.record(arguments, &done);
+        done.stderr
+    }
+
+    fn record(&self, arguments: &[&str], done: &Output) {
+        let mut session = self.session.borrow_mut();
+        session.command(arguments, &format!("{}{}", done.stdout, done.stderr));
+    }
+
+    /// A heading of the story.
+    fn part(&self, title: &str, text: &str) {
+        self.session.borrow_mut().part(title, text);
     }
 
     /// Submits the job directory as it is; gives the artifact's id.
@@ -158,15 +186,52 @@ impl Stage {
 
 fn live(store: Option<&str>) {
     let stage = Stage::new(store);
+    stage.part(
+        "Review",
+        "The first submission has two flaws: a document is missing, and a token stands in the code. An agent \
+         can submit; only a person approves and promotes.",
+    );
     let first = review_and_approve(&stage);
+    stage.part(
+        "The gates",
+        "A promoted artifact has a schedule, disabled. Enabling it lists everything that is missing.",
+    );
     pass_the_gates(&stage);
+    stage.part(
+        "Three mornings",
+        "`moorline work` runs beside this session. At 06:15 in New York, also on the day that the clocks \
+         change, it starts the artifact that was approved.",
+    );
     let worker = stage.worker();
     three_good_mornings(&stage);
+    stage.part(
+        "The session expires",
+        "The bank wants a new sign-on. The source needs a person, its schedule is disabled, one alert goes \
+         out, and nothing starts in the days that follow.",
+    );
     the_session_expires(&stage);
+    stage.part(
+        "A broken statement",
+        "An amount is no number. Nothing of it is exported, what came is archived, and the schedule is \
+         disabled.",
+    );
     the_bank_sends_something_broken(&stage);
+    stage.part(
+        "A version comes and goes",
+        "A stricter version is promoted and rolled back: the lane points to the very content of before, and \
+         the schedule stays disabled until a person enables it.",
+    );
     a_version_comes_and_goes(&stage, &first);
     end_worker(worker);
+    stage.part(
+        "An emergency, and its release",
+        "Schedules disabled, everything stopped, secrets revoked, artifacts set aside: one command.",
+    );
     an_emergency_and_its_release(&stage);
+    stage.ok(&["audit", "verify"]);
+    if store.is_none() {
+        stage.session.borrow().compare();
+    }
     let verified = stage.json(&["audit", "verify"]);
     assert_eq!(verified["intact"], true, "{verified:#}");
 }
@@ -183,7 +248,7 @@ fn review_and_approve(stage: &Stage) -> String {
     let good = fs::read_to_string(&code).unwrap();
     let token = ["ghp_", "0123456789abcdefghijABCDEFGHIJ012345"].concat();
     fs::write(&code, format!("TOKEN = \"{token}\"\n{good}")).unwrap();
-    let said = refused(&stage.moorline, &["artifact", "submit", job], 65);
+    let said = stage.refused(&["artifact", "submit", job], 65);
     assert!(
         said.contains("RISKS.md") && said.contains("collect.py:1"),
         "{said}"
@@ -193,6 +258,7 @@ fn review_and_approve(stage: &Stage) -> String {
 
     fs::write(stage.job.join("RISKS.md"), risks).unwrap();
     fs::write(&code, good).unwrap();
+    stage.ok(&["artifact", "submit", job]);
     let artifact = stage.submit();
     let approve = ["artifact", "approve", &artifact, "--reason", "reads well"];
     let mut agent = stage.moorline.command(approve);
@@ -209,7 +275,7 @@ fn review_and_approve(stage: &Stage) -> String {
         "--reason",
         "first version",
     ];
-    refused(&stage.moorline, &promote, 1);
+    stage.refused(&promote, 1);
     stage.ok(&approve);
     stage.ok(&promote);
     assert_eq!(stage.state(), "disabled");
@@ -219,7 +285,7 @@ fn review_and_approve(stage: &Stage) -> String {
 /// Enabling lists what is missing; each gate is met; then it enables.
 fn pass_the_gates(stage: &Stage) {
     let enable = ["schedule", "enable", SCHEDULE, "--reason", "every morning"];
-    let said = refused(&stage.moorline, &enable, 78);
+    let said = stage.refused(&enable, 78);
     for gate in [
         "secrets_configured",
         "egress_verified",
@@ -267,6 +333,7 @@ fn pass_the_gates(stage: &Stage) {
     ];
     stage.ok(&verify);
     stage.ok(&enable);
+    stage.ok(&["gates", "show", SCHEDULE]);
     assert_eq!(stage.state(), "enabled");
 }
 
@@ -285,6 +352,7 @@ fn three_good_mornings(stage: &Stage) {
         })
         .unwrap();
     }
+    stage.ok(&["runs", "list"]);
     assert_eq!(stage.alerts.requests(), []);
 }
 
@@ -299,6 +367,7 @@ fn the_session_expires(stage: &Stage) {
         stage.alerts_with("needs_reauth") == 1
     })
     .unwrap();
+    stage.ok(&["sources", "list"]);
     // Days pass, and nothing starts.
     let runs = stage.runs().len();
     stage.clock.set("2026-03-12T15:00:00Z");
@@ -312,6 +381,7 @@ fn the_session_expires(stage: &Stage) {
     assert_eq!(stage.source_state(), "active");
     assert_eq!(stage.runs().len(), runs + 1, "the probe is the only run");
     assert_eq!(stage.state(), "disabled", "only a person enables");
+    stage.ok(&["schedule", "list", "--lane", "prod"]);
     stage.ok(&[
         "schedule",
         "enable",
@@ -336,6 +406,7 @@ fn the_bank_sends_something_broken(stage: &Stage) {
     assert_eq!(stage.exports(), exports);
     assert_eq!(stage.state(), "disabled");
     assert_eq!(stage.source_state(), "needs_repair");
+    stage.ok(&["explain", "run", &run]);
     let explained = stage.json(&["explain", "run", &run]);
     assert!(
         explained.to_string().contains("validation"),
@@ -378,6 +449,7 @@ fn a_version_comes_and_goes(stage: &Stage, first: &str) {
         "too strict",
     ];
     let back = stage.json(&back);
+    stage.ok(&["artifact", "history", JOB, "--lane", "prod"]);
     assert_eq!(back["promotion"]["content"], before, "{back:#}");
     assert_eq!(stage.state(), "disabled");
     stage.ok(&["artifact", "verify", first]);
@@ -387,7 +459,7 @@ fn a_version_comes_and_goes(stage: &Stage, first: &str) {
 fn an_emergency_and_its_release(stage: &Stage) {
     stage.ok(&["emergency", "run", "--reason", "amounts look wrong"]);
     let job = stage.job.to_str().unwrap();
-    refused(&stage.moorline, &["run", job], 78);
+    stage.refused(&["run", job], 78);
     let kept = stage.json(&["secrets", "list", "--lane", "prod"]);
     let revoked = !kept.to_string().contains("\"present\":true");
     assert!(revoked, "{kept:#}");

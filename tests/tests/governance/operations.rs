@@ -18,7 +18,7 @@ use crate::support::{Bank, JOB, SOURCE, job_spec, json_of, ok, repository, state
 /// Who does everything here.
 const ADA: &str = "human:ada";
 /// How long a run may take to begin.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Operations that this session can not do, and the test that shows their record.
 const ELSEWHERE: [(Operation, &str); 2] = [

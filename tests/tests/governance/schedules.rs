@@ -190,7 +190,7 @@ fn an_overlapping_start_waits_for_the_end_of_the_run() {
     scene.wait_for("the start that waits", || {
         scene.show()["queued"] == "2026-05-01T14:00:00Z"
     });
-    assert_eq!(scene.with_status("running"), [first.clone()]);
+    assert_eq!(scene.with_status("running"), std::slice::from_ref(&first));
     scene.cancel(&first);
     let second = scene.wait_for_running();
     assert_ne!(first, second);

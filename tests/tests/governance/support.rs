@@ -4,6 +4,7 @@
 //! extractor of `examples/bank-statement`: its one step downloads the statement through the sandbox's
 //! egress proxy with the session of a secret, and exits as the process contract says.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -129,17 +130,15 @@ pub(crate) const SIGN_ON_REFUSED: &str = "OFXHEADER:100\nDATA:OFXSGML\nVERSION:1
 
 /// A statement of one account with these amounts, one transaction each.
 pub(crate) fn statement(amounts: &[&str]) -> String {
-    let transactions: String = amounts
-        .iter()
-        .enumerate()
-        .map(|(number, amount)| {
-            format!(
-                "<STMTTRN><TRNTYPE>OTHER<DTPOSTED>202603{:02}<TRNAMT>{amount}<FITID>T{number}\
-                 <NAME>Payment {number}</STMTTRN>",
-                number + 1
-            )
-        })
-        .collect();
+    let mut transactions = String::new();
+    for (number, amount) in (1..).zip(amounts) {
+        write!(
+            transactions,
+            "<STMTTRN><TRNTYPE>OTHER<DTPOSTED>202603{number:02}<TRNAMT>{amount}<FITID>T{number}\
+             <NAME>Payment {number}</STMTTRN>"
+        )
+        .unwrap();
+    }
     format!(
         "OFXHEADER:100\nDATA:OFXSGML\nVERSION:102\n\n<OFX><SIGNONMSGSRSV1><SONRS><STATUS><CODE>0\
          <SEVERITY>INFO</STATUS><DTSERVER>20260301<LANGUAGE>ENG</SONRS></SIGNONMSGSRSV1>\

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 pub enum ScheduleCommand {
     /// List schedules: where each stands and when it is due next
     #[command(
-        after_help = "Examples:\n  moorline schedule list\n  moorline schedule list --lane prod --state enabled --json"
+        after_help = "Examples:\n  moorline schedule list\n  moorline schedule list --lane prod --status enabled --json"
     )]
     List {
         /// Only of this source.
@@ -15,7 +15,7 @@ pub enum ScheduleCommand {
         source: Option<String>,
         /// Only in this state: `enabled`, `paused` or `disabled`.
         #[arg(long, value_name = "STATE")]
-        state: Option<String>,
+        status: Option<String>,
     },
     /// Show a schedule: state, since when, by whom, why, its gates, and its next times
     #[command(

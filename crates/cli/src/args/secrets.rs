@@ -71,8 +71,8 @@ pub struct SecretSetArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Refused: a value does not belong here
-    #[arg(long, hide = true, num_args = 0..=1)]
-    pub value: Option<Option<String>>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    pub value: Option<String>,
     /// Refused: a value does not belong here
     #[arg(hide = true, allow_hyphen_values = true)]
     pub stray: Vec<String>,

@@ -104,12 +104,11 @@ fn verify(
     file: Option<&Path>,
     known_head: Option<String>,
 ) -> Result<u8, ApiError> {
-    let report = match file {
-        Some(file) => verify_file(file, known_head)?,
-        None => {
-            let request = AuditVerifyRequest { known_head };
-            context.with_engine(|engine| async move { engine.audit_verify(request).await })?
-        }
+    let report = if let Some(file) = file {
+        verify_file(file, known_head)?
+    } else {
+        let request = AuditVerifyRequest { known_head };
+        context.with_engine(|engine| async move { engine.audit_verify(request).await })?
     };
     if context.json() {
         output::json(&report);

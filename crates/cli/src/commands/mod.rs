@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<u8, ApiErro
         Command::Artifact(command) => artifact::run(context, command),
         Command::Schedule(command) => schedule::run(context, command),
         Command::Gates(command) => gates::run(context, command),
-        Command::Work(args) => work::run(context, args),
+        Command::Work(args) => work::run(context, &args),
         Command::Principal(command) => principal::run(context, command),
         Command::Config(command) => config::run(context, command),
         Command::Alerts(command) => alerts::run(context, command),

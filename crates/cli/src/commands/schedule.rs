@@ -23,7 +23,7 @@ const SHOWN: u32 = 3;
 
 pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8, ApiError> {
     match command {
-        ScheduleCommand::List { source, state } => list(context, source, state.as_deref()),
+        ScheduleCommand::List { source, status } => list(context, source, status.as_deref()),
         ScheduleCommand::Show { schedule } => show(context, &schedule),
         ScheduleCommand::Next {
             schedule,

@@ -23,7 +23,7 @@ const TOLD: [EventKind; 6] = [
     EventKind::AlertRaised,
 ];
 
-pub(super) fn run(context: &Context<'_>, args: WorkArgs) -> Result<u8, ApiError> {
+pub(super) fn run(context: &Context<'_>, args: &WorkArgs) -> Result<u8, ApiError> {
     let until = match (args.once, args.until_idle) {
         (true, _) => Until::Once,
         (false, true) => Until::Idle,

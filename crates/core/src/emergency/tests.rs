@@ -63,7 +63,11 @@ fn what_a_step_left_is_tried_again_and_what_it_did_adds_up() {
     );
     let carried_on = emergency.resume(ada()).unwrap();
     let complete = carried_on
-        .record(EmergencyStep::Stop, &report(&["run/1", "run/2"], &[]), at(3))
+        .record(
+            EmergencyStep::Stop,
+            &report(&["run/1", "run/2"], &[]),
+            at(3),
+        )
         .unwrap();
     assert_eq!(complete.state, EmergencyState::Complete);
     assert_eq!(complete.ended_at, Some(at(3)));

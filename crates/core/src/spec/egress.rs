@@ -148,7 +148,10 @@ impl HostRule {
 
     /// Whether every connection that this rule allows is allowed by one of these.
     fn is_within(&self, caps: &[Self]) -> bool {
-        let ports = self.port.as_ref().map_or(&WEB_PORTS[..], std::slice::from_ref);
+        let ports = self
+            .port
+            .as_ref()
+            .map_or(&WEB_PORTS[..], std::slice::from_ref);
         ports.iter().all(|port| {
             caps.iter()
                 .any(|cap| cap.allows_port(*port) && cap.host.covers(&self.host))

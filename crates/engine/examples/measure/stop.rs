@@ -50,7 +50,7 @@ pub(crate) async fn stop(helper: &Path, state: &Path, count: usize) -> Result {
     };
     setrlimit(Resource::Nofile, raised)?;
     let marker = format!("700.{}", std::process::id());
-    let engine = engine(helper, state).await?;
+    let engine = engine(helper, state)?;
     let spec = serde_json::json!({
         "job_id": "tree",
         "steps": [{
@@ -75,7 +75,7 @@ pub(crate) async fn stop(helper: &Path, state: &Path, count: usize) -> Result {
 }
 
 /// An engine that drives all trees at once.
-async fn engine(helper: &Path, state: &Path) -> Result<Engine> {
+fn engine(helper: &Path, state: &Path) -> Result<Engine> {
     let dirs = StateDirs::new(state);
     dirs.create()?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dirs.store())?);

@@ -138,16 +138,13 @@ impl Inner {
 
     async fn drift(&self, lane: Option<Lane>) -> Result<DriftReport, ApiError> {
         let deployer = self.deployer()?;
-        let lanes: Vec<Lane> = match lane {
-            Some(lane) => {
-                self.lane_settings(&lane)?;
-                vec![lane]
-            }
-            None => {
-                let all = self.config.settings.lanes.iter();
-                let with = all.filter(|(_, settings)| settings.rules.schedules);
-                with.map(|(lane, _)| lane.clone()).collect()
-            }
+        let lanes: Vec<Lane> = if let Some(lane) = lane {
+            self.lane_settings(&lane)?;
+            vec![lane]
+        } else {
+            let all = self.config.settings.lanes.iter();
+            let with = all.filter(|(_, settings)| settings.rules.schedules);
+            with.map(|(lane, _)| lane.clone()).collect()
         };
         let mut findings = Vec::new();
         for lane in lanes {

@@ -155,7 +155,7 @@ impl ScheduleOperations for Engine {
                 idempotency_key: None,
                 actor: request.actor.clone(),
             };
-            let run = self.start(&submit, None).await?;
+            let run = Box::pin(self.start(&submit, None)).await?;
             Ok(RunRow::from(&run))
         };
         let subject = format!("schedule/{id}");

@@ -104,15 +104,12 @@ impl Inner {
         let spec = self.spec_of_artifact(artifact).await?;
         let mut findings = Vec::new();
         for subject in subjects(&spec, &self.config.default_executor) {
-            let finding = match self.executors.get(&subject.executor) {
-                Some(executor) => {
-                    self.probe_one(executor, lane, artifact, need, &subject)
-                        .await?
-                }
-                None => {
-                    let why = format!("the executor `{}` is not configured", subject.executor);
-                    Finding::unverified(&subject, why)
-                }
+            let finding = if let Some(executor) = self.executors.get(&subject.executor) {
+                self.probe_one(executor, lane, artifact, need, &subject)
+                    .await?
+            } else {
+                let why = format!("the executor `{}` is not configured", subject.executor);
+                Finding::unverified(&subject, why)
             };
             findings.push(finding);
         }

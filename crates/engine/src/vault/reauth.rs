@@ -101,13 +101,12 @@ impl Inner {
         let waiting = known.filter(|known| {
             known.stage.is_waiting() && known.secret == reader.secret && !request.fresh
         });
-        let stage = match waiting {
-            Some(known) => known.stage,
-            None => {
-                self.reached(&request, &reader, ReauthStage::Refreshing, None)
-                    .await?;
-                ReauthStage::Refreshing
-            }
+        let stage = if let Some(known) = waiting {
+            known.stage
+        } else {
+            self.reached(&request, &reader, ReauthStage::Refreshing, None)
+                .await?;
+            ReauthStage::Refreshing
         };
         Ok(ReauthPlan {
             source_id: request.source_id,
@@ -284,33 +283,33 @@ impl Engine {
                 request.source_id
             )));
         };
-        let probe = match known.probe.filter(|_| known.stage == ReauthStage::Probing) {
-            Some(probe) => probe,
-            None => {
-                let submit = SubmitRequest {
-                    job: reader.job.clone(),
-                    inputs: BTreeMap::new(),
-                    params: serde_json::Map::new(),
-                    mode: Some(Mode::Real),
-                    lane: Some(reader.lane.to_string()),
-                    executor: None,
-                    isolation: None,
-                    // One probe for each session that was stored, also when this is interrupted here.
-                    idempotency_key: Some(format!(
-                        "reauth/{}/{}/{}",
-                        reader.lane,
-                        request.source_id,
-                        known.updated_at.as_microsecond()
-                    )),
-                    actor: request.actor.clone(),
-                };
-                let run = self.start_from(&submit, Origin::Reauth).await?;
-                let stage = ReauthStage::Probing;
-                inner
-                    .reached(&request, &reader, stage, Some(run.id))
-                    .await?;
-                run.id
-            }
+        let begun = known.probe.filter(|_| known.stage == ReauthStage::Probing);
+        let probe = if let Some(probe) = begun {
+            probe
+        } else {
+            let submit = SubmitRequest {
+                job: reader.job.clone(),
+                inputs: BTreeMap::new(),
+                params: serde_json::Map::new(),
+                mode: Some(Mode::Real),
+                lane: Some(reader.lane.to_string()),
+                executor: None,
+                isolation: None,
+                // One probe for each session that was stored, also when this is interrupted here.
+                idempotency_key: Some(format!(
+                    "reauth/{}/{}/{}",
+                    reader.lane,
+                    request.source_id,
+                    known.updated_at.as_microsecond()
+                )),
+                actor: request.actor.clone(),
+            };
+            let run = Box::pin(self.start_from(&submit, Origin::Reauth)).await?;
+            let stage = ReauthStage::Probing;
+            inner
+                .reached(&request, &reader, stage, Some(run.id))
+                .await?;
+            run.id
         };
         let summary = inner.wait(probe).await?;
         let stage = if summary.status == RunStatus::Success {

@@ -11,8 +11,8 @@ use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
 use moorline_core::run::{CancelKind, Run};
 use moorline_core::spec::Mode;
-use moorline_secrets::backend::SecretPlace;
 use moorline_secrets::EnvKey;
+use moorline_secrets::backend::SecretPlace;
 use moorline_store::{CancelRun, ForgetSecrets};
 
 use super::policy;

@@ -37,7 +37,7 @@ pub(crate) async fn after_each(world: &World) {
         .filter(|s| s.state == ScheduleState::Enabled)
     {
         enabled_implies(world, schedule).await;
-        enabled_equals(world, schedule).await;
+        enabled_equals(world, schedule);
     }
     approved_hashes_stay(world).await;
     only_people_decided(world).await;
@@ -114,7 +114,7 @@ async fn enabled_implies(world: &World, schedule: &Schedule) {
 }
 
 /// 2
-async fn enabled_equals(world: &World, schedule: &Schedule) {
+fn enabled_equals(world: &World, schedule: &Schedule) {
     let kept = kept(world, &schedule.content);
     let read = |name: &str| fs::read(kept.join(name)).unwrap();
     let file: ScheduleDocument = serde_json::from_slice(&read("SCHEDULE.json")).unwrap();
@@ -330,7 +330,9 @@ fn no_secret_in_any_sink(world: &World) {
     for job in Job::ALL {
         for lane in Lane::ALL {
             let value = secret(job, lane);
-            let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let hex = value
+                .bytes()
+                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             needles.push(STANDARD.encode(&value).trim_end_matches('=').to_owned());
             needles.push(hex);
             needles.push(value);
@@ -428,7 +430,7 @@ async fn the_chain_holds_and_tampering_is_found(world: &World) {
     for place in 0..records.len() {
         let mut tampered = records.clone();
         match place % 4 {
-            0 => tampered[place].actor = "human:mallory".to_owned(),
+            0 => "human:mallory".clone_into(&mut tampered[place].actor),
             1 => tampered[place].data = serde_json::json!({"changed": true}),
             2 => drop(tampered.remove(place)),
             _ => tampered.swap(place, place - 1),

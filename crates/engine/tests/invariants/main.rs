@@ -24,6 +24,12 @@
 //!
 //! A failure says `invariant N` and shows the shortest plan that breaks it. That the checks can fail is
 //! shown by `cargo xtask mutants`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and its helpers are test code too"
+)]
 
 mod checks;
 mod executor;
@@ -45,7 +51,7 @@ fn carry_out(plan: &[Step]) {
     runtime.block_on(async {
         let mut world = World::new().await;
         for step in plan {
-            world.act(step).await;
+            Box::pin(world.act(step)).await;
             checks::after_each(&world).await;
         }
         checks::at_the_end(&world).await;

@@ -78,7 +78,7 @@ impl World {
         let dirs = StateDirs::new(home.path().join("state"));
         dirs.create().unwrap();
         let clock = Arc::new(ManualClock::new(BEGINNING.parse().unwrap()));
-        let stage = Stage::new(home.path().join("stage"), clock.clone());
+        let stage = Stage::new(home.path().join("stage"), Arc::<ManualClock>::clone(&clock));
         let jobs = home.path().join("jobs");
         for job in Job::ALL {
             for version in 1..=3 {
@@ -94,9 +94,9 @@ impl World {
         let ids = Arc::new(SeededIds::new(7));
         let vault = Vault::file(&config.settings, dirs.root());
         let none = Arc::new(SourceChain::new());
-        let engine = Engine::builder(config, store, none, clock.clone(), ids)
+        let engine = Engine::builder(config, store, none, Arc::<ManualClock>::clone(&clock), ids)
             .vault(vault)
-            .executor("stage", stage.clone())
+            .executor("stage", Arc::<Stage>::clone(&stage))
             .build();
         set_secrets(&engine).await;
         Self {
@@ -116,7 +116,9 @@ impl World {
     pub(crate) async fn act(&mut self, step: &Step) {
         let who = step.who;
         match step.op {
-            Op::BringLive(job, version, lane) => self.bring_live(job, version, lane, who).await,
+            Op::BringLive(job, version, lane) => {
+                Box::pin(self.bring_live(job, version, lane, who)).await;
+            }
             Op::Submit(job, version) => drop(self.submit(job, version, who).await),
             Op::Approve(job) => {
                 let done = self.engine.artifact_approve(decision(job, who)).await;
@@ -186,7 +188,7 @@ impl World {
                 drop(self.engine.source_resume(request).await);
             }
         }
-        self.settle().await;
+        Box::pin(self.settle()).await;
         self.note_approved().await;
     }
 
@@ -213,7 +215,7 @@ impl World {
         drop(self.engine.gate_check_secrets(gate(job, lane, who)).await);
         drop(self.engine.gate_probe_egress(gate(job, lane, who)).await);
         drop(self.engine.schedule_run_now(change(job, lane, who)).await);
-        self.settle().await;
+        Box::pin(self.settle()).await;
         self.verify_run(job, lane, who).await;
         let done = self.engine.schedule_enable(change(job, lane, who)).await;
         only_people(who, done.is_ok(), "enable");
@@ -409,7 +411,7 @@ impl World {
     /// Drives every run that can end to its end, and every other one until it is launched.
     async fn settle(&self) {
         // Sources that play without end keep their runs; whatever is due behind them must not wait for it.
-        self.engine.resume_all().await.unwrap();
+        Box::pin(self.engine.resume_all()).await.unwrap();
         let settled = async {
             loop {
                 let open = self.open_runs().await;

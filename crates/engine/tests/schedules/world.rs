@@ -39,7 +39,7 @@ use crate::plan::{Deed, Plan, Subject};
 use crate::stage::Stage;
 
 /// How long everything may take to come to rest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where the store is.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl<'a> World<'a> {
             plan,
             backing,
             dirs,
-            stage: Stage::new(clock.clone()),
+            stage: Stage::new(Arc::<ManualClock>::clone(&clock)),
             clock,
             ids: Arc::new(SeededIds::new(seed)),
             life: None,
@@ -170,11 +170,16 @@ impl<'a> World<'a> {
         let engine = runtime.block_on(async {
             let store = self.backing.open(&self.dirs).await;
             let secrets = Arc::new(SourceChain::new());
-            let engine =
-                Engine::builder(config, store, secrets, self.clock.clone(), self.ids.clone())
-                    .executor("stage", self.stage.clone())
-                    .build();
-            engine.resume_all().await.unwrap();
+            let engine = Engine::builder(
+                config,
+                store,
+                secrets,
+                Arc::<ManualClock>::clone(&self.clock),
+                Arc::<SeededIds>::clone(&self.ids),
+            )
+            .executor("stage", Arc::<Stage>::clone(&self.stage))
+            .build();
+            Box::pin(engine.resume_all()).await.unwrap();
             engine
         });
         self.life = Some(Life { engine, runtime });
@@ -341,7 +346,7 @@ impl<'a> World<'a> {
         let mut begun = BTreeMap::new();
         for run in &open {
             let Some(start) = &run.schedule else { continue };
-            let number = self.number(start.schedule.job_id());
+            let number = Self::number(start.schedule.job_id());
             begun.insert(number, run.id);
         }
         let before = self.going.len();
@@ -358,7 +363,7 @@ impl<'a> World<'a> {
         ended
     }
 
-    fn number(&self, name: &str) -> usize {
+    fn number(name: &str) -> usize {
         let number = name.strip_prefix("job-").and_then(|n| n.parse().ok());
         number.expect("a job of the plan")
     }

@@ -89,7 +89,9 @@ impl ModalDeployer {
 
     fn target(&self, lane: &Lane, job_id: &str) -> Result<AppTarget, ExecutorError> {
         let named = format!("{NAMESPACE}/{job_id}@1").parse();
-        let processor: ProcessorRef = if let Ok(processor) = named { processor } else {
+        let processor: ProcessorRef = if let Ok(processor) = named {
+            processor
+        } else {
             let hash = ContentId::of_bytes(job_id.as_bytes()).to_hex();
             let short: String = hash.chars().take(16).collect();
             format!("{NAMESPACE}/j{short}@1")

@@ -50,8 +50,8 @@ mod unconfigured;
 mod warm;
 mod world;
 
-pub use deployer::ModalDeployer;
 pub use config::{ModalConfig, StartLimits, WarmLimits};
+pub use deployer::ModalDeployer;
 pub use executor::ModalExecutor;
 pub use secrets::ModalSecrets;
 pub use unconfigured::Unconfigured;

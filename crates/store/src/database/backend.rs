@@ -20,8 +20,8 @@ use crate::database::writer::{Intent, Writer, ended};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter, FinishAttempt, LiveRun, NewRun,
-    OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
+    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
 /// What an engine brings.

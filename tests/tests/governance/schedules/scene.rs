@@ -185,12 +185,14 @@ impl Scene {
     }
 
     /// Tells a worker to end, and waits for it.
+    #[expect(clippy::unused_self, reason = "reads as a part of the scene")]
     pub(crate) fn end(&self, mut worker: Running) {
         worker.signal(Signal::TERM).unwrap();
         let ended = worker.wait(DEADLINE).unwrap();
         assert_eq!(ended.code, Some(0), "{ended}");
     }
 
+    #[expect(clippy::unused_self, reason = "reads as a part of the scene")]
     pub(crate) fn wait_for(&self, what: &str, condition: impl FnMut() -> bool) {
         wait::until(DEADLINE, what, condition).unwrap();
     }

@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, command: SecretsCommand) -> Result<u8, 
         SecretsCommand::Rotate(args) => set(context, args, true),
         SecretsCommand::Check { job } => check(context, job),
         SecretsCommand::Revoke(args) => revoke(context, args),
-        SecretsCommand::Audit { jobs } => audit(context, jobs),
+        SecretsCommand::Audit { jobs } => audit(context, &jobs),
     }
 }
 
@@ -191,7 +191,7 @@ fn revoke(context: &Context<'_>, args: SecretRevokeArgs) -> Result<u8, ApiError>
     Ok(if report.left.is_empty() { 0 } else { CONFIG })
 }
 
-fn audit(context: &Context<'_>, jobs: Vec<std::path::PathBuf>) -> Result<u8, ApiError> {
+fn audit(context: &Context<'_>, jobs: &[std::path::PathBuf]) -> Result<u8, ApiError> {
     let request = SecretAuditRequest {
         lane: context.global.lane.clone(),
         jobs: jobs.iter().map(|job| context.env.cwd.join(job)).collect(),

@@ -48,7 +48,10 @@ pub struct EnableFacts {
 }
 
 /// A change asked of a schedule.
-#[expect(clippy::large_enum_variant, reason = "made and consumed at once, never kept")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and consumed at once, never kept"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// A person lets it start runs; all gates must be met.

@@ -116,12 +116,7 @@ impl Draft<'_> {
     }
 
     /// The schedule column of the failure matrix (D-RUN-7), for the schedule that started the run.
-    pub(super) fn run_over(
-        &mut self,
-        run: RunId,
-        class: Option<FailureClass>,
-        pause_after: u32,
-    ) {
+    pub(super) fn run_over(&mut self, run: RunId, class: Option<FailureClass>, pause_after: u32) {
         let effect = class.map_or(ScheduleEffect::Unchanged, |class| class.rule().schedule);
         let reason =
             |class: FailureClass| format!("run {run} ended with a failure of class {class}");

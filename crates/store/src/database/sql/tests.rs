@@ -65,7 +65,11 @@ const HOT: &[(&str, &str, &str)] = &[
         artifacts::PROMOTIONS_LANE,
         "promotions_lane",
     ),
-    ("PROMOTIONS_JOB", artifacts::PROMOTIONS_JOB, "promotions_job"),
+    (
+        "PROMOTIONS_JOB",
+        artifacts::PROMOTIONS_JOB,
+        "promotions_job",
+    ),
     ("GATE_EVIDENCE", artifacts::GATE_EVIDENCE, "evidence_job"),
     ("ALERT_OF_KEY", alerts::ALERT_OF_KEY, "alerts_key"),
     ("ALERTS_OPEN", alerts::ALERTS_OPEN, "alerts_open"),

@@ -1,1 +1,0 @@
-//! The 16 invariants, over random sequences of operations and actors.
