@@ -101,6 +101,7 @@ fn no_field_of_a_job_spec_may_be_null() {
 fn published_defaults_are_the_defaults_of_the_types() {
     let bare = json!({
         "job_id": "j",
+        "cadence": {"type": "none"},
         "portfolio": {"entities": [{"source_id": "s", "tier_hint": 0, "preferred_methods": [],
             "lookback_days": 1, "session_artifacts": [{"secret": "K", "ttl_hours": 1}]}]},
         "constraints": {"max_runtime_seconds": 60},
@@ -117,6 +118,7 @@ fn published_defaults_are_the_defaults_of_the_types() {
     let retries = step.retries.as_ref().unwrap();
     let constraints = spec.constraints.as_ref().unwrap();
     let entity = &spec.entities()[0];
+    let cadence = spec.cadence.as_ref().unwrap();
     let dedupe = spec.dedupe.as_ref().unwrap();
     let expected: BTreeMap<&str, Value> = BTreeMap::from([
         ("/properties/job_type", json!(spec.job_type)),
@@ -203,6 +205,12 @@ fn published_defaults_are_the_defaults_of_the_types() {
             "/$defs/FailurePolicy/properties/alert_after_skipped_runs",
             json!(spec.failure_policy.alert_after_skipped_runs),
         ),
+        (
+            "/$defs/Cadence/properties/jitter_seconds",
+            json!(cadence.jitter_seconds),
+        ),
+        ("/$defs/Cadence/properties/misfire", json!(cadence.misfire)),
+        ("/$defs/Cadence/properties/overlap", json!(cadence.overlap)),
         (
             "/$defs/Alert/properties/min_level",
             json!(spec.alerts[0].min_level),

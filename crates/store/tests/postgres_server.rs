@@ -42,7 +42,7 @@ async fn postgres_may_be_opened_new_by_many_at_once() {
     let opening = (0..8).map(|_| PostgresStore::connect(database.url()));
     let stores = try_join_all(opening).await.unwrap();
     for store in &stores {
-        assert_eq!(store.health().await.unwrap().schema, 1);
+        assert_eq!(store.health().await.unwrap().schema, 2);
     }
 }
 
@@ -52,13 +52,13 @@ async fn postgres_with_a_newer_schema_is_refused() {
     drop(PostgresStore::connect(database.url()).await.unwrap());
     edit(
         &database,
-        "INSERT INTO schema_history (version, name, checksum) VALUES (2, 'later', 'x')",
+        "INSERT INTO schema_history (version, name, checksum) VALUES (3, 'later', 'x')",
     )
     .await;
     let error = PostgresStore::connect(database.url()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the store has schema 2 (later), newer than this program's 1: use a newer moorline"
+        "the store has schema 3 (later), newer than this program's 2: use a newer moorline"
     );
 }
 

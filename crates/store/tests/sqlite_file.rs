@@ -36,7 +36,7 @@ fn a_store_that_is_newer_than_the_program_is_refused() {
     );
     assert_eq!(
         refusal(&path),
-        "the store has schema 99 (later), newer than this program's 1: use a newer moorline"
+        "the store has schema 99 (later), newer than this program's 2: use a newer moorline"
     );
 }
 
@@ -113,7 +113,7 @@ fn processes_may_open_a_new_store_at_the_same_time() {
             .unwrap()
             .query_row("SELECT COUNT(*) FROM schema_history", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(history, 1);
+        assert_eq!(history, 2);
     }
 }
 

@@ -18,7 +18,7 @@ use moorline_secrets::backend::{
 };
 use moorline_secrets::{EnvKey, Origin};
 
-/// The secrets of a Modal workspace, by environment and name. See [the module](self).
+/// The secrets of a Modal workspace, by environment and name. Values go in and never come back.
 ///
 /// Its methods need a tokio runtime with I/O and time.
 #[derive(Clone)]
