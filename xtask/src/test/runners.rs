@@ -190,7 +190,9 @@ fn has_python_tests(directory: &Path) -> Result<bool> {
     for path in entries(directory)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_test = name.starts_with("test") && name.ends_with(".py");
-        if is_test || (path.is_dir() && has_python_tests(&path)?) {
+        // It goes into packages alone: a template's tests are run by the job that fills it in.
+        let is_package = path.join("__init__.py").is_file();
+        if is_test || (is_package && has_python_tests(&path)?) {
             return Ok(true);
         }
     }
