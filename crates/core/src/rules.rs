@@ -2,7 +2,7 @@
 //!
 //! [`statement`] says in one sentence what a rule demands, so that whoever is refused can ask why:
 //! `moorline explain rule D-ART-4`. A rule of job specs that is one part of a domain rule carries a letter
-//! (`D-SPEC-3k`); its sentence is that of [`spec::RULES`](crate::spec::RULES).
+//! (`D-SPEC-3k`); its sentence is that of [`crate::spec::RULES`].
 //!
 //! Deliberately absent: enforcement. Each rule is enforced where it belongs; a test of the workspace holds
 //! that no source cites a rule which is not listed here.

@@ -324,7 +324,11 @@ fn schedules_and_sources(session: &mut Session) {
         "the bank is open",
     ];
     session.does(Operation::ScheduleResume, &subject, &go_on);
-    fs::write(session.moorline.root().join("home/new-session"), "a new session").unwrap();
+    fs::write(
+        session.moorline.root().join("home/new-session"),
+        "a new session",
+    )
+    .unwrap();
     session.bank.wants("a new session");
     let reauth = ["sources", "reauth", SOURCE, "--lane", "prod"];
     session.does(Operation::SourceReauth, &source, &reauth);

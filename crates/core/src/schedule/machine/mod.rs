@@ -13,7 +13,7 @@
 //! * disabling is always accepted, from every state and for every actor, and changes nothing the second time
 //!   (D-SCHED-4).
 //!
-//! Deliberately absent: which times are due (`engine`, from [`Timing`](super::times::Timing)), and runs, which
+//! Deliberately absent: which times are due (`engine`, from [`Timing`]), and runs, which
 //! have a machine of their own.
 
 mod command;
