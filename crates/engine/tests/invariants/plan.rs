@@ -139,6 +139,8 @@ pub(crate) enum Op {
     },
     /// What the job's source gives from now on.
     Play(Job, Play),
+    /// The source gives this, and the job is run by hand in `dev`.
+    Try(Job, Play),
     Stop(Scope),
     Release(Scope),
     PauseSource(Job),
@@ -205,6 +207,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (job(), version, lane()).prop_map(|(j, v, l)| Op::Run(j, v, l)),
         6 => (1_u32..200).prop_map(|minutes| Op::Pass { minutes }),
         4 => (job(), play()).prop_map(|(j, p)| Op::Play(j, p)),
+        5 => (job(), play()).prop_map(|(j, p)| Op::Try(j, p)),
         2 => scope().prop_map(Op::Stop),
         3 => scope().prop_map(Op::Release),
         2 => job().prop_map(Op::PauseSource),

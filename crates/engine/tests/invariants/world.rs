@@ -168,6 +168,10 @@ impl World {
                 self.engine.schedule_tick().await.unwrap();
             }
             Op::Play(job, play) => self.stage.play(job.source(), play),
+            Op::Try(job, play) => {
+                self.stage.play(job.source(), play);
+                drop(self.run(job, 1, Lane::Dev, who).await);
+            }
             Op::Stop(scope) => self.stop(scope, who).await,
             Op::Release(scope) => self.release(scope, who).await,
             Op::PauseSource(job) => {
