@@ -64,6 +64,9 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::GateShow
         | O::EmergencyList
         | O::EmergencyShow
+        | O::ApprovalList
+        | O::ApprovalShow
+        | O::JobList
         | O::Health => (Role::Viewer, None),
         // Stopping is never kept from who works here: if you cannot stop it instantly, it is not safe to run.
         O::Stop
@@ -78,6 +81,11 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::GateProbeEgress
         | O::AlertReplay
         | O::AlertTest => (Role::Operator, None),
+        // The gate says which role decides, an approver's where it says nothing; a person does, whatever it says.
+        O::ApprovalDecide => (Role::Operator, Some("D-ART-4")),
+        O::ApprovalLink => (Role::Approver, Some("D-ART-4")),
+        O::TokenList => (Role::Admin, None),
+        O::TokenCreate | O::TokenRevoke => (Role::Admin, Some("D-AUDIT-2")),
         // It revokes and archives, which a person has to answer for; stopping alone is everyone's.
         O::Emergency => (Role::Operator, Some("D-STOP-3")),
         O::Release => (Role::Approver, Some("D-STOP-3")),

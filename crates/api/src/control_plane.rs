@@ -7,6 +7,7 @@ use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
 
 use crate::alerts::AlertOperations;
+use crate::approvals::ApprovalOperations;
 use crate::artifacts::ArtifactOperations;
 use crate::deployments::DeploymentOperations;
 use crate::emergencies::EmergencyOperations;
@@ -16,11 +17,12 @@ use crate::reauth::ReauthOperations;
 use crate::schedules::ScheduleOperations;
 use crate::secrets::SecretOperations;
 use crate::sources::SourceOperations;
+use crate::tokens::TokenOperations;
 use crate::trail::TrailOperations;
 use crate::types::{
-    EventsRequest, HealthReport, JobCheckRequest, JobView, LogLine, LogsRequest, ReleaseRequest,
-    RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView, SecretCheckRequest,
-    SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
+    EventsRequest, HealthReport, JobCheckRequest, JobRow, JobView, LogLine, LogsRequest,
+    ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
+    SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
 };
 
 /// Every operation of Moorline, in process or over a wire.
@@ -44,11 +46,16 @@ pub trait ControlPlane:
     + ReauthOperations
     + AlertOperations
     + TrailOperations
+    + ApprovalOperations
+    + TokenOperations
     + Send
     + Sync
 {
     /// Checks a job directory: schema, rules, the lane's rules; every violation at once.
     async fn job_check(&self, request: JobCheckRequest) -> Result<JobView, ApiError>;
+
+    /// Lists the jobs that are known here: those that ran, and those that a lane points to.
+    async fn job_list(&self) -> Result<Vec<JobRow>, ApiError>;
 
     /// Starts a run.
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError>;

@@ -31,7 +31,15 @@ pub trait EmergencyOperations: Send + Sync {
     async fn emergency_list(&self) -> Result<Vec<Emergency>, ApiError>;
 
     /// One emergency, by its id, a unique beginning of it, or `latest`.
-    async fn emergency_show(&self, id: &str) -> Result<Emergency, ApiError>;
+    async fn emergency_show(&self, request: EmergencyShowRequest) -> Result<Emergency, ApiError>;
+}
+
+/// Show an emergency.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmergencyShowRequest {
+    /// Its id, a unique beginning of it, or `latest`.
+    pub emergency: String,
 }
 
 /// Call an emergency, or carry one on.

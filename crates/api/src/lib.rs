@@ -12,9 +12,12 @@
 //! | [`types`] | requests and responses of runs, with published schemas |
 //! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`reauth`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
 //! | [`authorization`] | which principal may do which operation |
+//! | [`approvals`], [`tokens`] | the parts of the trait for decisions at gates and for access over a network |
+//! | [`routes`] | the operations over HTTP: method, path and shape of each, for server, client and OpenAPI |
 //! | [`error`] | the one error body |
 
 pub mod alerts;
+pub mod approvals;
 pub mod artifacts;
 pub mod authorization;
 pub mod control_plane;
@@ -24,15 +27,21 @@ pub mod error;
 pub mod operation;
 pub mod principals;
 pub mod reauth;
+pub mod routes;
 pub mod schedules;
 pub mod secrets;
 pub mod sources;
+pub mod tokens;
 pub mod trail;
 pub mod types;
 
 pub use alerts::{
     AlertListRequest, AlertOperations, AlertReplayRequest, AlertRequest, AlertTestRequest,
     AlertView,
+};
+pub use approvals::{
+    ApprovalDecideRequest, ApprovalDecided, ApprovalLink, ApprovalLinkRequest, ApprovalListRequest,
+    ApprovalOperations, ApprovalShowRequest,
 };
 pub use artifacts::{
     ArtifactDiff, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations, ArtifactRequest,
@@ -45,7 +54,9 @@ pub use control_plane::ControlPlane;
 pub use deployments::{
     DeploymentOperations, DeploymentView, DriftFinding, DriftReport, DriftRequest, DriftState,
 };
-pub use emergencies::{EmergencyChoice, EmergencyOperations, EmergencyRequest};
+pub use emergencies::{
+    EmergencyChoice, EmergencyOperations, EmergencyRequest, EmergencyShowRequest,
+};
 pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
 pub use principals::{
@@ -60,7 +71,11 @@ pub use schedules::{
 };
 pub use secrets::SecretOperations;
 pub use sources::{
-    SourceChangeRequest, SourceDetail, SourceOperations, SourceResumeRequest, SourceSchedule,
+    SourceChangeRequest, SourceDetail, SourceOperations, SourceRequest, SourceResumeRequest,
+    SourceSchedule,
+};
+pub use tokens::{
+    TokenCreateRequest, TokenCreated, TokenListRequest, TokenOperations, TokenRevokeRequest,
 };
 pub use trail::{
     AuditExportLine, AuditListRequest, AuditVerifyRequest, ExplainRequest, Explanation, Fact,

@@ -161,6 +161,22 @@ operations! {
     EmergencyList = "emergency.list", false;
     /// Show what an emergency did and could not reach.
     EmergencyShow = "emergency.show", false;
+    /// List requests for decisions.
+    ApprovalList = "approval.list", false;
+    /// Show a request for a decision.
+    ApprovalShow = "approval.show", false;
+    /// Decide a request.
+    ApprovalDecide = "approval.decide", true;
+    /// Make a link by which one person decides one request.
+    ApprovalLink = "approval.link", true;
+    /// List tokens.
+    TokenList = "token.list", false;
+    /// Make a token.
+    TokenCreate = "token.create", true;
+    /// End a token.
+    TokenRevoke = "token.revoke", true;
+    /// List the jobs that are known here.
+    JobList = "job.list", false;
     /// Tell how state and executors are set up.
     Health = "health", false;
 }

@@ -49,7 +49,7 @@ pub struct ReauthSession {
 }
 
 /// What a person has to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReauthPlan {
     /// The source.
     pub source_id: String,

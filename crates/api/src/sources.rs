@@ -13,7 +13,7 @@ use crate::types::{RunRow, SourceView};
 #[async_trait]
 pub trait SourceOperations: Send + Sync {
     /// A source, what reads it, and what a person has to do before a schedule may.
-    async fn source_show(&self, source_id: &str) -> Result<SourceDetail, ApiError>;
+    async fn source_show(&self, request: SourceRequest) -> Result<SourceDetail, ApiError>;
 
     /// Holds a source: no schedule starts a run of it until a person resumes it, and its enabled schedules
     /// pause with it. Pausing a paused one succeeds.
@@ -47,6 +47,14 @@ pub struct SourceSchedule {
     pub schedule: ScheduleId,
     /// Whether it starts anything.
     pub state: ScheduleState,
+}
+
+/// Show a source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceRequest {
+    /// Its id.
+    pub source_id: String,
 }
 
 /// Pause a source.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use moorline_core::approval::ApprovalRequest;
 use moorline_core::attempt::{Exit, IsolationNeed, LimitHit, MissingProtection, Protection, Usage};
 use moorline_core::error_code::{FailureClass, RunStatus, SourceState};
 use moorline_core::event::{EventKind, Level};
 use moorline_core::ids::{AttemptId, RunId};
+use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
 use moorline_core::run::{Run, Trigger};
 use moorline_core::schedule::ScheduleId;
@@ -15,6 +17,7 @@ use moorline_core::source::Source;
 use moorline_core::spec::Mode;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
+use moorline_core::workflow::{Flow, Workflow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,7 +55,7 @@ pub struct RunRequest {
 }
 
 /// A run, as shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
     /// The summary as it stands; final once the status is terminal.
     pub summary: RunSummary,
@@ -68,6 +71,10 @@ pub struct RunView {
     pub cancel_requested: Option<String>,
     /// Every attempt, oldest first.
     pub attempts: Vec<AttemptView>,
+    /// Counts the changes of the run.
+    pub version: u64,
+    /// Where it stands in its workflow, when its job has one.
+    pub workflow: Option<WorkflowView>,
     /// Where its exported outputs are, on success.
     pub exported_to: Option<PathBuf>,
     /// Where what it left is kept for people, when it did not succeed and left something (D-RUN-7).
@@ -365,7 +372,7 @@ pub struct JobCheckRequest {
 }
 
 /// What a job is, once checked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     /// Job id.
     pub job_id: String,
@@ -377,6 +384,34 @@ pub struct JobView {
     pub artifact_hash: Option<String>,
     /// The mode it runs in when none is asked for (D-RUN-8).
     pub default_mode: Mode,
+}
+
+/// A job that is known here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRow {
+    /// Job id.
+    pub job_id: String,
+    /// What people call it.
+    pub title: Option<String>,
+    /// The lanes that point to a version of it.
+    pub live_in: Vec<Lane>,
+    /// Its schedules.
+    pub schedules: Vec<ScheduleId>,
+    /// Its newest run.
+    pub last_run: Option<RunRow>,
+}
+
+/// Where a run stands in its job's workflow, and the graph itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkflowView {
+    /// The graph.
+    pub graph: Workflow,
+    /// Names of the job's steps, in the order of its spec.
+    pub steps: Vec<String>,
+    /// Where the run stands.
+    pub flow: Flow,
+    /// Every request of the run, oldest first.
+    pub approvals: Vec<ApprovalRequest>,
 }
 
 /// How state and executors are set up.

@@ -72,6 +72,14 @@ const fn command(operation: Operation) -> &'static str {
         Operation::Emergency => "emergency run",
         Operation::EmergencyList => "emergency list",
         Operation::EmergencyShow => "emergency show",
+        Operation::ApprovalList => "approvals list",
+        Operation::ApprovalShow => "approvals show",
+        Operation::ApprovalDecide => "approvals decide",
+        Operation::ApprovalLink => "approvals link",
+        Operation::TokenList => "tokens list",
+        Operation::TokenCreate => "tokens create",
+        Operation::TokenRevoke => "tokens revoke",
+        Operation::JobList => "job list",
         Operation::Health => "doctor",
     }
 }

@@ -133,6 +133,18 @@ error_codes! {
     StopInForce "ERR_STOP_IN_FORCE": Policy, 423, exit 78, retry false, source Unchanged;
         "a stop is in force, so nothing may start";
         "`moorline release` lifts it; a person gives the reason";
+    Precondition "ERR_PRECONDITION": none, 412, exit 1, retry false, source Unchanged;
+        "the object is not at the version that the request names";
+        "look at its present state and decide again";
+    TooLarge "ERR_TOO_LARGE": none, 413, exit 2, retry false, source Unchanged;
+        "the request is larger than this server takes";
+        "send less, or have `server.body_limit_mb` raised";
+    RateLimited "ERR_RATE_LIMITED": none, 429, exit 75, retry true, source Unchanged;
+        "too many requests came with this token";
+        "wait as long as `Retry-After` says";
+    Unreachable "ERR_UNREACHABLE": none, 503, exit 75, retry true, source Unchanged;
+        "the server does not answer";
+        "check its address, and that `moorlined` runs there";
     Isolation "ERR_ISOLATION": Config, 501, exit 78, retry false, source Unchanged;
         "this machine can not give a protection that the lane requires";
         "`moorline doctor` says what is missing; the dev lane may accept less";
@@ -232,6 +244,12 @@ error_codes! {
     Overlap "ERR_OVERLAP": Overlap, 409, exit 0, retry false, source Unchanged;
         "the run was skipped because the one before it was still going";
         "choose another overlap policy, or a longer cadence";
+    Rejected "ERR_REJECTED": Rejected, 409, exit 1, retry false, source Unchanged;
+        "a person rejected the run at a gate";
+        "the decision and its words are with the run: `moorline approvals list --run`";
+    Expired "ERR_EXPIRED": Expired, 410, exit 1, retry false, source Unchanged;
+        "nobody decided at the gate in time";
+        "start the run again, and give the gate more time or reminders";
 }
 
 impl ErrorCode {
@@ -265,6 +283,8 @@ impl ErrorCode {
             FailureClass::Stopped => Self::Stopped,
             FailureClass::Preempted => Self::Preempted,
             FailureClass::Overlap => Self::Overlap,
+            FailureClass::Rejected => Self::Rejected,
+            FailureClass::Expired => Self::Expired,
         }
     }
 }

@@ -69,6 +69,20 @@ event_kinds! {
     AttemptEnded = "attempt.ended",
     /// A step is done.
     StepDone = "step.done",
+    /// A job said how far it is.
+    RunProgress = "run.progress",
+    /// A job reported a figure.
+    RunMetric = "run.metric",
+    /// A run waits for a person's decision.
+    ApprovalRequested = "approval.requested",
+    /// A request was decided, by a person or by a rule of its gate.
+    ApprovalDecided = "approval.decided",
+    /// People were reminded of a request that waits.
+    ApprovalReminded = "approval.reminded",
+    /// Nobody decided a request in time.
+    ApprovalExpired = "approval.expired",
+    /// The run of a request ended before anybody decided.
+    ApprovalWithdrawn = "approval.withdrawn",
     /// A failed step will be tried again.
     RetryScheduled = "run.retry_scheduled",
     /// Someone wants the run to end.
@@ -115,6 +129,8 @@ event_kinds! {
     SecretExpiring = "secret.expiring",
     /// A principal was given a role or a key, or lost them.
     PrincipalChanged = "principal.changed",
+    /// A token was made or revoked.
+    TokenChanged = "token.changed",
     /// An alert reached a destination.
     AlertDelivered = "alert.delivered",
     /// A destination was given up for an alert.

@@ -107,15 +107,40 @@ typed_id!(
     "delivery"
 );
 
+typed_id!(
+    /// One request for a person's decision.
+    ApprovalId,
+    "approval"
+);
+typed_id!(
+    /// One token.
+    TokenId,
+    "token"
+);
+
+impl ApprovalId {
+    /// The id of a run's `ordinal`-th request, counted from 0: opened at `at`, where no source of ids is at
+    /// hand, in the transition of the run.
+    pub fn derived(at: jiff::Timestamp, run: RunId, ordinal: u32) -> Self {
+        let mut seed = run.uuid().as_bytes().to_vec();
+        seed.extend(ordinal.to_be_bytes());
+        Self(derived(at, &seed))
+    }
+}
+
+fn derived(at: jiff::Timestamp, seed: &[u8]) -> Uuid {
+    let hash = blake3::hash(seed);
+    let mut random = [0; 10];
+    random.copy_from_slice(hash.as_bytes().split_at(10).0);
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
 impl AlertId {
     /// The id of an alert that is raised where no source of ids is at hand, in the transaction of a store:
     /// the time, and a hash of `seed`, which must not occur twice.
     pub fn derived(at: jiff::Timestamp, seed: &[u8]) -> Self {
-        let hash = blake3::hash(seed);
-        let mut random = [0; 10];
-        random.copy_from_slice(hash.as_bytes().split_at(10).0);
-        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        Self(derived(at, seed))
     }
 }
 

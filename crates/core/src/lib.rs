@@ -47,6 +47,7 @@
 
 pub mod alert;
 pub mod app_name;
+pub mod approval;
 pub mod artifact;
 pub mod attempt;
 pub mod audit;
@@ -80,4 +81,6 @@ pub mod spec;
 pub mod stop;
 pub mod summary;
 mod text;
+pub mod token;
 pub mod tx;
+pub mod workflow;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use moorline_api::{
-    ApiError, AttemptView, ControlPlane, EventsRequest, HealthReport, JobCheckRequest, JobView,
-    LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest,
-    RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport, StopRequest,
-    SubmitRequest,
+    ApiError, AttemptView, ControlPlane, EventsRequest, HealthReport, JobCheckRequest, JobRow,
+    JobView, LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest,
+    RunRequest, RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport,
+    StopRequest, SubmitRequest,
 };
 use moorline_core::attempt::Outcome;
 use moorline_core::config::Settings;
@@ -33,6 +33,10 @@ impl ControlPlane for Engine {
             request.lane.as_deref(),
             self.inner.config.ci.as_deref(),
         )
+    }
+
+    async fn job_list(&self) -> Result<Vec<JobRow>, ApiError> {
+        Ok(Vec::new())
     }
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
@@ -292,6 +296,8 @@ impl Inner {
                 .filter(|_| !run.status.is_terminal())
                 .map(|wish| wish.reason.clone()),
             attempts: attempts.into_iter().map(attempt_view).collect(),
+            version: run.version,
+            workflow: None,
             exported_to,
             archived_to: Some(export::archive_dir(&self.config.dirs, &run))
                 .filter(|dir| dir.exists()),

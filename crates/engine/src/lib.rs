@@ -26,6 +26,7 @@
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
 
 mod alerts;
+mod approvals;
 mod artifacts;
 pub mod assemble;
 mod attempt;
@@ -57,6 +58,7 @@ mod submit;
 mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
+mod tokens;
 mod trail;
 mod undeploy;
 mod vault;
@@ -73,5 +75,6 @@ pub use retain::Retained;
 pub use schedules::TickReport;
 pub use stop::Enforced;
 pub use tasks::Tasks;
+pub use tokens::Identity;
 pub use vault::Vault;
 pub use worker::{Until, WorkReport};

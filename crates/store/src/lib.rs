@@ -24,7 +24,9 @@
 pub mod conformance;
 
 mod alerts;
+mod approvals;
 mod artifacts;
+mod blobs;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
 mod deployments;
@@ -36,16 +38,21 @@ mod schedules;
 mod secrets;
 mod sources;
 mod store;
+mod tokens;
 mod types;
 
 pub use alerts::{
     AlertFilter, AlertPlan, AlertRecord, AlertStore, AlertTest, ClaimDeliveries, Claimed,
     RaiseAlert, RecordDelivery, ReplayDelivery,
 };
+pub use approvals::{
+    ApprovalFilter, ApprovalStore, DecideApproval, DecidedApproval, WhichApproval,
+};
 pub use artifacts::{
     ArtifactFilter, ArtifactStore, DecideArtifact, PointLane, PointTo, Pointed, SubmitArtifact,
     SubmittedArtifact,
 };
+pub use blobs::{BLOB_LIMIT, BlobStore};
 #[cfg(feature = "postgres")]
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]
@@ -62,6 +69,7 @@ pub use schedules::{
 pub use secrets::{ForgetSecrets, RecordSecret, SecretStore};
 pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
+pub use tokens::{RevokeToken, TokenStore};
 pub use types::{
     AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,

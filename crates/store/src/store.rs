@@ -12,9 +12,12 @@ use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::run::Run;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
+use tokio::sync::watch;
 
 use crate::alerts::AlertStore;
+use crate::approvals::ApprovalStore;
 use crate::artifacts::ArtifactStore;
+use crate::blobs::BlobStore;
 use crate::deployments::DeploymentStore;
 use crate::emergencies::EmergencyStore;
 use crate::error::StoreError;
@@ -23,6 +26,7 @@ use crate::refusals::RefusalStore;
 use crate::schedules::ScheduleStore;
 use crate::secrets::SecretStore;
 use crate::sources::SourceStore;
+use crate::tokens::TokenStore;
 use crate::types::{
     AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
@@ -50,6 +54,9 @@ pub trait Store:
     + SourceStore
     + AlertStore
     + RefusalStore
+    + ApprovalStore
+    + TokenStore
+    + BlobStore
     + Send
     + Sync
     + Debug
@@ -163,6 +170,11 @@ pub trait Store:
 
     /// Records a mutating operation that changes no other state of the store.
     async fn audit_append(&self, entry: NewAudit) -> Result<(), StoreError>;
+
+    /// Tells of commits: the receiver sees the id of the newest event change after each commit that appended
+    /// one, here or in another process, as soon as this store learns of it. A wake-up, never the truth: a
+    /// commit of another process may be told late or not at all, so whoever waits also looks now and then.
+    fn changes(&self) -> watch::Receiver<u64>;
 
     /// Checks that the store answers, and says how it is set up (engine, version, durability).
     async fn health(&self) -> Result<StoreHealth, StoreError>;

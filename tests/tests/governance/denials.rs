@@ -50,7 +50,15 @@ fn command(operation: Operation) -> &'static [&'static str] {
         | O::GateShow
         | O::EmergencyList
         | O::EmergencyShow
+        | O::ApprovalList
+        | O::ApprovalShow
+        | O::TokenList
+        | O::JobList
         | O::Health => &[],
+        O::ApprovalDecide => &["approvals", "decide", "latest", "approved"],
+        O::ApprovalLink => &["approvals", "link", "latest", "--to", "human:bob"],
+        O::TokenCreate => &["tokens", "create", "ci", "--reason", "x"],
+        O::TokenRevoke => &["tokens", "revoke", "latest", "--reason", "x"],
         O::RunSubmit => &["run", "JOB"],
         O::RunCancel => &["runs", "cancel", "latest"],
         O::RunRetry => &["runs", "retry", "latest"],

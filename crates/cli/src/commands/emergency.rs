@@ -2,7 +2,9 @@
 
 use anstyle::AnsiColor;
 use futures::StreamExt as _;
-use moorline_api::{ApiError, EmergencyChoice, EmergencyOperations as _, EmergencyRequest};
+use moorline_api::{
+    ApiError, EmergencyChoice, EmergencyOperations as _, EmergencyRequest, EmergencyShowRequest,
+};
 use moorline_core::emergency::{Emergency, EmergencyState, EmergencyStep, StepRecord};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::lane::{Lane, LaneError};
@@ -141,7 +143,11 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 fn show(context: &Context<'_>, id: &str) -> Result<u8, ApiError> {
     let emergency = context.with_engine(|engine| {
         let id = id.to_owned();
-        async move { engine.emergency_show(&id).await }
+        async move {
+            engine
+                .emergency_show(EmergencyShowRequest { emergency: id })
+                .await
+        }
     })?;
     if context.json() {
         output::json(&emergency);

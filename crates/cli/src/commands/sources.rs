@@ -2,7 +2,7 @@
 
 use moorline_api::{
     ApiError, ControlPlane as _, SourceChangeRequest, SourceDetail, SourceOperations as _,
-    SourceResumeRequest, SourceView,
+    SourceRequest, SourceResumeRequest, SourceView,
 };
 
 use crate::args::SourcesCommand;
@@ -14,8 +14,11 @@ pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, 
         SourcesCommand::List => list(context),
         SourcesCommand::Reauth(args) => super::reauth::run(context, args),
         SourcesCommand::Show { source } => {
-            let detail =
-                context.with_engine(|engine| async move { engine.source_show(&source).await })?;
+            let detail = context.with_engine(|engine| async move {
+                engine
+                    .source_show(SourceRequest { source_id: source })
+                    .await
+            })?;
             if context.json() {
                 output::json(&detail);
             } else {

@@ -38,6 +38,10 @@ pub enum FailureClass {
     Preempted,
     /// The run before it was still going.
     Overlap,
+    /// A person rejected it at a gate.
+    Rejected,
+    /// Nobody decided at a gate in time.
+    Expired,
 }
 
 impl FailureClass {
@@ -76,6 +80,8 @@ impl FailureClass {
             Self::Stopped => "stopped",
             Self::Preempted => "preempted",
             Self::Overlap => "overlap",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
         }
     }
 }
@@ -268,7 +274,7 @@ const fn row(
 
 /// The failure matrix (`D-RUN-7`), one row for each class, in the order of [`FailureClass`].
 #[rustfmt::skip] // a table reads as one
-pub const FAILURE_MATRIX: [FailureRule; 11] = {
+pub const FAILURE_MATRIX: [FailureRule; 13] = {
     use FailureClass as C;
     use RunStatus as S;
     use {AlertRule as A, OutputsRule as O, RetryRule as R};
@@ -285,6 +291,8 @@ pub const FAILURE_MATRIX: [FailureRule; 11] = {
         row(C::Stopped,    S::Killed,      (Src::Unchanged,   Sch::Unchanged),   (R::Never,        O::Archived,         A::Info)),
         row(C::Preempted,  S::Failed,      (Src::Unchanged,   Sch::Unchanged),   (R::IfResumable,  O::PartialArchived,  A::None)),
         row(C::Overlap,    S::Skipped,     (Src::Unchanged,   Sch::Unchanged),   (R::Never,        O::None,             A::AfterRepeats)),
+        row(C::Rejected,   S::Failed,      (Src::Unchanged,   Sch::Unchanged),   (R::Never,        O::Archived,         A::None)),
+        row(C::Expired,    S::Failed,      (Src::Unchanged,   Sch::Unchanged),   (R::Never,        O::Archived,         A::Always)),
     ]
 };
 

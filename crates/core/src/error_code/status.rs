@@ -112,7 +112,9 @@ pub const fn exit_code(status: RunStatus, class: Option<FailureClass>) -> u8 {
             Some(FailureClass::Timeout) => 124,
             Some(FailureClass::Cancelled) => 130,
             Some(FailureClass::Stopped) => 137,
-            Some(FailureClass::Overlap) | None => 1,
+            Some(FailureClass::Overlap | FailureClass::Rejected | FailureClass::Expired) | None => {
+                1
+            }
         },
     }
 }

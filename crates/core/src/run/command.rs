@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{CancelKind, Run, Verdict};
+use crate::approval::{ApprovalRequest, Choice};
 use crate::attempt::{Handle, Isolation, Usage};
+use crate::denial::Denial;
 use crate::error_code::{AlertLevel, FailureClass};
 use crate::event::NewEvent;
 use crate::ids::{AttemptId, DriverId};
@@ -51,6 +53,18 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Somebody decides the request that the run waits for (D-FLOW-4).
+    Decide {
+        /// The request, as it is stored.
+        request: Box<ApprovalRequest>,
+        /// What they want.
+        choice: Choice,
+    },
+    /// The expiry or a reminder of the request that the run waits for is due (D-FLOW-6).
+    Lapse {
+        /// The request, as it is stored.
+        request: Box<ApprovalRequest>,
+    },
     /// A person or a stop ends the run.
     Cancel {
         /// How.
@@ -71,6 +85,9 @@ pub struct Applied {
     pub events: Vec<NewEvent>,
     /// What must follow, in order.
     pub effects: Vec<Effect>,
+    /// Requests that were opened or changed, as they are now. One that the run waited for when it was ended
+    /// is withdrawn by whoever stores the transition.
+    pub approvals: Vec<ApprovalRequest>,
 }
 
 /// What a transition demands of the world; written to the outbox or carried out by the driver.
@@ -112,6 +129,9 @@ pub enum Refusal {
     /// An attempt of it was launched: it is too late to leave it out.
     #[error("the run has begun and can not be skipped (D-RUN-2)")]
     Begun,
+    /// A rule of the domain does not allow it.
+    #[error(transparent)]
+    Denied(Box<Denial>),
     /// The attempt to take over is not the live one.
     #[error("that attempt is not alive (D-RUN-4)")]
     NotLive,

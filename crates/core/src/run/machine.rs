@@ -12,6 +12,7 @@ use super::{
 use crate::attempt::Handle;
 use crate::error_code::{ErrorCode, FailureClass, FailureOccurrence, OutputsRule, RunStatus};
 use crate::event::{EventKind, Level, NewEvent};
+use crate::workflow::Workflow;
 
 /// Applies a command to a run: a total, pure function of its arguments.
 ///
@@ -20,6 +21,21 @@ use crate::event::{EventKind, Level, NewEvent};
 /// # Errors
 /// [`Refusal`] when the run's state does not allow the command; the run is then unchanged.
 pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Refusal> {
+    apply_in(run, None, command, now)
+}
+
+/// [`apply`] for a run whose job has a workflow, which a transition that ends a step or decides a request
+/// needs.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_in(
+    run: &Run,
+    workflow: Option<&Workflow>,
+    command: Command,
+    now: Timestamp,
+) -> Result<Applied, Refusal> {
+    let _ = workflow;
     let mut next = Draft {
         run: run.clone(),
         now,
@@ -83,6 +99,7 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
                 Level::Warn,
             );
         }
+        Command::Decide { .. } | Command::Lapse { .. } => {}
         Command::Cancel {
             kind,
             actor,
@@ -96,6 +113,7 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
         run: next.run,
         events: next.events,
         effects: next.effects,
+        approvals: Vec::new(),
     })
 }
 

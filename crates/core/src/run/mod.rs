@@ -27,10 +27,11 @@ use crate::ids::{AttemptId, DriverId, RunId};
 use crate::lane::Lane;
 use crate::schedule::ScheduledStart;
 use crate::spec::{Mode, Retries};
+use crate::workflow::Flow;
 
 pub use command::{Applied, Command, Effect, Refusal};
 pub use judge::{Verdict, judge};
-pub use machine::apply;
+pub use machine::{apply, apply_in};
 
 /// One execution of one job version, with everything its next transition depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,9 @@ pub struct Run {
     pub steps: Vec<StepRun>,
     /// Index of the step that runs or is due.
     pub step: usize,
+    /// Where it stands in its job's workflow, if the job has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Box<Flow>>,
     /// The attempt that is alive, if any.
     pub attempt: Option<LiveAttempt>,
     /// When the next attempt may be claimed; absent while one is alive and when the run is over.
@@ -117,6 +121,9 @@ pub struct StepRun {
     pub idempotent: bool,
     /// Attempts launched.
     pub attempts: u32,
+    /// Attempts that were launched before the step was entered last: its retries count from there.
+    #[serde(default, skip_serializing_if = "crate::spec::is_default")]
+    pub attempts_before: u32,
     /// Whether it is done.
     pub done: bool,
     /// `data` of its result line.

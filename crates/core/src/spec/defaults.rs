@@ -32,7 +32,7 @@ pub(super) const fn is_num<const N: u32>(value: &u32) -> bool {
 }
 
 /// Whether a value holds the default of its type.
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -16,6 +16,7 @@ use super::source::{Cadence, Constraints, Output, Portfolio, Review};
 use super::step::Step;
 use crate::canonical::CanonicalError;
 use crate::content_id::ContentId;
+use crate::workflow::Workflow;
 
 /// A job spec: the versioned, schema-checked description of a job.
 ///
@@ -96,6 +97,10 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub steps: Option<Vec<Step>>,
+
+    /// What comes after what, with the gates at which a run waits for a person; the steps in order when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Workflow>,
 
     /// Thresholds that the outputs must keep before they are exported.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -52,6 +52,8 @@ mod source;
 mod step;
 pub(crate) mod violation;
 
+pub(crate) use defaults::is_default;
+
 pub use arg::Arg;
 pub use document::{InputDecl, JobSpec, JobType, SecretDecl};
 pub use effective::{DEFAULT_TIMEOUT, EffectiveStep};

@@ -20,7 +20,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use moorline_api::{ApiError, EmergencyChoice, EmergencyOperations, EmergencyRequest, Operation};
+use moorline_api::{
+    ApiError, EmergencyChoice, EmergencyOperations, EmergencyRequest, EmergencyShowRequest,
+    Operation,
+};
 use moorline_core::emergency::{Emergency, EmergencyStep};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::EmergencyId;
@@ -69,8 +72,8 @@ impl EmergencyOperations for Engine {
         store.emergencies_list().await.map_err(store_error)
     }
 
-    async fn emergency_show(&self, id: &str) -> Result<Emergency, ApiError> {
-        self.inner.find_emergency(id).await
+    async fn emergency_show(&self, request: EmergencyShowRequest) -> Result<Emergency, ApiError> {
+        self.inner.find_emergency(&request.emergency).await
     }
 }
 

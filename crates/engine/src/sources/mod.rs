@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use moorline_api::{
     ApiError, Operation, RunRow, SourceChangeRequest, SourceDetail, SourceOperations,
-    SourceResumeRequest, SourceSchedule, SourceView,
+    SourceRequest, SourceResumeRequest, SourceSchedule, SourceView,
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::source::{Source, SourceCommand};
@@ -18,8 +18,8 @@ const RUNS: u32 = 5;
 
 #[async_trait]
 impl SourceOperations for Engine {
-    async fn source_show(&self, source_id: &str) -> Result<SourceDetail, ApiError> {
-        self.inner.source_detail(source_id).await
+    async fn source_show(&self, request: SourceRequest) -> Result<SourceDetail, ApiError> {
+        self.inner.source_detail(&request.source_id).await
     }
 
     async fn source_pause(&self, request: SourceChangeRequest) -> Result<SourceView, ApiError> {

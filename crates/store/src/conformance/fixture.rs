@@ -125,6 +125,7 @@ impl World {
                 .map(|name| step(name, &shape.retries))
                 .collect(),
             step: 0,
+            flow: None,
             attempt: None,
             due_at: Some(now),
             attempts: 0,
@@ -264,6 +265,7 @@ fn step(name: &str, retries: &Retries) -> StepRun {
         retries: retries.clone(),
         idempotent: false,
         attempts: 0,
+        attempts_before: 0,
         done: false,
         data: Value::Null,
         outputs: Vec::new(),

@@ -12,6 +12,7 @@ use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::run::Run;
 use moorline_core::stop::{Stop, StopScope};
 use moorline_core::summary::RunSummary;
+use tokio::sync::watch;
 
 use crate::database::intent;
 use crate::database::query::{self, Query};
@@ -48,6 +49,9 @@ pub(crate) trait Backend: Debug + Send + Sync + 'static {
     /// Runs a query on a connection for reading.
     fn read<Q: Query>(&self, query: Q)
     -> impl Future<Output = Result<Q::Reply, StoreError>> + Send;
+
+    /// Tells of commits.
+    fn changes(&self) -> watch::Receiver<u64>;
 
     /// How it is set up.
     fn describe(&self) -> impl Future<Output = Result<StoreHealth, StoreError>> + Send;
@@ -199,6 +203,10 @@ impl<B: Backend> Store for B {
 
     async fn audit_append(&self, entry: NewAudit) -> Result<(), StoreError> {
         self.write(intent::AppendAudit(entry)).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        Backend::changes(self)
     }
 
     async fn health(&self) -> Result<StoreHealth, StoreError> {

@@ -12,11 +12,14 @@
 //! | [`writer`] | the one writer of a process, and group commit |
 //! | [`backend`] | `Store` itself, from the above |
 //! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
+//! | [`approvals`], [`tokens`], [`blobs`] | its parts for a control plane that people and machines share |
 //! | `sqlite`, `postgres` | the engines |
 
 mod alerts;
+mod approvals;
 mod artifacts;
 mod backend;
+mod blobs;
 mod deployments;
 mod emergencies;
 mod intent;
@@ -32,6 +35,7 @@ mod sources;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tokens;
 mod transition;
 mod tx;
 mod unit;

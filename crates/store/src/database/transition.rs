@@ -53,6 +53,7 @@ pub(crate) async fn persist<T: Tx>(
         run,
         events,
         effects,
+        approvals: _,
     } = applied;
     write_run(unit, before, &run, lease_until).await?;
     write_attempt(unit, before, &run, now).await?;

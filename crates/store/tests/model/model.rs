@@ -207,6 +207,7 @@ impl Model {
             run,
             events,
             effects,
+            approvals: _,
         } = apply(self.run(id), command, now)?;
         self.events
             .extend(events.iter().map(|event| (Some(id), event.kind)));

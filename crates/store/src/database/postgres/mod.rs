@@ -13,6 +13,7 @@ use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::watch;
 
 use self::connection::explain;
 use crate::database::backend::Backend;
@@ -45,6 +46,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             name: "governance",
             sql: include_str!("../../../migrations/postgres/0002_governance.sql"),
         },
+        Migration {
+            version: 3,
+            name: "control_plane",
+            sql: include_str!("../../../migrations/postgres/0003_control_plane.sql"),
+        },
     ],
 };
 
@@ -76,6 +82,7 @@ const READERS: u32 = 4;
 pub struct PostgresStore {
     writer: Writer<PgConnection>,
     readers: PgPool,
+    changes: watch::Sender<u64>,
 }
 
 impl PostgresStore {
@@ -101,7 +108,11 @@ impl PostgresStore {
         let readers = pool.connect_lazy_with(options.clone());
         let (writer, queue) = Writer::new();
         spawn(write_all(options, connection, queue));
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            changes: watch::Sender::new(0),
+        })
     }
 }
 
@@ -174,6 +185,10 @@ impl Backend for PostgresStore {
         let mut connection =
             connection.map_err(|error| explain("connecting to PostgreSQL", error))?;
         query.read(&mut *connection).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     async fn describe(&self) -> Result<StoreHealth, StoreError> {

@@ -19,6 +19,8 @@ use futures::FutureExt as _;
 use rusqlite::Connection;
 
 use self::readers::Readers;
+use tokio::sync::watch;
+
 use crate::database::backend::Backend;
 use crate::database::query::Query;
 use crate::database::schema::{Migration, Schema};
@@ -45,6 +47,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             version: 2,
             name: "governance",
             sql: include_str!("../../../migrations/sqlite/0002_governance.sql"),
+        },
+        Migration {
+            version: 3,
+            name: "control_plane",
+            sql: include_str!("../../../migrations/sqlite/0003_control_plane.sql"),
         },
     ],
 };
@@ -74,6 +81,7 @@ pub struct SqliteStore {
     /// `None` only while dropping.
     writer: Option<Writer<Connection>>,
     thread: Option<JoinHandle<()>>,
+    changes: watch::Sender<u64>,
 }
 
 impl SqliteStore {
@@ -100,6 +108,7 @@ impl SqliteStore {
             readers: Readers::new(path),
             writer: Some(writer),
             thread: Some(thread),
+            changes: watch::Sender::new(0),
         })
     }
 
@@ -149,6 +158,10 @@ impl Backend for SqliteStore {
 
     async fn read<Q: Query>(&self, query: Q) -> Result<Q::Reply, StoreError> {
         self.readers.read(query).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     async fn describe(&self) -> Result<StoreHealth, StoreError> {

@@ -1,0 +1,3 @@
+//! The `moorlined` binary. See `moorlined --help`.
+
+fn main() {}

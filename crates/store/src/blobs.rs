@@ -1,0 +1,29 @@
+//! Content that every machine of an installation can get: job directories, inputs, outputs of steps.
+//!
+//! On one machine, content is in the state directory alone. Where a store is shared by several, what a run
+//! needs is put here too, so that another machine can go on with it.
+
+use async_trait::async_trait;
+use moorline_core::content_id::ContentId;
+
+use crate::error::StoreError;
+
+/// The largest blob that is kept, in bytes.
+pub const BLOB_LIMIT: usize = 64 << 20;
+
+/// Content by its hash. A part of [`Store`](crate::Store), under its contract.
+#[async_trait]
+pub trait BlobStore: Send + Sync {
+    /// Whether other machines may share this store, so that content has to be in it.
+    fn is_shared(&self) -> bool;
+
+    /// Keeps bytes under a name of theirs, e.g. the content id of the tree that they pack. What is there
+    /// already stays.
+    ///
+    /// # Errors
+    /// A conflict for more than [`BLOB_LIMIT`] bytes.
+    async fn blob_put(&self, name: &ContentId, bytes: Vec<u8>) -> Result<(), StoreError>;
+
+    /// The bytes of a name.
+    async fn blob_get(&self, name: &ContentId) -> Result<Option<Vec<u8>>, StoreError>;
+}
