@@ -5,6 +5,7 @@
 //! says everything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use super::{DestinationChannel, LaneSettings, SecretBackendKind, SecretNaming, Settings};
 use crate::app_name::{EnvironmentName, LaneScope};
 use crate::error_code::AlertLevel;
+use crate::event::EventKind;
 use crate::lane::Lane;
 use crate::principal::{Principal, Role};
 use crate::spec::{Egress, Permission};
@@ -48,6 +50,8 @@ pub struct ConfigDocument {
     pub alerts: BTreeMap<String, AlertDocument>,
     /// Where secrets are kept.
     pub secrets: SecretsDocument,
+    /// How `moorlined` serves.
+    pub server: ServerDocument,
 }
 
 /// How apps at Modal are named (D-REF-7).
@@ -158,6 +162,79 @@ pub struct SecretsDocument {
     pub key: Option<String>,
 }
 
+/// How `moorlined` serves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerDocument {
+    /// Address and port that it listens on; port 0 takes a free one.
+    #[schemars(with = "Option<String>")]
+    pub bind: Option<SocketAddr>,
+    /// How it is called from outside, as `https://moorline.example.org`.
+    pub public_url: Option<String>,
+    /// Projects beside `default`.
+    #[schemars(inner(regex(pattern = "^[a-z][a-z0-9-]{0,31}$")))]
+    pub projects: Option<Vec<String>>,
+    /// The job that `POST /kickoff` starts: `live:JOB`, or a job directory on the server.
+    #[schemars(length(min = 1))]
+    pub kickoff_job: Option<String>,
+    /// Origins whose pages may call the API.
+    pub cors_origins: Option<Vec<String>>,
+    /// The largest body of a request, in MiB.
+    #[schemars(range(min = 1, max = 1024))]
+    pub body_limit_mb: Option<u32>,
+    /// The largest upload, in MiB.
+    #[schemars(range(min = 1, max = 16_384))]
+    pub upload_limit_mb: Option<u32>,
+    /// Requests a second that one token may make, in the long run.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub rate_per_second: Option<u32>,
+    /// Requests that one token may make at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub rate_burst: Option<u32>,
+    /// How long a request that is no stream may take.
+    #[schemars(range(min = 1, max = 3600))]
+    pub request_timeout_seconds: Option<u32>,
+    /// The file with the certificate chain (PEM).
+    #[schemars(length(min = 1))]
+    pub tls_cert: Option<String>,
+    /// The file with the key of that certificate (PEM).
+    #[schemars(length(min = 1))]
+    pub tls_key: Option<String>,
+    /// How long the session of a browser lasts.
+    #[schemars(range(min = 1, max = 8760))]
+    pub session_hours: Option<u32>,
+    /// Whom to send events to, by a name of one's own.
+    pub webhooks: BTreeMap<String, WebhookDocument>,
+    /// Signed requests that start a job, by a name of one's own.
+    pub incoming: BTreeMap<String, IncomingDocument>,
+}
+
+/// Someone to send events to, as signed HTTP requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookDocument {
+    /// Where to; without credentials.
+    pub url: String,
+    /// The secret key that signs (HMAC-SHA256).
+    #[schemars(length(min = 1))]
+    pub secret: String,
+    /// Kinds of events to send; all when absent.
+    #[serde(default)]
+    pub kinds: Vec<EventKind>,
+}
+
+/// A signed request that starts a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IncomingDocument {
+    /// The secret key that must have signed it (HMAC-SHA256).
+    #[schemars(length(min = 1))]
+    pub secret: String,
+    /// What it starts: `live:JOB`, or a job directory on the server.
+    #[schemars(length(min = 1))]
+    pub job: String,
+}
+
 /// The layer below all others: every key, `null` where nothing is set.
 pub(super) fn defaults() -> Value {
     let settings = Settings::default();
@@ -184,6 +261,7 @@ pub(super) fn defaults() -> Value {
         "principals": {},
         "alerts": {},
         "secrets": {"backend": settings.secrets.backend, "key": settings.secrets.key},
+        "server": settings.server,
     })
 }
 

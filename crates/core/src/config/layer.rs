@@ -86,7 +86,7 @@ pub struct ConfigFlag {
 /// Variables of the environment and the keys that they set.
 ///
 /// Lanes, principals and alerts have names of their own and are set in files alone.
-pub const VARIABLES: [(&str, &str); 13] = [
+pub const VARIABLES: [(&str, &str); 18] = [
     ("MOORLINE_LANE", "lane"),
     ("MOORLINE_EXECUTOR", "executor"),
     ("MOORLINE_CAPACITY", "capacity"),
@@ -103,6 +103,11 @@ pub const VARIABLES: [(&str, &str); 13] = [
     ("MOORLINE_REVIEW_TWO_PERSON", "review.two_person"),
     ("MOORLINE_SECRETS_BACKEND", "secrets.backend"),
     ("MOORLINE_SECRETS_KEY", "secrets.key"),
+    ("MOORLINE_SERVER_BIND", "server.bind"),
+    ("MOORLINE_SERVER_PUBLIC_URL", "server.public_url"),
+    ("MOORLINE_SERVER_KICKOFF_JOB", "server.kickoff_job"),
+    ("MOORLINE_SERVER_TLS_CERT", "server.tls_cert"),
+    ("MOORLINE_SERVER_TLS_KEY", "server.tls_key"),
 ];
 
 /// One layer, read.

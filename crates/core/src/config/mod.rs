@@ -1,4 +1,5 @@
-//! Settings: what `moorline.toml` and its layers say, checked (lanes, review, alerts, secrets, principals).
+//! Settings: what `moorline.toml` and its layers say, checked (lanes, review, alerts, secrets, principals,
+//! the server).
 //!
 //! | item | what |
 //! |---|---|
@@ -18,6 +19,7 @@ mod layer;
 mod problem;
 mod resolve;
 mod separation;
+mod server;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -35,12 +37,15 @@ use crate::principal::{Principal, Role};
 use crate::spec::{Egress, Permission, ToolPermissions};
 
 pub use document::{
-    AlertDocument, AppNamesDocument, ConfigDocument, DevPrefixDocument, LaneDocument,
-    ReviewDocument, SecretsDocument, ToolsDocument,
+    AlertDocument, AppNamesDocument, ConfigDocument, DevPrefixDocument, IncomingDocument,
+    LaneDocument, ReviewDocument, SecretsDocument, ServerDocument, ToolsDocument, WebhookDocument,
 };
 pub use layer::{ConfigFile, ConfigFlag, Origin, VARIABLES, store_of};
 pub use problem::{Problem, Problems};
 pub use resolve::{Entry, Layers, Resolved, resolve};
+pub use server::{
+    DEFAULT_PROJECT, IncomingSettings, ServerSettings, WebhookSettings, is_project_name,
+};
 
 /// Everything that is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +74,8 @@ pub struct Settings {
     pub alerts: Vec<AlertDestination>,
     /// Where secrets are kept.
     pub secrets: SecretSettings,
+    /// How `moorlined` serves.
+    pub server: ServerSettings,
 }
 
 impl Default for Settings {
@@ -95,6 +102,7 @@ impl Default for Settings {
             default_role: Role::Admin,
             alerts: Vec::new(),
             secrets: SecretSettings::default(),
+            server: ServerSettings::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::document::{self, ConfigDocument};
 use super::layer::{self, ConfigFile, ConfigFlag, Layer, Origin};
 use super::problem::{Problem, Problems, key_of};
 use super::{AlertDestination, ReviewSettings, SecretSettings, Settings, StoreUrl};
-use super::{lanes, separation, trust};
+use super::{lanes, separation, server, trust};
 use crate::app_name::{AppPolicy, DevPrefix};
 use crate::lane::Lane;
 use crate::spec::violation::{did_you_mean, join};
@@ -53,6 +53,9 @@ pub struct Resolved {
     pub entries: Vec<Entry>,
 }
 
+/// Tables of names of one's own, which are there though nothing is in them.
+const NAMED: [&str; 4] = ["principals", "alerts", "server.webhooks", "server.incoming"];
+
 impl Resolved {
     /// The values at a key or below it.
     ///
@@ -65,8 +68,7 @@ impl Resolved {
             .iter()
             .filter(|entry| entry.key == key || entry.key.starts_with(&below))
             .collect();
-        // Tables of names of one's own are there, be they empty.
-        if found.is_empty() && !matches!(key, "principals" | "alerts") {
+        if found.is_empty() && !NAMED.contains(&key) {
             return Err(did_you_mean(
                 key,
                 self.entries.iter().map(|e| e.key.as_str()),
@@ -305,6 +307,7 @@ fn settings(
         .iter()
         .filter_map(|(name, lane)| Some((name.clone(), lane.modal_environment.parse().ok()?)))
         .collect();
+    let server = server::settings(document.server, resolved, problems);
     Settings {
         lane,
         executor: document.executor.unwrap_or(default.executor),
@@ -344,5 +347,6 @@ fn settings(
             backend: document.secrets.backend.unwrap_or(default.secrets.backend),
             key: document.secrets.key,
         },
+        server,
     }
 }

@@ -1,0 +1,212 @@
+//! What `[server]` says: where `moorlined` listens, for which projects, within which limits.
+//!
+//! Secrets are named, never written: `secret` is the key under which the secret sources have the value
+//! (D-SEC-3), as in `[alerts]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::document::{IncomingDocument, ServerDocument, WebhookDocument};
+use super::problem::Problem;
+use super::resolve::Resolved;
+use crate::event::EventKind;
+
+/// The project that is always there.
+pub const DEFAULT_PROJECT: &str = "default";
+
+/// How `moorlined` serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerSettings {
+    /// Address and port that it listens on; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// How the server is called from outside, as `https://moorline.example.org`: for links in messages, and
+    /// for what browsers may send. Absent means the address that it listens on.
+    pub public_url: Option<String>,
+    /// Projects beside [`DEFAULT_PROJECT`]. Each has state, tokens and an audit trail of its own.
+    pub projects: BTreeSet<String>,
+    /// The job that `POST /kickoff` starts: `live:JOB`, or a job directory on the server.
+    pub kickoff_job: Option<String>,
+    /// Origins whose pages may call the API, as `https://console.example.org`.
+    pub cors_origins: Vec<String>,
+    /// The largest body of a request, in MiB; uploads have a limit of their own.
+    pub body_limit_mb: u32,
+    /// The largest upload, in MiB, packed and unpacked.
+    pub upload_limit_mb: u32,
+    /// Requests a second that one token may make, in the long run.
+    pub rate_per_second: u32,
+    /// Requests that one token may make at once.
+    pub rate_burst: u32,
+    /// How long a request that is no stream may take, in seconds.
+    pub request_timeout_seconds: u32,
+    /// The file with the certificate chain (PEM) to serve TLS with.
+    pub tls_cert: Option<String>,
+    /// The file with the key of that certificate (PEM).
+    pub tls_key: Option<String>,
+    /// How long the session of a browser lasts, in hours.
+    pub session_hours: u32,
+    /// Whom to send events to, by a name of one's own.
+    pub webhooks: BTreeMap<String, WebhookSettings>,
+    /// Signed requests that start a job, by a name of one's own.
+    pub incoming: BTreeMap<String, IncomingSettings>,
+}
+
+/// Someone to send events to, as signed HTTP requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WebhookSettings {
+    /// Where to; `https://` or `http://`, without credentials.
+    pub url: String,
+    /// The secret key that signs (HMAC-SHA256).
+    pub secret: String,
+    /// Kinds of events to send; empty means all.
+    pub kinds: Vec<EventKind>,
+}
+
+/// A signed request that starts a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IncomingSettings {
+    /// The secret key that must have signed it (HMAC-SHA256).
+    pub secret: String,
+    /// What it starts: `live:JOB`, or a job directory on the server.
+    pub job: String,
+}
+
+impl Default for ServerSettings {
+    /// Loopback, one project, no TLS.
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)),
+            public_url: None,
+            projects: BTreeSet::new(),
+            kickoff_job: None,
+            cors_origins: Vec::new(),
+            body_limit_mb: 16,
+            upload_limit_mb: 256,
+            rate_per_second: 50,
+            rate_burst: 200,
+            request_timeout_seconds: 30,
+            tls_cert: None,
+            tls_key: None,
+            session_hours: 12,
+            webhooks: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+        }
+    }
+}
+
+/// The settings that a document comes to, and what is wrong with it.
+pub(super) fn settings(
+    document: ServerDocument,
+    resolved: &Resolved,
+    problems: &mut Vec<Problem>,
+) -> ServerSettings {
+    let default = ServerSettings::default();
+    let settings = ServerSettings {
+        bind: document.bind.unwrap_or(default.bind),
+        public_url: document.public_url,
+        projects: document.projects.unwrap_or_default().into_iter().collect(),
+        kickoff_job: document.kickoff_job,
+        cors_origins: document.cors_origins.unwrap_or_default(),
+        body_limit_mb: document.body_limit_mb.unwrap_or(default.body_limit_mb),
+        upload_limit_mb: document.upload_limit_mb.unwrap_or(default.upload_limit_mb),
+        rate_per_second: document.rate_per_second.unwrap_or(default.rate_per_second),
+        rate_burst: document.rate_burst.unwrap_or(default.rate_burst),
+        request_timeout_seconds: document
+            .request_timeout_seconds
+            .unwrap_or(default.request_timeout_seconds),
+        tls_cert: document.tls_cert,
+        tls_key: document.tls_key,
+        session_hours: document.session_hours.unwrap_or(default.session_hours),
+        webhooks: document
+            .webhooks
+            .into_iter()
+            .map(|(name, WebhookDocument { url, secret, kinds })| {
+                (name, WebhookSettings { url, secret, kinds })
+            })
+            .collect(),
+        incoming: document
+            .incoming
+            .into_iter()
+            .map(|(name, IncomingDocument { secret, job })| {
+                (name, IncomingSettings { secret, job })
+            })
+            .collect(),
+    };
+    check(&settings, resolved, problems);
+    settings
+}
+
+/// What the schema can not say.
+fn check(settings: &ServerSettings, resolved: &Resolved, problems: &mut Vec<Problem>) {
+    let mut refuse = |key: String, message: String, hint: &str| {
+        let origin = resolved.origin_of(&key);
+        problems.push(Problem::new(origin, key, "schema", message).hint(hint));
+    };
+    for name in &settings.projects {
+        if !is_project_name(name) {
+            let message = format!("`{name}` is not the name of a project");
+            let hint = "write a lower-case letter, then at most 31 letters, digits and `-`";
+            refuse("server.projects".to_owned(), message, hint);
+        }
+    }
+    if settings.tls_cert.is_some() != settings.tls_key.is_some() {
+        let (there, missing) = if settings.tls_cert.is_some() {
+            ("tls_cert", "tls_key")
+        } else {
+            ("tls_key", "tls_cert")
+        };
+        let message = format!("has no `{missing}` beside it");
+        let hint = "TLS needs both the certificate chain and its key";
+        refuse(format!("server.{there}"), message, hint);
+    }
+    if let Some(url) = &settings.public_url
+        && !is_origin(url)
+    {
+        let message = format!("`{url}` is not an origin");
+        let hint = "write for example `https://moorline.example.org`, without a path";
+        refuse("server.public_url".to_owned(), message, hint);
+    }
+    for origin in settings.cors_origins.iter().filter(|o| !is_origin(o)) {
+        let message = format!("`{origin}` is not an origin");
+        let hint = "write for example `https://console.example.org`, without a path";
+        refuse("server.cors_origins".to_owned(), message, hint);
+    }
+    for (name, webhook) in &settings.webhooks {
+        let rest = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| webhook.url.strip_prefix(scheme));
+        let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+        if authority.is_none_or(|host| host.is_empty() || host.contains('@')) {
+            let message = "is not a URL without credentials".to_owned();
+            let hint = "write for example `https://hooks.example.org/moorline`";
+            refuse(format!("server.webhooks.{name}.url"), message, hint);
+        }
+    }
+}
+
+/// Whether a text can name a project: a lower-case letter, then at most 31 lower-case letters, digits and
+/// `-`. The underscore is left out, since it divides a token (`mlt_<project>_…`).
+///
+/// ```
+/// use moorline_core::config::is_project_name;
+///
+/// assert!(is_project_name("acme-eu2"));
+/// assert!(!is_project_name("Acme") && !is_project_name("2nd") && !is_project_name("a_b"));
+/// ```
+pub fn is_project_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase());
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    first && text.len() <= 32 && bytes.all(rest)
+}
+
+/// Scheme, host and port alone (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let outside = |c: char| c.is_whitespace() || c.is_control() || "/?#@,*".contains(c);
+    host.is_some_and(|host| !host.is_empty() && !host.contains(outside))
+}
