@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Test(TestArguments),
     /// Everything a change has to pass: format, lints, docs, dependencies, generated files, tests.
     Ci,
+    /// Build the programs as they are shipped, static, below target/dist.
+    Dist,
     /// Put seeded faults into a copy of the source; the tests of the invariants must notice each.
     Mutants(MutantsArguments),
     /// Write the generated files, or check that they are current.

@@ -1,6 +1,6 @@
 //! Project automation, run as `cargo xtask COMMAND`.
 //!
-//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], [`mutants`], `gen`, `wire`,
+//! One file (or folder) per command: [`setup`], [`mod@test`], [`ci`], [`dist`], [`mutants`], `gen`, `wire`,
 //! `bench`. The last three
 //! link the product and are compiled with the feature `product` only; [`product`] says how they
 //! start.
@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod cli;
 mod clock;
+mod dist;
 mod error;
 #[cfg(feature = "product")]
 mod r#gen;
@@ -50,6 +51,7 @@ fn run(command: &Command) -> Result {
         Command::Setup => setup::run(&workspace),
         Command::Test(arguments) => test::run(&workspace, arguments),
         Command::Ci => ci::run(&workspace),
+        Command::Dist => dist::run(&workspace),
         Command::Mutants(arguments) => mutants::run(&workspace, *arguments),
         #[cfg(feature = "product")]
         Command::Gen(arguments) => r#gen::run(&workspace, *arguments),
