@@ -69,7 +69,7 @@ pub use schedules::{
 pub use secrets::{ForgetSecrets, RecordSecret, SecretStore};
 pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
-pub use tokens::{RevokeToken, TokenStore};
+pub use tokens::{ENDED_TOKENS_KEPT_FOR, LAST_USE_TO, LISTED_TOKENS, RevokeToken, TokenStore};
 pub use types::{
     AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,

@@ -16,14 +16,18 @@ CREATE INDEX approvals_job ON approvals (job_id, id);
 CREATE INDEX approvals_status ON approvals (status, id);
 CREATE INDEX approvals_due ON approvals (look_at, id) WHERE look_at IS NOT NULL;
 
--- Tokens by the hash of their secrets, in the document.
+-- Tokens, by the hash of their secrets in the document. Sessions and links are removed some time after their end.
 CREATE TABLE tokens (
-    id     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    parent TEXT COLLATE "C",
-    doc    TEXT NOT NULL
+    id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    parent     TEXT COLLATE "C",
+    expires_at BIGINT NOT NULL,
+    doc        TEXT NOT NULL
 );
 
+CREATE INDEX tokens_kind ON tokens (kind, id);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
+CREATE INDEX tokens_ended ON tokens (expires_at) WHERE kind <> 'api';
 
 -- Content in parts, each base64.
 CREATE TABLE blobs (

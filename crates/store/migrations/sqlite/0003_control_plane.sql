@@ -16,14 +16,18 @@ CREATE INDEX approvals_job ON approvals (job_id, id);
 CREATE INDEX approvals_status ON approvals (status, id);
 CREATE INDEX approvals_due ON approvals (look_at, id) WHERE look_at IS NOT NULL;
 
--- Tokens by the hash of their secrets, in the document.
+-- Tokens, by the hash of their secrets in the document. Sessions and links are removed some time after their end.
 CREATE TABLE tokens (
-    id     TEXT NOT NULL PRIMARY KEY,
-    parent TEXT,
-    doc    TEXT NOT NULL
+    id         TEXT NOT NULL PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    parent     TEXT,
+    expires_at INTEGER NOT NULL,
+    doc        TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX tokens_kind ON tokens (kind, id);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
+CREATE INDEX tokens_ended ON tokens (expires_at) WHERE kind <> 'api';
 
 -- Content in parts, each base64.
 CREATE TABLE blobs (

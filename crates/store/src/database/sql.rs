@@ -205,6 +205,7 @@ pub(crate) mod refusals;
 pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod sources;
+pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;

@@ -77,6 +77,12 @@ const HOT: &[(&str, &str, &str)] = &[
     ("DELIVERIES", alerts::DELIVERIES, "deliveries_pkey"),
     ("DELIVERIES_DUE", alerts::DELIVERIES_DUE, "deliveries_due"),
     ("DELIVERIES_NEXT", alerts::DELIVERIES_NEXT, "deliveries_due"),
+    ("TOKEN_GET", tokens::TOKEN_GET, "tokens_pkey"),
+    ("TOKEN_FIND", tokens::TOKEN_FIND, "tokens_pkey"),
+    ("TOKENS", tokens::TOKENS, "tokens_pkey"),
+    ("TOKENS_KIND", tokens::TOKENS_KIND, "tokens_kind"),
+    ("TOKENS_PARENT", tokens::TOKENS_PARENT, "tokens_parent"),
+    ("TOKENS_EXPIRE", tokens::TOKENS_EXPIRE, "tokens_ended"),
 ];
 
 /// Every statement by its name, those of governance as well.
@@ -91,6 +97,7 @@ fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
         schedules::ALL,
         secrets::ALL,
         sources::ALL,
+        tokens::ALL,
     ];
     parts.into_iter().flatten().copied()
 }
