@@ -50,7 +50,8 @@ pub struct ApprovalRequest {
     pub iteration: u32,
     /// Where it stands.
     pub status: ApprovalStatus,
-    /// Counts its changes, from 1: a decision names the one that it saw.
+    /// Counts its changes, from 1: a decision names the one that it saw. To be reminded of it changes
+    /// nothing of what is decided, and does not count.
     pub version: u64,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -62,7 +63,7 @@ pub struct ApprovalRequest {
     pub overdue: bool,
     /// When people are reminded, those that are still to come, oldest first.
     pub reminders: Vec<Timestamp>,
-    /// How often people were reminded.
+    /// How many of its reminders are over. Those that came due together were one message.
     pub reminded: u32,
     /// The least role of who decides.
     pub least_role: Role,
@@ -70,6 +71,29 @@ pub struct ApprovalRequest {
     pub not_by: Option<Principal>,
     /// The decision, once there is one.
     pub decision: Option<Decision>,
+}
+
+impl ApprovalRequest {
+    /// The request after its run ended before anybody decided; one that is closed stays as it is.
+    #[must_use]
+    pub fn withdrawn(mut self) -> Self {
+        if self.status == ApprovalStatus::Pending {
+            self.status = ApprovalStatus::Withdrawn;
+            self.reminders.clear();
+            self.version += 1;
+        }
+        self
+    }
+
+    /// When something is due of it next: a reminder or its expiry. `None` once it is closed, and while it is
+    /// overdue and held.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let open = self.status == ApprovalStatus::Pending && !self.overdue;
+        open.then(|| {
+            let reminder = self.reminders.first().copied();
+            reminder.map_or(self.expires_at, |at| at.min(self.expires_at))
+        })
+    }
 }
 
 /// Where a request stands.

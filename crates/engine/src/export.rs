@@ -57,7 +57,11 @@ pub(crate) fn carry_out(
         Effect::Export => publish(dirs, run).map(Some),
         Effect::Archive => archive(dirs, run).map(|()| None),
         // These are part of the transaction that ended the run.
-        Effect::Summarise | Effect::Source { .. } | Effect::Alert { .. } => Ok(None),
+        Effect::Summarise
+        | Effect::Source { .. }
+        | Effect::Alert { .. }
+        | Effect::Remind { .. }
+        | Effect::Withdraw { .. } => Ok(None),
     }
 }
 

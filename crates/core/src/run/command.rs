@@ -9,7 +9,7 @@ use crate::attempt::{Handle, Isolation, Usage};
 use crate::denial::Denial;
 use crate::error_code::{AlertLevel, FailureClass};
 use crate::event::NewEvent;
-use crate::ids::{AttemptId, DriverId};
+use crate::ids::{ApprovalId, AttemptId, DriverId};
 
 /// A change asked of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +85,9 @@ pub struct Applied {
     pub events: Vec<NewEvent>,
     /// What must follow, in order.
     pub effects: Vec<Effect>,
-    /// Requests that were opened or changed, as they are now. One that the run waited for when it was ended
-    /// is withdrawn by whoever stores the transition.
+    /// Requests that were opened or changed, as they are now, oldest first. A request that was opened and
+    /// decided by a rule of its gate stands here once. One that is to be withdrawn is an
+    /// [`Effect::Withdraw`].
     pub approvals: Vec<ApprovalRequest>,
 }
 
@@ -111,6 +112,24 @@ pub enum Effect {
         class: FailureClass,
         /// How loud.
         level: AlertLevel,
+    },
+    /// Tell people that a request waits, once more (D-FLOW-6). Whoever stores the transition makes an alert
+    /// of it.
+    Remind {
+        /// The request.
+        approval: ApprovalId,
+        /// Its gate.
+        checkpoint: String,
+        /// How loud: each reminder is louder than the one before, and the loudest says that it is overdue.
+        level: AlertLevel,
+        /// Whether its time is over, and it still waits by the policy `hold`.
+        overdue: bool,
+    },
+    /// The run ended before the request was decided. Whoever stores the transition has the request, and
+    /// writes it as [`ApprovalRequest::withdrawn`] makes it. Its event is in [`Applied::events`] already.
+    Withdraw {
+        /// The request.
+        approval: ApprovalId,
     },
 }
 

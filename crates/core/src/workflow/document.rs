@@ -32,6 +32,33 @@ pub struct Workflow {
     pub gates: Vec<Gate>,
 }
 
+impl Workflow {
+    /// A gate, by its name.
+    pub fn gate(&self, name: &str) -> Option<&Gate> {
+        self.gates.iter().find(|gate| gate.name == name)
+    }
+
+    /// The phase of a step or a gate, with its number; none for a node without one, and for `end` and
+    /// `reject`.
+    pub fn phase_of(&self, node: &str) -> Option<(u32, &Phase)> {
+        let name = match (self.gate(node), self.steps.get(node)) {
+            (Some(gate), _) => gate.phase.as_ref(),
+            (None, Some(step)) => step.phase.as_ref(),
+            (None, None) => None,
+        }?;
+        (0..)
+            .zip(&self.phases)
+            .find(|(_, phase)| phase.name == *name)
+    }
+}
+
+impl Gate {
+    /// One of its options, by its name.
+    pub fn option(&self, name: &str) -> Option<&GateOption> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}
+
 /// A part of a workflow, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

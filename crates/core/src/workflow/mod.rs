@@ -12,6 +12,7 @@
 //! | [`Then`], [`Route`], [`Condition`] | where to go next, by evidence |
 //! | [`check`] | what is wrong with a graph: everything is found when it is loaded |
 //! | [`Flow`] | where a run stands in it |
+//! | [`render`] | a command line of a step, with what the state says |
 //!
 //! Everything is a pure function of what it is given. Deliberately absent: opening and deciding requests
 //! (see [`approval`](crate::approval)) and the transitions of the run (see [`run`](crate::run)).
@@ -20,6 +21,7 @@ mod check;
 mod condition;
 mod document;
 mod flow;
+mod template;
 
 pub use check::check;
 pub use condition::{Condition, Operator, Reading, Weighed};
@@ -28,6 +30,7 @@ pub use document::{
     Route, Routes, SetValue, StepFlow, Then, Workflow,
 };
 pub use flow::{Flow, Grant, Passage};
+pub use template::{RenderError, keys, render};
 
 /// The node at which a run has succeeded.
 pub const END: &str = "end";

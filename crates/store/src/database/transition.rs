@@ -164,7 +164,7 @@ async fn write_effects<T: Tx>(
     }
     for effect in effects {
         match effect {
-            Effect::Source { .. } => {}
+            Effect::Source { .. } | Effect::Remind { .. } | Effect::Withdraw { .. } => {}
             Effect::Summarise => summarise(unit, run, source, now).await?,
             Effect::Alert { class, level } => raise_alert(unit, run, *class, *level, now).await?,
             Effect::Export | Effect::Archive => unit.outbox(run.id, effect, now).await?,

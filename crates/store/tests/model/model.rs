@@ -237,7 +237,8 @@ impl Model {
             .copied();
         for effect in effects {
             match effect {
-                Effect::Source { .. } => {}
+                // No run of the model has a workflow.
+                Effect::Source { .. } | Effect::Remind { .. } | Effect::Withdraw { .. } => {}
                 Effect::Summarise => {
                     let known = self.summaries.insert(id, RunSummary::of(&run, source));
                     assert_eq!(known, None, "a run has one summary");
