@@ -423,4 +423,7 @@ pub struct LogStats {
     pub written: u64,
     /// Bytes over the cap, counted and dropped.
     pub dropped: u64,
+    /// Progress and metrics that it told by the line protocol.
+    #[serde(default)]
+    pub messages: u64,
 }

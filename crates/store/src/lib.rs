@@ -71,6 +71,6 @@ pub use sources::{SourceChange, SourceStore};
 pub use store::Store;
 pub use tokens::{ENDED_TOKENS_KEPT_FOR, LAST_USE_TO, LISTED_TOKENS, RevokeToken, TokenStore};
 pub use types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    AppendEvents, AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };

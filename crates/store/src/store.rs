@@ -28,7 +28,7 @@ use crate::secrets::SecretStore;
 use crate::sources::SourceStore;
 use crate::tokens::TokenStore;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    AppendEvents, AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
@@ -82,6 +82,10 @@ pub trait Store:
     /// Records the end of an attempt and everything that follows from it in the same transaction: the
     /// run, its summary when it is over, its source, its alerts and its outbox rows.
     async fn attempt_finish(&self, finish: FinishAttempt) -> Result<Run, StoreError>;
+
+    /// Appends events that tell what a live attempt says: progress and metrics. Those that are recorded
+    /// already, by their number, are left out; so repeating it is `Ok` and writes nothing.
+    async fn events_append(&self, append: AppendEvents) -> Result<(), StoreError>;
 
     /// Takes a live attempt over from a driver that is gone; the new token fences the old driver.
     async fn attempt_take_over(

@@ -75,6 +75,21 @@ pub struct FinishAttempt {
     pub now: Timestamp,
 }
 
+/// What a live attempt says while it runs, on its way into the event log.
+#[derive(Debug, Clone)]
+pub struct AppendEvents {
+    /// The run.
+    pub run: RunId,
+    /// Fencing token.
+    pub token: u64,
+    /// Number of the first of these events among those of the attempt, from 0.
+    pub from: u64,
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+    /// Now.
+    pub now: Timestamp,
+}
+
 /// A wish to end a run.
 #[derive(Debug, Clone)]
 pub struct CancelRun {

@@ -172,6 +172,7 @@ impl Draft {
             number,
             driver,
             handle: None,
+            told: 0,
         });
         if first {
             self.event(EventKind::RunStarted, Level::Info, json!({}));

@@ -10,6 +10,7 @@
 mod command;
 mod judge;
 mod machine;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::workflow::Flow;
 pub use command::{Applied, Command, Effect, Refusal};
 pub use judge::{Verdict, judge};
 pub use machine::{apply, apply_in};
+pub use tell::tell;
 
 /// One execution of one job version, with everything its next transition depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,6 +147,9 @@ pub struct LiveAttempt {
     pub driver: DriverId,
     /// Where it runs; absent until the launch is recorded.
     pub handle: Option<Handle>,
+    /// How many events that tell what it says (progress, metrics) are recorded.
+    #[serde(default, skip_serializing_if = "crate::spec::is_default")]
+    pub told: u64,
 }
 
 /// A wish to end a run.

@@ -33,6 +33,7 @@ pub(super) struct Pump<'a> {
     collector: ReplyCollector,
     chunk: Vec<u8>,
     written: u64,
+    messages: u64,
     /// The first words on standard error, kept while they may be those of the sandbox.
     words: Vec<u8>,
     keep_words: bool,
@@ -61,6 +62,7 @@ impl<'a> Pump<'a> {
             collector: ReplyCollector::new(),
             chunk: Vec::new(),
             written: 0,
+            messages: 0,
             words: Vec::new(),
             keep_words: true,
         }
@@ -139,7 +141,8 @@ impl<'a> Pump<'a> {
         let (stream, log) = (source.stream, &mut self.log);
         if stream == LogStream::Stdout {
             // Progress and metrics stay in the log as they are; whoever follows it reads them there.
-            self.collector.push(clean, &mut |_| {});
+            let messages = &mut self.messages;
+            self.collector.push(clean, &mut |_| *messages += 1);
         }
         if stream == LogStream::Stderr && self.keep_words && self.words.len() < MOST_WORDS {
             self.words
@@ -169,6 +172,7 @@ impl<'a> Pump<'a> {
         let stats = LogStats {
             written: self.written,
             dropped: self.log.dropped,
+            messages: self.messages,
         };
         if stats.dropped > 0 {
             let cap = self.log.cap;

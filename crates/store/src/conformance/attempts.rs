@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use moorline_core::error_code::{FailureClass, RunStatus};
+use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::ids::AttemptId;
 use moorline_core::run::{Refusal, Run};
 use moorline_core::spec::Retries;
@@ -13,7 +14,7 @@ use super::fixture::{failure, handle, handle_of, success};
 use super::{Failure, Shape, Subject, World};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::types::{AttemptRecord, EventFilter, FinishAttempt};
+use crate::types::{AppendEvents, AttemptRecord, EventFilter, FinishAttempt};
 
 /// The attempt of a run that is alive.
 fn live(run: &Run) -> Result<AttemptId, Failure> {
@@ -321,4 +322,81 @@ pub(super) async fn the_next_step_is_claimed_as_the_one_before_ends(
         &vec![("extract", true), ("check", true)],
         "the attempts so far",
     )
+}
+
+/// L45: progress and metrics come in batches that may be repeated, and from drivers that may be fenced off.
+pub(super) async fn what_an_attempt_says_is_recorded_once_and_for_its_driver_alone(
+    subject: Subject,
+) -> Result<(), Failure> {
+    let (store, world) = (subject.open().await?, World::default());
+    let run = world.started(store.as_ref(), &Shape::default()).await?;
+    let said = |run: &Run, numbers: std::ops::Range<u64>| AppendEvents {
+        run: run.id,
+        token: run.token,
+        from: numbers.start,
+        events: numbers
+            .map(|n| NewEvent {
+                kind: EventKind::RunProgress,
+                level: Level::Info,
+                data: json!({"progress_pct": n}),
+            })
+            .collect(),
+        now: world.now(),
+    };
+    let progress = || async {
+        let filter = EventFilter {
+            run_id: Some(run.id),
+            kinds: vec![EventKind::RunProgress],
+            ..EventFilter::default()
+        };
+        let events = store.events_list(filter).await?;
+        let job = events
+            .iter()
+            .all(|event| event.job_id == Some(run.job_id.clone()));
+        check!(job, "an event of a run names its job: {events:?}");
+        Ok::<_, Failure>(
+            events
+                .into_iter()
+                .map(|event| event.data)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let upto = |n: u64| {
+        (0..n)
+            .map(|n| json!({"progress_pct": n}))
+            .collect::<Vec<_>>()
+    };
+    store.events_append(said(&run, 0..3)).await?;
+    store.events_append(said(&run, 0..3)).await?;
+    store.events_append(said(&run, 1..5)).await?;
+    equal(&progress().await?, &upto(5), "repeated batches")?;
+    let gap = store.events_append(said(&run, 6..7)).await;
+    check_err!(
+        gap,
+        StoreError::Refused(Refusal::Stale),
+        "a batch that leaves one out"
+    );
+    let taken = store
+        .attempt_take_over(
+            run.id,
+            live(&run)?,
+            world.driver_id(),
+            world.lease(),
+            world.now(),
+        )
+        .await?;
+    let old = store.events_append(said(&run, 5..6)).await;
+    check_err!(
+        old,
+        StoreError::Refused(Refusal::Stale),
+        "the driver before"
+    );
+    store.events_append(said(&taken, 4..6)).await?;
+    equal(&progress().await?, &upto(6), "after a take-over")?;
+    store
+        .attempt_finish(world.finish(&taken, success(false)))
+        .await?;
+    let late = store.events_append(said(&taken, 6..7)).await;
+    check_err!(late, StoreError::Refused(Refusal::Stale), "after the end");
+    Ok(())
 }

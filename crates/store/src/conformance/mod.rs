@@ -161,6 +161,7 @@ macro_rules! for_each_store_case {
             claims::an_attempt_is_claimed_by_one_driver,
             attempts::the_handle_of_a_launched_attempt_is_kept,
             attempts::a_stale_token_writes_nothing,
+            attempts::what_an_attempt_says_is_recorded_once_and_for_its_driver_alone,
             attempts::only_the_live_attempt_is_taken_over,
             attempts::a_lease_is_renewed_for_live_attempts_of_its_driver,
             attempts::a_failed_attempt_is_retried_when_its_delay_is_over,

@@ -21,7 +21,7 @@ use crate::database::writer::{Intent, Writer, ended};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::types::{
-    AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
+    AppendEvents, AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
 
@@ -85,6 +85,10 @@ impl<B: Backend> Store for B {
 
     async fn attempt_finish(&self, finish: FinishAttempt) -> Result<Run, StoreError> {
         self.write(intent::Finish(finish)).await
+    }
+
+    async fn events_append(&self, append: AppendEvents) -> Result<(), StoreError> {
+        self.write(intent::Append(append)).await
     }
 
     async fn attempt_take_over(

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use moorline_core::attempt::Handle;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
-use moorline_core::run::{Command, Run, apply};
+use moorline_core::run::{Command, Run, apply, tell};
 
 use crate::database::sql;
 use crate::database::transition::persist;
@@ -11,7 +11,7 @@ use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
 use crate::database::writer::Intent;
 use crate::error::StoreError;
-use crate::types::FinishAttempt;
+use crate::types::{AppendEvents, FinishAttempt};
 
 /// [`Store::attempt_launched`](crate::Store::attempt_launched).
 pub(crate) struct Launched {
@@ -32,6 +32,31 @@ impl Intent for Launched {
         };
         let applied = apply(&run, command, self.now)?;
         persist(unit, &run, applied, None, self.now).await
+    }
+}
+
+/// [`Store::events_append`](crate::Store::events_append).
+pub(crate) struct Append(pub(crate) AppendEvents);
+
+impl Intent for Append {
+    type Reply = ();
+
+    async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<(), StoreError> {
+        let Self(append) = self;
+        let run = unit.run(append.run).await?;
+        let count = append.events.len() as u64;
+        let (next, known) = tell(&run, append.token, append.from, count)?;
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let fresh = append.events.get(known..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for event in fresh {
+            unit.event(Some((&next).into()), event, append.now).await?;
+        }
+        let args = args![to_json("run", &next)?, next.id.to_string()];
+        unit.tx.execute(sql::RUN_UPDATE_DOC, args).await?;
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ mod log;
 mod stop;
 mod submit;
 
-pub(crate) use attempt::{Finish, Launched, RenewLease, TakeOver};
+pub(crate) use attempt::{Append, Finish, Launched, RenewLease, TakeOver};
 pub(crate) use claim::Claim;
 pub(crate) use log::{AppendAudit, FinishOutbox, Probe};
 pub(crate) use stop::{Cancel, CarryOutStop, EngageStop, ReleaseStop, engage_stop, kill_waiting};
