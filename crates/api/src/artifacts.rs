@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use moorline_core::artifact::{Artifact, ArtifactState, Change, Promotion, Review};
+use moorline_core::artifact::signature::Attestation;
+use moorline_core::artifact::{
+    Artifact, ArtifactState, Change, DecisionKind, Promotion, Review, SignedRecord,
+};
 use moorline_core::content_id::ContentId;
 use moorline_core::ids::ArtifactId;
 use moorline_core::lane::Lane;
@@ -38,6 +41,16 @@ pub trait ArtifactOperations: Send + Sync {
 
     /// Compares two versions: what a job may do and depends on, and its files.
     async fn artifact_diff(&self, request: ArtifactDiffRequest) -> Result<ArtifactDiff, ApiError>;
+
+    /// What a person signs to decide: an approval or a security review, as of now.
+    ///
+    /// It is for whoever keeps their own private key: they sign it, and send the decision with the signature
+    /// in [`DecisionRequest::signature`] within ten minutes. With a public key it also registers that key,
+    /// when the person has none yet.
+    ///
+    /// # Errors
+    /// Those of the decision itself, and `D-AUDIT-2` for a key that is not one of the person's.
+    async fn artifact_attest(&self, request: AttestRequest) -> Result<Attestation, ApiError>;
 
     /// Approves an artifact, signed. A person's alone (D-ART-4).
     async fn artifact_approve(&self, request: DecisionRequest) -> Result<Artifact, ApiError>;
@@ -210,6 +223,28 @@ pub struct DecisionRequest {
     pub actor: Principal,
     /// The lane that a `live:JOB` reference is about; absent means `dev`.
     pub lane: Option<String>,
+    /// The attestation of this very decision, signed by the decider
+    /// ([`artifact_attest`](ArtifactOperations::artifact_attest)). Absent: the engine signs with the
+    /// decider's key on its own machine; an engine that holds no keys refuses.
+    pub signature: Option<SignedRecord>,
+}
+
+/// Ask for what is to be signed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttestRequest {
+    /// A reference.
+    pub artifact: String,
+    /// What is to be decided: `approve` or `security_review`.
+    pub decision: DecisionKind,
+    /// Why.
+    pub reason: String,
+    /// The lane that a `live:JOB` reference is about; absent means `dev`.
+    pub lane: Option<String>,
+    /// The public half of the key that will sign.
+    pub public_key: Option<PublicKey>,
+    /// Who decides.
+    pub actor: Principal,
 }
 
 /// Point a lane to an approved artifact.

@@ -14,14 +14,19 @@
 //! | [`authorization`] | which principal may do which operation |
 //! | [`approvals`], [`tokens`] | the parts of the trait for decisions at gates and for access over a network |
 //! | [`routes`] | the operations over HTTP: method, path and shape of each, for server, client and OpenAPI |
+//! | [`directory`] | what of a directory is part of a job |
+//! | `client` (feature `client`) | the trait over HTTP |
 //! | [`error`] | the one error body |
 
 pub mod alerts;
 pub mod approvals;
 pub mod artifacts;
 pub mod authorization;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod control_plane;
 pub mod deployments;
+pub mod directory;
 pub mod emergencies;
 pub mod error;
 pub mod operation;
@@ -45,8 +50,8 @@ pub use approvals::{
 };
 pub use artifacts::{
     ArtifactDiff, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations, ArtifactRequest,
-    ArtifactReviewRequest, ArtifactSubmitRequest, ArtifactSubmitted, ArtifactView, Check,
-    DecisionRequest, ExportReport, ExportRequest, FileDiff, HistoryRequest, ProjectReport,
+    ArtifactReviewRequest, ArtifactSubmitRequest, ArtifactSubmitted, ArtifactView, AttestRequest,
+    Check, DecisionRequest, ExportReport, ExportRequest, FileDiff, HistoryRequest, ProjectReport,
     PromoteRequest, PromotionView, ReviewView, RollbackRequest, TrustedKey, VerifyReport,
     VerifyRequest,
 };
@@ -61,7 +66,7 @@ pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
 pub use principals::{
     PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest,
-    PrincipalView, RoleOrigin,
+    PrincipalView, RoleOrigin, WhoamiRequest,
 };
 pub use reauth::ReauthOperations;
 pub use schedules::{

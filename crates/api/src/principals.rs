@@ -16,6 +16,14 @@ pub struct PrincipalRequest {
     pub principal: Principal,
 }
 
+/// Ask who one is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhoamiRequest {
+    /// Who asks.
+    pub actor: Principal,
+}
+
 /// Give a principal a role or a key, or retire a key. What is absent stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +89,9 @@ pub trait PrincipalOperations: Send + Sync {
 
     /// One principal, known or not.
     async fn principal_get(&self, request: PrincipalRequest) -> Result<PrincipalView, ApiError>;
+
+    /// Whoever asks: over a network, whom the token is of.
+    async fn principal_whoami(&self, request: WhoamiRequest) -> Result<PrincipalView, ApiError>;
 
     /// Gives a role or a key, or retires a key. Brings back who was removed.
     ///

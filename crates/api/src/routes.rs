@@ -6,7 +6,15 @@
 //! sent: the server puts there whom the token is of. A member of the query that is a list is repeated.
 //!
 //! Some requests name files. Over HTTP those are never paths: the client sends what a path names to
-//! `POST /v1/uploads` and names the upload, as `upload:ID`.
+//! `POST /v1/uploads` and names the upload, as `upload:ID`. The body is the file (`application/octet-stream`,
+//! with its name in the query: `?name=may.ofx`), or the directory as a tar archive (`application/x-tar`); the
+//! answer is `{"upload": "upload:ID"}`. The other way, `GET /v1/artifacts/{artifact}/content` answers what
+//! `artifact export` writes, as a tar archive.
+//!
+//! Two answers have more than one form. `GET /v1/runs/{run}/summary` waits as long as `Prefer: wait=SECONDS`
+//! says (RFC 7240) and answers 200 when the run is over or awaits a decision, else 202, each with the summary
+//! as it stands. A stream that fails after its first line ends with the line `{"error": {…}}`, whose value is
+//! an [`ApiError`](crate::ApiError); empty lines keep a quiet stream alive.
 //!
 //! [`for_each_route`](crate::for_each_route) hands the list to another macro, so that whoever needs the types
 //! has them; [`ROUTES`] is the list as data.
@@ -106,6 +114,7 @@ macro_rules! for_each_route {
         call ArtifactList artifact_list($crate::ArtifactListRequest) -> Vec<moorline_core::artifact::Artifact>, Get "/v1/artifacts", 200;
         call ArtifactShow artifact_show($crate::ArtifactRequest) -> $crate::ArtifactView, Get "/v1/artifacts/{artifact}", 200;
         call ArtifactDiff artifact_diff($crate::ArtifactDiffRequest) -> $crate::ArtifactDiff, Get "/v1/artifacts/{artifact}/diff", 200;
+        call ArtifactApprove artifact_attest($crate::AttestRequest) -> moorline_core::artifact::signature::Attestation, Post "/v1/artifacts/{artifact}/attestation", 200;
         call ArtifactApprove artifact_approve($crate::DecisionRequest) -> moorline_core::artifact::Artifact, Post "/v1/artifacts/{artifact}/approve", 200;
         call ArtifactReject artifact_reject($crate::DecisionRequest) -> moorline_core::artifact::Artifact, Post "/v1/artifacts/{artifact}/reject", 200;
         call ArtifactRequestChanges artifact_request_changes($crate::DecisionRequest) -> moorline_core::artifact::Artifact, Post "/v1/artifacts/{artifact}/request-changes", 200;
@@ -150,6 +159,7 @@ macro_rules! for_each_route {
 
         bare PrincipalList principal_list() -> Vec<$crate::PrincipalView>, Get "/v1/principals", 200;
         call PrincipalList principal_get($crate::PrincipalRequest) -> $crate::PrincipalView, Get "/v1/principals/{principal}", 200;
+        call PrincipalList principal_whoami($crate::WhoamiRequest) -> $crate::PrincipalView, Get "/v1/whoami", 200;
         call PrincipalSet principal_set($crate::PrincipalChangeRequest) -> $crate::PrincipalView, Put "/v1/principals/{principal}", 200;
         call PrincipalRemove principal_remove($crate::PrincipalRemoveRequest) -> $crate::PrincipalView, Post "/v1/principals/{principal}/remove", 200;
 

@@ -5,49 +5,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use moorline_api::directory::{DirectoryFile, Unfit, survey};
 use moorline_core::content_id::{ContentId, TreeEntry, TreeNode};
 
 use crate::files;
-
-/// Names that are never part of a job: state, version control, caches.
-const SKIPPED: &[&str] = &[
-    ".moorline",
-    ".git",
-    "__pycache__",
-    ".venv",
-    "node_modules",
-    "target",
-];
 
 /// A job directory that was read completely.
 #[derive(Debug)]
 pub(crate) struct Bundle {
     /// Content id of the tree; time stamps and order of files do not matter.
     pub(crate) id: ContentId,
-    files: Vec<BundleFile>,
-}
-
-/// One file or link of a job directory.
-#[derive(Debug)]
-pub(crate) struct BundleFile {
-    /// Its path below the directory, segments joined by `/`.
-    pub(crate) relative: String,
-    /// Where it is.
-    pub(crate) source: PathBuf,
-    /// Its target, when it is a link.
-    pub(crate) link: Option<PathBuf>,
-    /// Whether anybody may execute it.
-    pub(crate) executable: bool,
-}
-
-/// Why something can be no part of a job.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} {why}")]
-pub(crate) struct Unfit {
-    /// Its path below the directory.
-    pub(crate) path: String,
-    /// What is wrong with it, and what to do.
-    pub(crate) why: String,
+    files: Vec<DirectoryFile>,
 }
 
 impl Bundle {
@@ -80,7 +48,7 @@ impl Bundle {
     }
 
     /// A bundle of files whose content id is known: what [`keep`](Self::keep) copies must still have it.
-    pub(crate) const fn of(id: ContentId, files: Vec<BundleFile>) -> Self {
+    pub(crate) const fn of(id: ContentId, files: Vec<DirectoryFile>) -> Self {
         Self { id, files }
     }
 
@@ -125,94 +93,6 @@ impl Bundle {
 /// Where a kept bundle is.
 pub(crate) fn location(artifacts: &Path, id: &ContentId) -> PathBuf {
     artifacts.join(id.to_string().replace(':', "-"))
-}
-
-/// Lists a job directory without reading the files: what is part of the job, and all that can not be.
-pub(crate) fn survey(dir: &Path) -> io::Result<(Vec<BundleFile>, Vec<Unfit>)> {
-    let (mut files, mut unfit) = (Vec::new(), Vec::new());
-    walk(dir, "", &mut files, &mut unfit)?;
-    Ok((files, unfit))
-}
-
-fn walk(
-    dir: &Path,
-    prefix: &str,
-    files: &mut Vec<BundleFile>,
-    unfit: &mut Vec<Unfit>,
-) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let under = |name: &str| {
-            if prefix.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{prefix}/{name}")
-            }
-        };
-        let name = match entry.file_name().into_string() {
-            Ok(name) => name,
-            Err(name) => {
-                unfit.push(Unfit {
-                    path: under(&name.to_string_lossy()),
-                    why: "has a name that is not UTF-8; rename it".to_owned(),
-                });
-                continue;
-            }
-        };
-        if SKIPPED.contains(&name.as_str()) {
-            continue;
-        }
-        let relative = under(&name);
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            walk(&entry.path(), &relative, files, unfit)?;
-        } else if kind.is_symlink() {
-            let link = fs::read_link(entry.path())?;
-            if !stays_inside(&relative, &link) || link.to_str().is_none() {
-                unfit.push(Unfit {
-                    path: relative,
-                    why: "is a link that leaves the job directory; copy its target there instead"
-                        .to_owned(),
-                });
-                continue;
-            }
-            let source = entry.path();
-            files.push(BundleFile {
-                relative,
-                source,
-                link: Some(link),
-                executable: false,
-            });
-        } else if kind.is_file() {
-            let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            files.push(BundleFile {
-                relative,
-                source: entry.path(),
-                link: None,
-                executable,
-            });
-        } else {
-            unfit.push(Unfit {
-                path: relative,
-                why: "is neither a file nor a directory; leave it out".to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Whether a link at `relative` that points to `target` stays below the root.
-fn stays_inside(relative: &str, target: &Path) -> bool {
-    let mut depth = relative.matches('/').count();
-    for part in target.components() {
-        match part {
-            std::path::Component::Normal(_) => depth += 1,
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir if depth > 0 => depth -= 1,
-            _ => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]
@@ -268,7 +148,5 @@ mod tests {
                 .to_string()
                 .contains("leaves the job directory")
         );
-        assert!(stays_inside("sub/link", Path::new("../a")));
-        assert!(!stays_inside("link", Path::new("/etc/passwd")));
     }
 }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 pub use ed25519_dalek::SigningKey;
 use ed25519_dalek::{Signature, Signer as _};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Artifact, DecisionKind, Review, SignedRecord};
@@ -19,7 +20,7 @@ use crate::ids::ArtifactId;
 use crate::principal::{Principal, PublicKey, RegisteredKey};
 
 /// What a person puts their name to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attestation {
     /// The artifact.

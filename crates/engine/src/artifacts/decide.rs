@@ -4,13 +4,10 @@ use moorline_api::{
     ApiError, ArtifactSubmitRequest, ArtifactSubmitted, DecisionRequest, Operation,
 };
 use moorline_core::artifact::machine::Command;
-use moorline_core::artifact::signature::Attestation;
-use moorline_core::artifact::{Artifact, ArtifactState, DecisionKind, Review, SignedRecord};
-use moorline_core::canonical::CanonicalError;
+use moorline_core::artifact::{Artifact, ArtifactState, DecisionKind, Review};
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::ArtifactId;
-use moorline_core::principal::Principal;
 use moorline_store::{DecideArtifact, StoreError, SubmitArtifact};
 
 use super::pack::pack;
@@ -104,7 +101,7 @@ impl Inner {
             let (command, now) = match kind {
                 DecisionKind::Approve => {
                     let review = self.fresh_review(artifact).await?;
-                    let (signed, now) = self.sign(kind, artifact, &review, request).await?;
+                    let (signed, now) = self.signature(kind, artifact, &review, request).await?;
                     let command = Command::Approve {
                         reason: request.reason.clone(),
                         review,
@@ -114,7 +111,7 @@ impl Inner {
                 }
                 DecisionKind::SecurityReview => {
                     let review = &artifact.review;
-                    let (signed, now) = self.sign(kind, artifact, review, request).await?;
+                    let (signed, now) = self.signature(kind, artifact, review, request).await?;
                     let reason = request.reason.clone();
                     (Command::SecurityReview { reason, signed }, now)
                 }
@@ -148,39 +145,6 @@ impl Inner {
             }
         }
     }
-
-    /// The review of an artifact as it is kept, against what is approved now.
-    async fn fresh_review(&self, artifact: &Artifact) -> Result<Review, ApiError> {
-        let packed = self.open_kept(&artifact.content)?;
-        if packed.content != artifact.content {
-            let message = format!(
-                "what is kept of artifact {} has the content {}, and {} was submitted (D-ART-2)",
-                artifact.id, packed.content, artifact.content
-            );
-            return Err(ApiError::new(ErrorCode::Store, message)
-                .hint("nothing that was changed can be approved; submit it again"));
-        }
-        Ok(self.review(&packed).await?.review)
-    }
-
-    /// Signs a decision. The time of a signature is after its key was registered.
-    async fn sign(
-        &self,
-        kind: DecisionKind,
-        artifact: &Artifact,
-        review: &Review,
-        request: &DecisionRequest,
-    ) -> Result<(SignedRecord, jiff::Timestamp), ApiError> {
-        let by: &Principal = &request.actor;
-        let key = self.signing_key(by).await?;
-        let now = self.now();
-        let signed = Attestation::of(artifact, review, kind, (by, now), &request.reason)
-            .and_then(|attestation| attestation.sign(&key));
-        let signed = signed.map_err(|error: CanonicalError| {
-            ApiError::new(ErrorCode::Internal, "can not sign the decision").because(error)
-        })?;
-        Ok((signed, now))
-    }
 }
 
 /// What a decision is about: the artifact, or the reference that names none.
@@ -191,7 +155,7 @@ pub(super) fn subject_of(found: &Result<Artifact, ApiError>, reference: &str) ->
     }
 }
 
-const fn operation_of(kind: DecisionKind) -> Operation {
+pub(super) const fn operation_of(kind: DecisionKind) -> Operation {
     match kind {
         DecisionKind::Approve => Operation::ArtifactApprove,
         DecisionKind::Reject => Operation::ArtifactReject,

@@ -6,7 +6,7 @@
 //! | [`scan`] | secrets in files |
 //! | [`review`] | the structural review: layout, secrets, difference against what is approved |
 //! | [`find`] | references on the command line |
-//! | [`decide`] | submissions, decisions, signatures |
+//! | [`decide`], [`sign`] | submissions, decisions, signatures |
 //! | [`point`] | promotion, rollback, what a lane points to |
 //! | [`diff`] | two versions side by side |
 //! | [`verify`], [`export`] | content and signatures, offline |
@@ -23,15 +23,17 @@ mod point;
 mod project;
 mod review;
 mod scan;
+mod sign;
 mod verify;
 
 use async_trait::async_trait;
 use moorline_api::{
     ApiError, ArtifactDiff, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations,
     ArtifactRequest, ArtifactReviewRequest, ArtifactSubmitRequest, ArtifactSubmitted, ArtifactView,
-    DecisionRequest, ExportReport, ExportRequest, HistoryRequest, ProjectReport, PromoteRequest,
-    PromotionView, ReviewView, RollbackRequest, VerifyReport, VerifyRequest,
+    AttestRequest, DecisionRequest, ExportReport, ExportRequest, HistoryRequest, ProjectReport,
+    PromoteRequest, PromotionView, ReviewView, RollbackRequest, VerifyReport, VerifyRequest,
 };
+use moorline_core::artifact::signature::Attestation;
 use moorline_core::artifact::{Artifact, DecisionKind, Promotion};
 use moorline_store::ArtifactFilter;
 
@@ -76,6 +78,10 @@ impl ArtifactOperations for Engine {
 
     async fn artifact_diff(&self, request: ArtifactDiffRequest) -> Result<ArtifactDiff, ApiError> {
         self.inner.diff_artifacts(request).await
+    }
+
+    async fn artifact_attest(&self, request: AttestRequest) -> Result<Attestation, ApiError> {
+        self.inner.attest(request).await
     }
 
     async fn artifact_approve(&self, request: DecisionRequest) -> Result<Artifact, ApiError> {

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use moorline_api::ApiError;
+use moorline_api::directory::{DirectoryFile, Unfit, survey};
 use moorline_core::artifact::files::{Entry, Files, MAX_FILE_BYTES, MAX_TOTAL_BYTES};
 use moorline_core::content_id::ContentId;
 use moorline_core::denial::Detail;
 use moorline_core::error_code::ErrorCode;
 
-use crate::bundle::{self, Bundle, BundleFile, Unfit};
+use crate::bundle::{self, Bundle};
 use crate::engine::Inner;
 
 /// A directory that was read.
@@ -21,7 +22,7 @@ pub(super) struct Packed {
     pub(super) content: ContentId,
     /// What can not be packed: links that leave, sockets, names that are not UTF-8.
     pub(super) unfit: Vec<Detail>,
-    sources: Vec<BundleFile>,
+    sources: Vec<DirectoryFile>,
 }
 
 /// Reads a directory.
@@ -31,7 +32,7 @@ pub(super) fn pack(dir: &Path) -> Result<Packed, ApiError> {
         ApiError::new(ErrorCode::Inputs, message)
             .hint("give a directory that holds `job_spec.json`")
     };
-    let (sources, unfit) = bundle::survey(dir).map_err(unreadable)?;
+    let (sources, unfit) = survey(dir).map_err(unreadable)?;
     let mut files = Files::default();
     let mut total = 0_u64;
     for source in &sources {
@@ -53,7 +54,7 @@ pub(super) fn pack(dir: &Path) -> Result<Packed, ApiError> {
 
 /// Reads one file. What is too large, by itself or with all before it, is hashed and not kept in memory: it
 /// is a finding anyway.
-fn read(source: &BundleFile, total: &mut u64) -> io::Result<Entry> {
+fn read(source: &DirectoryFile, total: &mut u64) -> io::Result<Entry> {
     if let Some(target) = &source.link {
         return Ok(Entry::Link {
             target: target.to_string_lossy().into_owned(),

@@ -39,6 +39,8 @@ pub struct KeyPlace {
     pub dir: PathBuf,
     /// One file instead, whoever acts.
     pub file: Option<PathBuf>,
+    /// Whether nobody's key is here, as on a server: then nothing is read and nothing is made.
+    pub elsewhere: bool,
 }
 
 impl KeyPlace {
@@ -47,6 +49,16 @@ impl KeyPlace {
         Self {
             dir: dir.into(),
             file: None,
+            elsewhere: false,
+        }
+    }
+
+    /// No keys: people keep their own, on their own machines, and send what they signed.
+    pub fn elsewhere() -> Self {
+        Self {
+            dir: PathBuf::new(),
+            file: None,
+            elsewhere: true,
         }
     }
 
@@ -101,6 +113,12 @@ impl KeyPlace {
         if !principal.is_human() {
             let message = format!("{principal} can not have a key: only people approve");
             return Err(Denial::new(ErrorCode::Forbidden, "D-ART-4", message).into());
+        }
+        if self.elsewhere {
+            let message = format!("the decision is not signed, and no key of {principal} is here");
+            return Err(Denial::new(ErrorCode::Inputs, "D-ART-3", message)
+                .hint("decide with `moorline`, which signs with your own key")
+                .into());
         }
         if let Some(key) = self.read(principal)? {
             return Ok((key, false));
@@ -170,25 +188,34 @@ impl Inner {
     ///   using it could sign in anybody's name.
     pub(crate) async fn signing_key(&self, principal: &Principal) -> Result<SigningKey, ApiError> {
         let (key, _) = self.config.keys.read_or_make(principal)?;
-        let public = public(&key);
+        self.known_key(principal, public(&key)).await?;
+        Ok(key)
+    }
+
+    /// Sees to it that a key is a valid one of a person: registers it when it is the person's first one.
+    ///
+    /// # Errors
+    /// As [`Inner::signing_key`].
+    pub(crate) async fn known_key(
+        &self,
+        principal: &Principal,
+        key: PublicKey,
+    ) -> Result<(), ApiError> {
         let now = self.now();
         let record = self.store.principal_get(principal).await;
         let record = record.map_err(store_error)?;
-        if record.is_some_and(|record| record.valid_keys(now).any(|known| *known == public)) {
-            return Ok(key);
+        if record.is_some_and(|record| record.valid_keys(now).any(|known| *known == key)) {
+            return Ok(());
         }
         let change = ChangePrincipal {
             principal: principal.clone(),
-            change: PrincipalChange::FirstKey(public),
+            change: PrincipalChange::FirstKey(key),
             actor: principal.clone(),
             reason: "the first signature of this person".to_owned(),
             now,
         };
-        self.store
-            .principal_change(change)
-            .await
-            .map_err(store_error)?;
-        Ok(key)
+        let changed = self.store.principal_change(change).await;
+        changed.map(drop).map_err(store_error)
     }
 
     /// The keys that a principal signs or signed with, oldest first, each with the time in which it was valid.
@@ -253,6 +280,7 @@ mod tests {
         let place = KeyPlace {
             dir: home.path().to_owned(),
             file: Some(home.path().join("mine")),
+            elsewhere: false,
         };
         fs::write(place.of(&ada()), "not a key\n").unwrap();
         fs::set_permissions(place.of(&ada()), fs::Permissions::from_mode(0o600)).unwrap();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use moorline_api::{
     ApiError, Operation, PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest,
-    PrincipalRequest, PrincipalView, RoleOrigin,
+    PrincipalRequest, PrincipalView, RoleOrigin, WhoamiRequest,
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PrincipalChange, PrincipalKind, PrincipalRecord, Role};
@@ -40,6 +40,11 @@ impl PrincipalOperations for Engine {
         let record = self.inner.store.principal_get(&request.principal).await;
         let record = record.map_err(store_error)?;
         Ok(self.inner.principal_view(request.principal, record))
+    }
+
+    async fn principal_whoami(&self, request: WhoamiRequest) -> Result<PrincipalView, ApiError> {
+        let principal = request.actor;
+        self.principal_get(PrincipalRequest { principal }).await
     }
 
     async fn principal_set(

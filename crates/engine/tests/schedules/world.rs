@@ -430,6 +430,7 @@ async fn pass_gates(
         changes: Vec::new(),
         actor: ada(),
         lane: None,
+        signature: None,
     };
     let gate = || GateRequest {
         schedule: subject.id(),
