@@ -42,10 +42,41 @@ pub struct ReauthRequest {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReauthSession {
-    /// The request that was begun.
-    pub request: ReauthRequest,
+    /// The source.
+    pub source_id: String,
+    /// The lane; `dev` when absent.
+    pub lane: Option<String>,
+    /// The secret that holds the session, where the source has several.
+    pub secret: Option<String>,
     /// The values, by key of the secret.
     pub values: BTreeMap<String, SecretInput>,
+    /// Who asks; only a person may.
+    pub actor: Principal,
+}
+
+impl ReauthSession {
+    /// The session that a request asked for.
+    pub fn of(request: &ReauthRequest, values: BTreeMap<String, SecretInput>) -> Self {
+        Self {
+            source_id: request.source_id.clone(),
+            lane: request.lane.clone(),
+            secret: request.secret.clone(),
+            values,
+            actor: request.actor.clone(),
+        }
+    }
+
+    /// The request that asked for it, and the values.
+    pub fn into_parts(self) -> (ReauthRequest, BTreeMap<String, SecretInput>) {
+        let request = ReauthRequest {
+            source_id: self.source_id,
+            lane: self.lane,
+            secret: self.secret,
+            fresh: false,
+            actor: self.actor,
+        };
+        (request, self.values)
+    }
 }
 
 /// What a person has to do.

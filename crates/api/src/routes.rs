@@ -2,8 +2,8 @@
 //! OpenAPI document its paths.
 //!
 //! A request type is spread over the parts of an HTTP request by one rule: members that the path names in
-//! `{braces}` stand there; of a `GET` all others stand in the query, else in the JSON body. `actor` is never
-//! sent: the server puts there whom the token is of. A member of the query that is a list is repeated.
+//! `{braces}` stand there; of a `GET` all others stand in the query, where a list is repeated, else in the JSON
+//! body. A member `actor` is never sent: the server puts there whom the token is of.
 //!
 //! Some requests name files. Over HTTP those are never paths: the client sends what a path names to
 //! `POST /v1/uploads` and names the upload, as `upload:ID`. The body is the file (`application/octet-stream`,
@@ -147,7 +147,7 @@ macro_rules! for_each_route {
         call SourcePause source_pause($crate::SourceChangeRequest) -> $crate::SourceView, Post "/v1/sources/{source_id}/pause", 200;
         call SourceResume source_resume($crate::SourceResumeRequest) -> $crate::SourceView, Post "/v1/sources/{source_id}/resume", 200;
         call SourceReauth reauth_begin($crate::reauth::ReauthRequest) -> $crate::reauth::ReauthPlan, Post "/v1/sources/{source_id}/reauth", 200;
-        secret SourceReauth reauth_store($crate::reauth::ReauthSession) -> $crate::secrets::SecretView, Post "/v1/reauth/session", 200;
+        secret SourceReauth reauth_store($crate::reauth::ReauthSession) -> $crate::secrets::SecretView, Post "/v1/sources/{source_id}/reauth/session", 200;
         call SourceReauth reauth_probe($crate::reauth::ReauthRequest) -> $crate::reauth::ReauthReport, Post "/v1/sources/{source_id}/reauth/probe", 200;
 
         call SecretList secret_list($crate::secrets::SecretListRequest) -> Vec<$crate::secrets::SecretView>, Get "/v1/secrets", 200;

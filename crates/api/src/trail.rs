@@ -34,8 +34,8 @@ pub trait TrailOperations: Send + Sync {
 pub struct AuditListRequest {
     /// Only of this operation, e.g. `artifact.approve`.
     pub operation: Option<String>,
-    /// Only by this actor, as `kind:name`.
-    pub actor: Option<String>,
+    /// Only by this principal, as `kind:name`.
+    pub by: Option<String>,
     /// Only of this subject, e.g. `run/0190…`; with a `/` at its end, of every subject of that kind.
     pub subject: Option<String>,
     /// Only at this time or later.

@@ -31,7 +31,7 @@ impl Inner {
         }
         let filter = AuditFilter {
             operation: request.operation,
-            actor: request.actor,
+            actor: request.by,
             subject: request.subject,
             since: request.since,
             until: request.until,

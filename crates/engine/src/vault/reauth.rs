@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use moorline_api::reauth::{ReauthPlan, ReauthReport, ReauthRequest, ReauthSession};
-use moorline_api::secrets::{SecretSetRequest, SecretView};
+use moorline_api::secrets::{SecretInput, SecretSetRequest, SecretView};
 use moorline_api::{ApiError, Operation, ReauthOperations, SourceSchedule, SubmitRequest};
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
@@ -62,8 +62,9 @@ impl ReauthOperations for Engine {
 
     async fn reauth_store(&self, session: ReauthSession) -> Result<SecretView, ApiError> {
         let inner = &self.inner;
-        let (actor, subject) = named(&session.request);
-        let work = inner.store_session(session);
+        let (request, values) = session.into_parts();
+        let (actor, subject) = named(&request);
+        let work = inner.store_session(request, values);
         inner
             .guarded(Operation::SourceReauth, &actor, subject, work)
             .await
@@ -122,9 +123,12 @@ impl Inner {
         })
     }
 
-    async fn store_session(&self, session: ReauthSession) -> Result<SecretView, ApiError> {
+    async fn store_session(
+        &self,
+        request: ReauthRequest,
+        values: BTreeMap<String, SecretInput>,
+    ) -> Result<SecretView, ApiError> {
         self.only_locally()?;
-        let ReauthSession { request, values } = session;
         let reader = self.reader(&request).await?;
         let set = SecretSetRequest {
             lane: Some(reader.lane.to_string()),
