@@ -6,18 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use moorline_api::ApiError;
-use moorline_core::config::Settings;
+use moorline_core::config::{DEFAULT_PROJECT, Settings};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PrincipalError, PrincipalKind};
 use moorline_core::spec::is_ci;
+use moorline_engine::surroundings::{self, STATE};
 use moorline_engine::{Engine, StateDirs, assemble};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Global, LogFormat};
 use crate::env::Env;
-
-/// Name of the state directory.
-const STATE: &str = ".moorline";
 
 /// The variable that names who acts.
 const PRINCIPAL: &str = "MOORLINE_PRINCIPAL";
@@ -108,17 +106,7 @@ impl<'a> Context<'a> {
 
     /// The state directory: the flag, the environment, or the nearest one above the working directory.
     pub(crate) fn find_state(&self) -> Option<PathBuf> {
-        if let Some(given) = &self.global.state {
-            return Some(self.env.cwd.join(given));
-        }
-        if let Some(given) = self.env.var("MOORLINE_STATE").filter(|v| !v.is_empty()) {
-            return Some(self.env.cwd.join(given));
-        }
-        self.env
-            .cwd
-            .ancestors()
-            .map(|dir| dir.join(STATE))
-            .find(|dir| dir.is_dir())
+        self.surroundings().find_state()
     }
 
     /// Where `init` and the first `run` make the state directory.
@@ -239,6 +227,7 @@ impl<'a> Context<'a> {
         vars: BTreeMap<String, String>,
     ) -> Result<assemble::Options, ApiError> {
         Ok(assemble::Options {
+            project: DEFAULT_PROJECT.to_owned(),
             keys: self.keys(dirs.root()),
             settings,
             dirs,
@@ -249,13 +238,6 @@ impl<'a> Context<'a> {
 
     /// The program that supervises attempts: beside this one, or this one itself.
     fn helper(&self) -> Result<PathBuf, ApiError> {
-        let program = self.env.program.clone().ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Internal,
-                "can not find out where this program is",
-            )
-        })?;
-        let beside = program.with_file_name("moorline-supervisor");
-        Ok(if beside.is_file() { beside } else { program })
+        surroundings::helper(self.env.program.as_deref())
     }
 }

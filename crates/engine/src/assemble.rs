@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use moorline_api::ApiError;
 use moorline_core::clock::SystemIds;
-use moorline_core::config::{SecretBackendKind, Settings, StoreUrl};
+use moorline_core::config::{DEFAULT_PROJECT, SecretBackendKind, Settings, StoreUrl};
 use moorline_core::error_code::ErrorCode;
 use moorline_executor::local::{LocalConfig, LocalExecutor};
 use moorline_store::Store;
@@ -24,7 +24,9 @@ use crate::vault::Vault;
 /// What an embedded engine is made from.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The state directory.
+    /// The project, which has a state of its own (D-AUDIT-3).
+    pub project: String,
+    /// The state directory of the project.
     pub dirs: StateDirs,
     /// What is configured; the environment's part of it is in there already.
     pub settings: Arc<Settings>,
@@ -34,6 +36,18 @@ pub struct Options {
     pub vars: BTreeMap<String, String>,
     /// The supervisor program of the executors.
     pub helper: PathBuf,
+}
+
+impl Options {
+    /// The directory of a project below the state directory of an installation: that directory itself for
+    /// the project that is always there.
+    pub fn dirs_of(state: &Path, project: &str) -> StateDirs {
+        if project == DEFAULT_PROJECT {
+            StateDirs::new(state)
+        } else {
+            StateDirs::new(state.join("projects").join(project))
+        }
+    }
 }
 
 /// An engine for one machine: state in a directory, or in PostgreSQL when the settings name one;
@@ -51,6 +65,7 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     };
     let mut config = EngineConfig::embedded(options.dirs);
     let settings = options.settings;
+    config.project = options.project;
     config.keys = options.keys;
     config.capacity = usize::try_from(settings.capacity).unwrap_or(usize::MAX);
     config.lease = Duration::from_secs(settings.lease_seconds.into());
@@ -65,7 +80,7 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .dirs
         .create()
         .map_err(io_error("create the state directory"))?;
-    let store = open_store(&config.dirs, settings.store.as_ref()).await?;
+    let store = open_store(&config, settings.store.as_ref()).await?;
     #[cfg(feature = "modal")]
     let deployer = modal::deployer(var, &settings.app_names, options.vars.clone());
     #[cfg(feature = "modal")]
@@ -122,11 +137,14 @@ fn modal_vault(_: &Settings, _: &Path, _: &BTreeMap<String, String>) -> Result<V
     ))
 }
 
-async fn open_store(dirs: &StateDirs, url: Option<&StoreUrl>) -> Result<Arc<dyn Store>, ApiError> {
+async fn open_store(
+    config: &EngineConfig,
+    url: Option<&StoreUrl>,
+) -> Result<Arc<dyn Store>, ApiError> {
     match url.map(StoreUrl::expose) {
-        None => sqlite(dirs),
+        None => sqlite(&config.dirs),
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            postgres(url).await
+            postgres(url, &config.project).await
         }
         Some(_) => Err(ApiError::new(
             ErrorCode::Config,
@@ -153,7 +171,11 @@ fn sqlite(_: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> Result<Arc<dyn Store>, ApiError> {
+async fn postgres(url: &str, project: &str) -> Result<Arc<dyn Store>, ApiError> {
+    if project != DEFAULT_PROJECT {
+        let message = format!("project `{project}` can not be kept in PostgreSQL by this build");
+        return Err(ApiError::new(ErrorCode::Config, message));
+    }
     let store = moorline_store::PostgresStore::connect(url)
         .await
         .map_err(store_error)?;
@@ -161,7 +183,7 @@ async fn postgres(url: &str) -> Result<Arc<dyn Store>, ApiError> {
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(_: &str) -> Result<Arc<dyn Store>, ApiError> {
+async fn postgres(_: &str, _: &str) -> Result<Arc<dyn Store>, ApiError> {
     Err(ApiError::new(
         ErrorCode::Config,
         "this build has no PostgreSQL; leave `store` out",

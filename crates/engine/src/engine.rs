@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use moorline_core::clock::{Clock, Ids};
-use moorline_core::config::{LaneSettings, Settings};
+use moorline_core::config::{DEFAULT_PROJECT, LaneSettings, Settings};
 use moorline_core::content_id::ContentId;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
 use moorline_core::lane::Lane;
@@ -29,6 +29,8 @@ use crate::vault::Vault;
 pub struct EngineConfig {
     /// Where state is kept.
     pub dirs: StateDirs,
+    /// The project whose state this is; part of the text of its tokens.
+    pub project: String,
     /// What is configured: lanes, review, alerts, secrets.
     pub settings: Arc<Settings>,
     /// Where the private keys of this machine's people are.
@@ -56,6 +58,7 @@ impl EngineConfig {
         Self {
             keys: KeyPlace::new(dirs.root().join("keys")),
             dirs,
+            project: DEFAULT_PROJECT.to_owned(),
             settings: Arc::default(),
             capacity: 8,
             lease: Duration::from_secs(30),
@@ -166,6 +169,16 @@ impl Engine {
     /// Waits until everything that this engine started in the background has ended: attempts that run are
     /// seen to their end; a run whose next attempt is due later is left to whoever drives it then.
     pub async fn drain(&self) {
+    /// What the engine was built with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    /// The time that the engine goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
         self.inner.closing.store(true, Ordering::Relaxed);
         self.inner.changed.notify_waiters();
         self.inner.tasks.drain().await;

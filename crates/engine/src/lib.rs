@@ -13,6 +13,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`assemble`] | the configured back ends: the only place that names them |
+//! | [`surroundings`] | where programs find their configuration and state |
 //! | `submit`, `bundle` | from a request to a durable run |
 //! | `repair` | a failed run as the input of one that repairs |
 //! | `driver`, `attempt` | carrying runs, one attempt at a time |
@@ -58,6 +59,7 @@ mod submit;
 mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
+pub mod surroundings;
 mod tokens;
 mod trail;
 mod undeploy;

@@ -5,10 +5,10 @@ use moorline_core::config::{ConfigFlag, Entry, Origin, Resolved};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::schema;
 use moorline_engine::configure;
+use moorline_engine::surroundings::refused;
 use serde_json::{Value, json};
 
 use crate::args::ConfigCommand;
-use crate::configuration::refused;
 use crate::context::Context;
 use crate::output;
 

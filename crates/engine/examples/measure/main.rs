@@ -57,6 +57,7 @@ fn main() -> Result {
         ..Layers::default()
     };
     let options = assemble::Options {
+        project: "default".to_owned(),
         dirs: StateDirs::new(state),
         settings: Arc::new(configure(&layers)?.settings),
         keys: KeyPlace::new(state.join("keys")),
