@@ -118,6 +118,9 @@ pub trait Store:
     /// Runs, newest first, filtered before the limit.
     async fn runs_list(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError>;
 
+    /// Jobs of which there are runs, by their ids.
+    async fn run_jobs(&self) -> Result<Vec<String>, StoreError>;
+
     /// The summary of a run that is over.
     async fn summary_get(&self, run: RunId) -> Result<Option<RunSummary>, StoreError>;
 

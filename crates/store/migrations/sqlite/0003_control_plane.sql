@@ -13,6 +13,7 @@ CREATE TABLE approvals (
 
 CREATE INDEX approvals_run ON approvals (run_id, id);
 CREATE INDEX approvals_job ON approvals (job_id, id);
+CREATE INDEX approvals_job_status ON approvals (job_id, status, id);
 CREATE INDEX approvals_status ON approvals (status, id);
 CREATE INDEX approvals_due ON approvals (look_at, id) WHERE look_at IS NOT NULL;
 

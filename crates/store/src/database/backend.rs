@@ -140,6 +140,10 @@ impl<B: Backend> Store for B {
     async fn summary_get(&self, run: RunId) -> Result<Option<RunSummary>, StoreError> {
         self.read(query::GetSummary(run)).await
     }
+    async fn run_jobs(&self) -> Result<Vec<String>, StoreError> {
+        self.read(query::RunJobs).await
+    }
+
 
     async fn attempts_list(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
         self.read(query::Attempts(run)).await

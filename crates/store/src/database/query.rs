@@ -80,6 +80,25 @@ impl Query for FindRun {
     }
 }
 
+/// [`Store::run_jobs`](crate::Store::run_jobs): one look into an index for each job, however many runs it has.
+pub(crate) struct RunJobs;
+
+impl Query for RunJobs {
+    type Reply = Vec<String>;
+
+    async fn read<T: Tx>(&self, tx: &mut T) -> Result<Vec<String>, StoreError> {
+        let mut jobs: Vec<String> = Vec::new();
+        loop {
+            let behind = jobs.last().map_or("", String::as_str);
+            let row = tx.row(sql::JOB_NEXT, args![behind]).await?;
+            match row.map(|mut row| row.text_opt("job id")).transpose()? {
+                Some(Some(job)) => jobs.push(job),
+                _ => return Ok(jobs),
+            }
+        }
+    }
+}
+
 /// [`Store::runs_live`](crate::Store::runs_live).
 pub(crate) struct LiveRuns;
 

@@ -144,6 +144,8 @@ statements! {
     NEXT_DUE_RUN = "SELECT MIN(due_at) FROM runs WHERE id = $1";
 
     ATTEMPT_INSERT = "INSERT INTO attempts (run_id, ordinal, id, step, number, claimed_at) \
+    /// The job that follows another one in order, of those of which there are runs.
+    JOB_NEXT = "SELECT MIN(job_id) FROM runs WHERE job_id > $1";
         VALUES ($1, $2, $3, $4, $5, $6)";
     ATTEMPT_LAUNCHED = "UPDATE attempts SET handle = $1 WHERE run_id = $2 AND ordinal = $3";
     ATTEMPT_ENDED = "UPDATE attempts SET outcome = $1, ended_at = $2 \
@@ -209,3 +211,4 @@ pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;
+pub(crate) mod approvals;

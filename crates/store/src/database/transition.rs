@@ -9,6 +9,7 @@ use moorline_core::summary::RunSummary;
 use serde_json::json;
 
 use crate::database::alerts::{self, NewAlert};
+use crate::database::approvals::{self, Reminder};
 use crate::database::tx::{Tx, Val, args, ceil_microsecond};
 use crate::database::unit::{Unit, to_json};
 use crate::database::{schedules, sources, sql};
@@ -53,13 +54,14 @@ pub(crate) async fn persist<T: Tx>(
         run,
         events,
         effects,
-        approvals: _,
+        approvals,
     } = applied;
     write_run(unit, before, &run, lease_until).await?;
     write_attempt(unit, before, &run, now).await?;
     for event in &events {
         unit.event(Some((&run).into()), event, now).await?;
     }
+    approvals::record(unit, before, &run, &approvals, now).await?;
     write_effects(unit, &run, &effects, now).await?;
     Ok(run)
 }
@@ -164,9 +166,24 @@ async fn write_effects<T: Tx>(
     }
     for effect in effects {
         match effect {
-            Effect::Source { .. } | Effect::Remind { .. } | Effect::Withdraw { .. } => {}
+            Effect::Source { .. } => {}
             Effect::Summarise => summarise(unit, run, source, now).await?,
             Effect::Alert { class, level } => raise_alert(unit, run, *class, *level, now).await?,
+            Effect::Remind {
+                approval,
+                level,
+                overdue,
+                ..
+            } => {
+                let reminder = Reminder {
+                    level: *level,
+                    overdue: *overdue,
+                };
+                approvals::remind(unit, run, *approval, reminder, now).await?;
+            }
+            Effect::Withdraw { approval } => {
+                approvals::withdraw(unit, run, *approval, now).await?;
+            }
             Effect::Export | Effect::Archive => unit.outbox(run.id, effect, now).await?,
         }
     }

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use moorline_core::attempt::Handle;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
-use moorline_core::run::{Command, Run, apply, tell};
+use moorline_core::run::{Command, Refusal, Run, tell};
 
+use crate::database::approvals::advance;
 use crate::database::sql;
 use crate::database::transition::persist;
 use crate::database::tx::{Tx, args};
@@ -30,7 +31,7 @@ impl Intent for Launched {
             token: self.token,
             handle: self.handle.clone(),
         };
-        let applied = apply(&run, command, self.now)?;
+        let applied = advance(unit, &run, command, self.now).await?;
         persist(unit, &run, applied, None, self.now).await
     }
 }
@@ -78,7 +79,7 @@ impl Intent for TakeOver {
             attempt_id: self.attempt,
             driver: self.driver,
         };
-        let applied = apply(&run, command, self.now)?;
+        let applied = advance(unit, &run, command, self.now).await?;
         persist(unit, &run, applied, Some(self.lease_until), self.now).await
     }
 }
@@ -99,7 +100,7 @@ impl Intent for Finish {
             isolation: finish.isolation.clone(),
             exit_code: finish.exit_code,
         };
-        let applied = apply(&before, command, finish.now)?;
+        let applied = advance(unit, &before, command, finish.now).await?;
         let outcome = to_json("outcome", &finish.outcome)?;
         let args = args![outcome, finish.now, before.id.to_string(), before.attempts];
         unit.tx.execute(sql::ATTEMPT_ENDED, args).await?;
@@ -117,8 +118,11 @@ async fn claim_next<T: Tx>(
     let Some((driver, attempt_id, lease_until)) = finish.claim_next else {
         return Ok(run);
     };
-    let Ok(applied) = apply(&run, Command::Claim { attempt_id, driver }, finish.now) else {
-        return Ok(run);
+    let command = Command::Claim { attempt_id, driver };
+    let applied = match advance(unit, &run, command, finish.now).await {
+        Ok(applied) => applied,
+        Err(StoreError::Refused(Refusal::NotDue { .. })) => return Ok(run),
+        Err(error) => return Err(error),
     };
     if unit.stop_of_run(&run).await?.is_some() {
         return Ok(run);

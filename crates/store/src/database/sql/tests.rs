@@ -7,6 +7,7 @@ use super::*;
 const HOT: &[(&str, &str, &str)] = &[
     ("RUN_GET", RUN_GET, "runs_pkey"),
     ("RUN_BY_KEY", RUN_BY_KEY, "runs_idempotency_key"),
+    ("JOB_NEXT", JOB_NEXT, "runs_job"),
     ("RUN_FIND", RUN_FIND, "runs_pkey"),
     ("RUNS_LIVE", RUNS_LIVE, "runs_live"),
     ("LEASE_RENEW", LEASE_RENEW, "runs_live"),
@@ -84,6 +85,22 @@ const HOT: &[(&str, &str, &str)] = &[
     ("TOKENS_PARENT", tokens::TOKENS_PARENT, "tokens_parent"),
     ("TOKENS_EXPIRE", tokens::TOKENS_EXPIRE, "tokens_ended"),
 ];
+    ("APPROVAL_GET", approvals::APPROVAL_GET, "approvals_pkey"),
+    ("APPROVAL_FIND", approvals::APPROVAL_FIND, "approvals_pkey"),
+    ("APPROVALS", approvals::APPROVALS, "approvals_pkey"),
+    (
+        "APPROVALS_STATUS",
+        approvals::APPROVALS_STATUS,
+        "approvals_status",
+    ),
+    ("APPROVALS_JOB", approvals::APPROVALS_JOB, "approvals_job"),
+    (
+        "APPROVALS_JOB_STATUS",
+        approvals::APPROVALS_JOB_STATUS,
+        "approvals_job_status",
+    ),
+    ("APPROVALS_RUN", approvals::APPROVALS_RUN, "approvals_run"),
+    ("APPROVALS_DUE", approvals::APPROVALS_DUE, "approvals_due"),
 
 /// Every statement by its name, those of governance as well.
 fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -97,6 +114,7 @@ fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
         schedules::ALL,
         secrets::ALL,
         sources::ALL,
+        approvals::ALL,
         tokens::ALL,
     ];
     parts.into_iter().flatten().copied()

@@ -1,0 +1,75 @@
+//! The transitions of a run, in the workflow of its job where it has one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use moorline_core::content_id::ContentId;
+use moorline_core::run::{Applied, Command, Run, apply_in};
+use moorline_core::workflow::Workflow;
+use serde::Deserialize;
+
+use crate::database::sql;
+use crate::database::tx::{Tx, args};
+use crate::database::unit::Unit;
+use crate::error::StoreError;
+
+/// Workflows that are kept at hand, at most.
+const KEPT: usize = 256;
+
+/// Workflows by the hash of the spec that they are part of. A spec of a hash never changes, wherever it is
+/// stored, so an entry holds for every store of this process and is never stale.
+static KNOWN: LazyLock<Mutex<HashMap<ContentId, Arc<Workflow>>>> = LazyLock::new(Mutex::default);
+
+/// The one part of a spec that transitions need; a store reads nothing else of it.
+#[derive(Deserialize)]
+struct Spec {
+    workflow: Option<Workflow>,
+}
+
+/// Applies a command to a run, by the workflow of its job. Every transition of a run that may have one goes
+/// through here.
+pub(crate) async fn advance<T: Tx>(
+    unit: &mut Unit<'_, T>,
+    run: &Run,
+    command: Command,
+    now: Timestamp,
+) -> Result<Applied, StoreError> {
+    let workflow = match &run.flow {
+        Some(_) => Some(workflow_of(unit, run).await?),
+        None => None,
+    };
+    Ok(apply_in(run, workflow.as_deref(), command, now)?)
+}
+
+async fn workflow_of<T: Tx>(
+    unit: &mut Unit<'_, T>,
+    run: &Run,
+) -> Result<Arc<Workflow>, StoreError> {
+    let hash = run.spec_hash;
+    if let Some(workflow) = known(&hash) {
+        return Ok(workflow);
+    }
+    let row = unit.tx.row(sql::SPEC_GET, args![hash.to_string()]).await?;
+    let spec: Option<Spec> = row.map(|mut row| row.json("job spec")).transpose()?;
+    let workflow = spec.and_then(|spec| spec.workflow).ok_or_else(|| {
+        let what = format!("workflow of run {}: its spec {hash} has none", run.id);
+        StoreError::Corrupt { what, source: None }
+    })?;
+    let workflow = Arc::new(workflow);
+    keep(hash, Arc::clone(&workflow));
+    Ok(workflow)
+}
+
+fn known(hash: &ContentId) -> Option<Arc<Workflow>> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.get(hash).cloned()
+}
+
+fn keep(hash: ContentId, workflow: Arc<Workflow>) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known.insert(hash, workflow);
+}
