@@ -56,9 +56,9 @@ impl EngineConfig {
     /// directory.
     pub fn embedded(dirs: StateDirs) -> Self {
         Self {
+            project: DEFAULT_PROJECT.to_owned(),
             keys: KeyPlace::new(dirs.root().join("keys")),
             dirs,
-            project: DEFAULT_PROJECT.to_owned(),
             settings: Arc::default(),
             capacity: 8,
             lease: Duration::from_secs(30),

@@ -56,10 +56,10 @@ mod secrets;
 mod sources;
 mod stop;
 mod submit;
+pub mod surroundings;
 mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
-pub mod surroundings;
 mod tokens;
 mod trail;
 mod undeploy;
