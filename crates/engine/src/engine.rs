@@ -27,10 +27,10 @@ use crate::vault::Vault;
 /// Settings of an engine. Read once, where the program starts; nothing here is ambient.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Where state is kept.
-    pub dirs: StateDirs,
     /// The project whose state this is; part of the text of its tokens.
     pub project: String,
+    /// Where state is kept.
+    pub dirs: StateDirs,
     /// What is configured: lanes, review, alerts, secrets.
     pub settings: Arc<Settings>,
     /// Where the private keys of this machine's people are.
@@ -161,14 +161,6 @@ impl Engine {
         }
     }
 
-    /// The store, for callers that need more than the operations.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.inner.store
-    }
-
-    /// Waits until everything that this engine started in the background has ended: attempts that run are
-    /// seen to their end; a run whose next attempt is due later is left to whoever drives it then.
-    pub async fn drain(&self) {
     /// What the engine was built with.
     pub fn config(&self) -> &EngineConfig {
         &self.inner.config
@@ -179,6 +171,14 @@ impl Engine {
         &self.inner.clock
     }
 
+    /// The store, for callers that need more than the operations.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Waits until everything that this engine started in the background has ended: attempts that run are
+    /// seen to their end; a run whose next attempt is due later is left to whoever drives it then.
+    pub async fn drain(&self) {
         self.inner.closing.store(true, Ordering::Relaxed);
         self.inner.changed.notify_waiters();
         self.inner.tasks.drain().await;
