@@ -17,13 +17,20 @@ pub trait BlobStore: Send + Sync {
     /// Whether other machines may share this store, so that content has to be in it.
     fn is_shared(&self) -> bool;
 
+    /// Whether there is content of this name, whole.
+    async fn blob_exists(&self, name: &ContentId) -> Result<bool, StoreError>;
+
     /// Keeps bytes under a name of theirs, e.g. the content id of the tree that they pack. What is there
-    /// already stays.
+    /// already stays. Not one transaction but one for each MiB; the name appears with the last, so nobody
+    /// sees a part of it.
     ///
     /// # Errors
     /// A conflict for more than [`BLOB_LIMIT`] bytes.
     async fn blob_put(&self, name: &ContentId, bytes: Vec<u8>) -> Result<(), StoreError>;
 
-    /// The bytes of a name.
+    /// The bytes of a name, compared with the hash that they were kept with.
     async fn blob_get(&self, name: &ContentId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Takes a name away; its bytes go with the last of their names. `Ok` when there is none.
+    async fn blob_remove(&self, name: &ContentId) -> Result<(), StoreError>;
 }

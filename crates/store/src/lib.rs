@@ -72,5 +72,6 @@ pub use store::Store;
 pub use tokens::{ENDED_TOKENS_KEPT_FOR, LAST_USE_TO, LISTED_TOKENS, RevokeToken, TokenStore};
 pub use types::{
     AppendEvents, AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
-    FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
+    FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, SchemaCheck, StoreHealth,
+    StoreIsolation, Submitted,
 };

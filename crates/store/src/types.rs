@@ -1,5 +1,7 @@
 //! What the operations of [`Store`](crate::Store) take and give.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use moorline_core::attempt::{Handle, Isolation, Usage};
 use moorline_core::content_id::ContentId;
@@ -241,4 +243,56 @@ pub struct StoreHealth {
     pub schema: u32,
     /// How commits are made durable, e.g. `wal, synchronous=FULL`.
     pub durability: String,
+    /// What keeps the rows of this project from the sessions of others.
+    pub isolation: StoreIsolation,
+}
+
+/// What keeps the rows of a project from the sessions of other projects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum StoreIsolation {
+    /// It has the whole database, or shares it with projects that have schemas and roles of their own.
+    Own,
+    /// A schema of its own, used as a role that has rights on nothing else, and row-level security.
+    Role {
+        /// The role.
+        role: String,
+    },
+    /// A schema of its own and row-level security; the same role could use the schemas of others, so a
+    /// mistake of this program is all that is between them.
+    Schema {
+        /// Why there is no role of its own, and what gives it one.
+        why: String,
+    },
+}
+
+impl fmt::Display for StoreIsolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("a store of its own"),
+            Self::Role { role } => write!(f, "a schema of its own as role {role}"),
+            Self::Schema { why } => {
+                write!(f, "a schema of its own, and no role of its own: {why}")
+            }
+        }
+    }
+}
+
+/// How the schema of a database compares with the one that this program writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaCheck {
+    /// The newest version that the database has; 0 for a new one. Greater than the program's when a newer
+    /// program has expanded it in a way that this one can live with.
+    pub found: u32,
+    /// The version that this program writes.
+    pub program: u32,
+    /// Migrations that are to be applied, oldest first, e.g. `0003_control_plane`.
+    pub pending: Vec<String>,
+}
+
+impl SchemaCheck {
+    /// Whether nothing is to be applied.
+    pub fn is_current(&self) -> bool {
+        self.pending.is_empty()
+    }
 }

@@ -30,10 +30,20 @@ CREATE INDEX tokens_kind ON tokens (kind, id);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 CREATE INDEX tokens_ended ON tokens (expires_at) WHERE kind <> 'api';
 
--- Content in parts, each base64.
+-- Content by its names. A row comes after all of its parts, so what has a row is whole.
 CREATE TABLE blobs (
-    name TEXT NOT NULL,
-    part BIGINT NOT NULL,
-    data TEXT NOT NULL,
-    PRIMARY KEY (name, part)
+    name    TEXT NOT NULL PRIMARY KEY,
+    content TEXT NOT NULL,
+    size    BIGINT NOT NULL,
+    parts   BIGINT NOT NULL
+);
+
+CREATE INDEX blobs_content ON blobs (content);
+
+-- Content by its hash, in parts, each base64.
+CREATE TABLE blob_parts (
+    content TEXT NOT NULL,
+    part    BIGINT NOT NULL,
+    data    TEXT NOT NULL,
+    PRIMARY KEY (content, part)
 );

@@ -21,7 +21,7 @@
 //!
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let files = Files(directory.path().to_owned());
-//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 //! let report = runtime.block_on(run_all(Arc::new(files)));
 //! assert!(report.all_hold(), "{report}");
 //! ```
@@ -36,7 +36,9 @@ mod fixture;
 mod alerts;
 mod artifacts;
 mod attempts;
+mod blobs;
 mod cancelling;
+mod changes;
 mod claims;
 mod emergencies;
 mod endings;
@@ -215,6 +217,12 @@ macro_rules! for_each_store_case {
             starts::an_overlapping_start_waits,
             starts::an_overlapping_start_takes_the_place,
             starts::missed_starts_fall_away,
+            blobs::content_is_read_back_whole,
+            blobs::content_that_is_there_stays,
+            blobs::content_goes_with_the_last_of_its_names,
+            blobs::content_beyond_the_bound_is_refused,
+            changes::a_commit_of_another_process_wakes_who_waits,
+            changes::what_is_told_can_be_read,
             lists::runs_are_listed_newest_first_and_filtered_before_the_limit,
             lists::a_run_is_found_by_the_beginning_of_its_id,
             lists::events_are_filtered_before_the_limit,

@@ -30,6 +30,9 @@ pub(crate) trait Backend: Debug + Send + Sync + 'static {
     /// Its connections.
     type Tx: Tx + 'static;
 
+    /// Whether other machines may share the store.
+    const SHARED: bool;
+
     /// The way to its writer; none once the store is being closed.
     fn writer(&self) -> Option<&Writer<Self::Tx>>;
 
@@ -137,13 +140,13 @@ impl<B: Backend> Store for B {
         self.read(query::Runs(filter)).await
     }
 
-    async fn summary_get(&self, run: RunId) -> Result<Option<RunSummary>, StoreError> {
-        self.read(query::GetSummary(run)).await
-    }
     async fn run_jobs(&self) -> Result<Vec<String>, StoreError> {
         self.read(query::RunJobs).await
     }
 
+    async fn summary_get(&self, run: RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.read(query::GetSummary(run)).await
+    }
 
     async fn attempts_list(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
         self.read(query::Attempts(run)).await

@@ -10,6 +10,7 @@
 //! | [`query`] | each read, once |
 //! | [`unit`] | an open transaction, with the heads of the logs in hand |
 //! | [`writer`] | the one writer of a process, and group commit |
+//! | [`changes`] | who waits for commits, and how they are told |
 //! | [`backend`] | `Store` itself, from the above |
 //! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
 //! | [`approvals`], [`tokens`], [`blobs`] | its parts for a control plane that people and machines share |
@@ -20,6 +21,7 @@ mod approvals;
 mod artifacts;
 mod backend;
 mod blobs;
+mod changes;
 mod deployments;
 mod emergencies;
 mod intent;

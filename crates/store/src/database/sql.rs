@@ -16,6 +16,9 @@ pub(crate) struct Dialect {
     pub(crate) begin: &'static str,
     /// Reads the row that every writer rewrites, and keeps every other writer away until commit.
     pub(crate) head: &'static str,
+    /// Writes that row back, and tells other processes of it where the engine can. Arguments: last event,
+    /// last audit record, its hash, last outbox row.
+    pub(crate) head_write: &'static str,
     /// Reads due runs. Arguments: now, limit, offset.
     pub(crate) due: &'static str,
 }
@@ -25,6 +28,16 @@ macro_rules! head {
         concat!(
             "SELECT event_id, audit_id, audit_hash, outbox_id FROM head WHERE id = 1",
             $lock
+        )
+    };
+}
+
+macro_rules! head_write {
+    ($tell:literal) => {
+        concat!(
+            "UPDATE head SET event_id = $1, audit_id = $2, audit_hash = $3, outbox_id = $4 ",
+            "WHERE id = 1",
+            $tell
         )
     };
 }
@@ -44,6 +57,7 @@ macro_rules! due {
 pub(crate) const SQLITE: Dialect = Dialect {
     begin: "BEGIN IMMEDIATE",
     head: head!(""),
+    head_write: head_write!(""),
     due: due!(""),
 };
 
@@ -51,10 +65,16 @@ pub(crate) const SQLITE: Dialect = Dialect {
 /// transaction reads after it (stops above all) is what the one before it committed, since each
 /// statement of a `READ COMMITTED` transaction sees what is committed by then. `SKIP LOCKED`
 /// keeps a claim from waiting for someone who locked a run by hand.
+///
+/// Who listens is told in the same transaction and the same statement: a commit is told or was none. The
+/// channel is the schema's own, whatever the length of its name.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: Dialect = Dialect {
     begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
     head: head!(" FOR UPDATE"),
+    head_write: head_write!(
+        " RETURNING pg_notify('moorline_' || md5(current_schema()), event_id::text)"
+    ),
     due: due!(" FOR UPDATE SKIP LOCKED"),
 };
 
@@ -111,8 +131,7 @@ macro_rules! audit_where {
 }
 
 statements! {
-    HEAD_WRITE = "UPDATE head SET event_id = $1, audit_id = $2, audit_hash = $3, outbox_id = $4 \
-        WHERE id = 1";
+    EVENT_NEWEST = "SELECT event_id FROM head WHERE id = 1";
     HEAD_READ = "SELECT audit_id, audit_hash FROM head WHERE id = 1";
 
     RUN_INSERT = "INSERT INTO runs (id, job_id, source_id, status, due_at, driver, lease_until, \
@@ -125,6 +144,8 @@ statements! {
     RUN_UPDATE_DOC = "UPDATE runs SET doc = $1 WHERE id = $2";
     RUN_GET = "SELECT doc FROM runs WHERE id = $1";
     RUN_JOB = "SELECT job_id FROM runs WHERE id = $1";
+    /// The job that follows another one in order, of those of which there are runs.
+    JOB_NEXT = "SELECT MIN(job_id) FROM runs WHERE job_id > $1";
     RUN_BY_KEY = "SELECT fingerprint, doc FROM runs WHERE idempotency_key = $1";
     RUN_DUE = "SELECT doc FROM runs WHERE id = $1 AND due_at <= $2";
     RUN_FIND = "SELECT id FROM runs WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2";
@@ -144,8 +165,6 @@ statements! {
     NEXT_DUE_RUN = "SELECT MIN(due_at) FROM runs WHERE id = $1";
 
     ATTEMPT_INSERT = "INSERT INTO attempts (run_id, ordinal, id, step, number, claimed_at) \
-    /// The job that follows another one in order, of those of which there are runs.
-    JOB_NEXT = "SELECT MIN(job_id) FROM runs WHERE job_id > $1";
         VALUES ($1, $2, $3, $4, $5, $6)";
     ATTEMPT_LAUNCHED = "UPDATE attempts SET handle = $1 WHERE run_id = $2 AND ordinal = $3";
     ATTEMPT_ENDED = "UPDATE attempts SET outcome = $1, ended_at = $2 \
@@ -195,12 +214,18 @@ statements! {
     OUTBOX_RUN = "SELECT id, run_id, effect, created_at FROM outbox \
         WHERE run_id = $1 AND done_at IS NULL ORDER BY id";
 
-    HISTORY = "SELECT version, name, checksum FROM schema_history ORDER BY version";
-    HISTORY_INSERT = "INSERT INTO schema_history (version, name, checksum) VALUES ($1, $2, $3)";
+    HISTORY = "SELECT version, name, checksum, COALESCE(compatible_with, version) \
+        FROM schema_history ORDER BY version";
+    /// As [`HISTORY`], of a table that programs up to schema 2 made.
+    HISTORY_FIRST = "SELECT version, name, checksum, version FROM schema_history ORDER BY version";
+    HISTORY_INSERT = "INSERT INTO schema_history (version, name, checksum, compatible_with) \
+        VALUES ($1, $2, $3, $4)";
 }
 
 pub(crate) mod alerts;
+pub(crate) mod approvals;
 pub(crate) mod artifacts;
+pub(crate) mod blobs;
 pub(crate) mod emergencies;
 pub(crate) mod principals;
 pub(crate) mod refusals;
@@ -211,4 +236,3 @@ pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;
-pub(crate) mod approvals;

@@ -25,6 +25,9 @@ pub(crate) trait Tx: Send {
     /// Where the engines' SQL differs.
     const DIALECT: Dialect;
 
+    /// Whether a connection is used again after a transaction on it failed.
+    const LASTS: bool;
+
     /// Runs a statement; returns how many rows it changed.
     fn execute(
         &mut self,

@@ -87,9 +87,14 @@ impl<'t, T: Tx> Unit<'t, T> {
             outbox,
         } = &self.head;
         let args = args![*event, *audit, audit_hash, *outbox];
-        self.tx.execute(sql::HEAD_WRITE, args).await?;
+        self.tx.execute(T::DIALECT.head_write, args).await?;
         self.written = self.head.clone();
         Ok(())
+    }
+
+    /// The id of the newest event.
+    pub(crate) const fn newest_event(&self) -> u64 {
+        self.head.event
     }
 
     /// The state to go back to should the next intent be rolled back.

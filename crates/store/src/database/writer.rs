@@ -184,62 +184,83 @@ impl Error for BatchFailure {
     }
 }
 
-/// Runs a batch in one transaction. Whoever calls this answers the jobs afterwards.
+/// Runs a batch in one transaction. Whoever calls this answers the jobs afterwards, and tells of the newest
+/// event, whose id is given when the batch appended one.
 pub(crate) async fn run_batch<T: Tx>(
     tx: &mut T,
     jobs: &mut [Box<dyn Job<T>>],
-) -> Result<(), BatchFailure> {
+) -> Result<Option<u64>, BatchFailure> {
     let begun = tx.execute(T::DIALECT.begin, args![]).await;
     begun.map_err(|error| BatchFailure::new(error, true))?;
     let done = match run_jobs(tx, jobs).await {
-        Ok(true) => commit(tx).await,
-        Ok(false) => rollback(tx).await,
+        Ok(Kept::Something { newest }) => commit(tx).await.map(|()| newest),
+        Ok(Kept::Nothing) => rollback(tx).await.map(|()| None),
         Err(error) => {
             // The engine may have rolled back by itself (a full disk); the first error is the cause.
-            drop(rollback(tx).await);
+            give_up(tx).await;
             Err(error)
         }
     };
     done.map_err(|error| BatchFailure::new(error, false))
 }
 
+/// What a batch comes to.
+enum Kept {
+    /// There is something to commit, with this newest event when one was appended.
+    Something {
+        newest: Option<u64>,
+    },
+    Nothing,
+}
+
 async fn commit<T: Tx>(tx: &mut T) -> Result<(), StoreError> {
     let Err(error) = tx.execute("COMMIT", args![]).await else {
         return Ok(());
     };
-    drop(rollback(tx).await);
+    give_up(tx).await;
     let what = "committing to the store (whether the change was kept is not known)";
     Err(StoreError::unavailable(what, error))
+}
+
+/// Ends a transaction that failed, where the connection is used again; closing it does the same, and asks
+/// nothing of a server that may not answer.
+async fn give_up<T: Tx>(tx: &mut T) {
+    if T::LASTS {
+        drop(rollback(tx).await);
+    }
 }
 
 async fn rollback<T: Tx>(tx: &mut T) -> Result<(), StoreError> {
     tx.execute("ROLLBACK", args![]).await.map(drop)
 }
 
-/// Runs every job; says whether there is something to commit.
-async fn run_jobs<T: Tx>(tx: &mut T, jobs: &mut [Box<dyn Job<T>>]) -> Result<bool, StoreError> {
+/// Runs every job.
+async fn run_jobs<T: Tx>(tx: &mut T, jobs: &mut [Box<dyn Job<T>>]) -> Result<Kept, StoreError> {
     let mut unit = Unit::open(tx).await?;
+    let before = unit.newest_event();
     if let [alone] = jobs {
-        let keep = alone.run(&mut unit).await;
-        if keep {
-            unit.close().await?;
+        if !alone.run(&mut unit).await {
+            return Ok(Kept::Nothing);
         }
-        return Ok(keep);
-    }
-    for job in jobs {
-        let mark = unit.mark();
-        unit.tx.execute("SAVEPOINT intent", args![]).await?;
-        if !job.run(&mut unit).await {
-            if let Err(error) = unit.tx.execute("ROLLBACK TO intent", args![]).await {
-                // The engine gave the whole transaction up; what the intent ran into is why.
-                return Err(job.take_error().unwrap_or(error));
+    } else {
+        for job in jobs {
+            let mark = unit.mark();
+            unit.tx.execute("SAVEPOINT intent", args![]).await?;
+            if !job.run(&mut unit).await {
+                if let Err(error) = unit.tx.execute("ROLLBACK TO intent", args![]).await {
+                    // The engine gave the whole transaction up; what the intent ran into is why.
+                    return Err(job.take_error().unwrap_or(error));
+                }
+                unit.reset(mark);
             }
-            unit.reset(mark);
+            unit.tx.execute("RELEASE intent", args![]).await?;
         }
-        unit.tx.execute("RELEASE intent", args![]).await?;
     }
     unit.close().await?;
-    Ok(true)
+    let newest = unit.newest_event();
+    Ok(Kept::Something {
+        newest: (newest > before).then_some(newest),
+    })
 }
 
 #[cfg(all(test, feature = "sqlite"))]

@@ -6,6 +6,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Column as _, Error, Row as _, TypeInfo as _};
 
+use super::session::{ANSWERING, bounded};
 use crate::database::sql::{self, Dialect};
 use crate::database::tx::{Cell, Row, Tx, Val};
 use crate::error::StoreError;
@@ -28,16 +29,25 @@ pub(super) fn explain(doing: &str, error: Error) -> StoreError {
 
 impl Tx for PgConnection {
     const DIALECT: Dialect = sql::POSTGRES;
+    const LASTS: bool = false;
 
     async fn execute(&mut self, sql: &'static str, args: &[Val<'_>]) -> Result<u64, StoreError> {
-        let done = bind(sql, args).execute(self).await;
-        done.map(|done| done.rows_affected())
-            .map_err(|error| explain("writing to PostgreSQL", error))
+        let doing = "writing to PostgreSQL";
+        let executing = async {
+            let done = bind(sql, args).execute(self).await;
+            done.map(|done| done.rows_affected())
+                .map_err(|error| explain(doing, error))
+        };
+        bounded(ANSWERING, doing, executing).await
     }
 
     async fn rows(&mut self, sql: &'static str, args: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {
-        let rows = bind(sql, args).fetch_all(self).await;
-        let rows = rows.map_err(|error| explain("reading from PostgreSQL", error))?;
+        let doing = "reading from PostgreSQL";
+        let reading = async {
+            let rows = bind(sql, args).fetch_all(self).await;
+            rows.map_err(|error| explain(doing, error))
+        };
+        let rows = bounded(ANSWERING, doing, reading).await?;
         rows.iter().map(cells).collect()
     }
 

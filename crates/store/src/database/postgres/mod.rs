@@ -7,22 +7,31 @@
 //! a small pool.
 
 mod connection;
+mod listener;
+mod project;
+mod session;
+mod writing;
 
 use std::fmt;
-use std::str::FromStr as _;
+use std::sync::OnceLock;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
+use moorline_core::config::is_project_name;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use self::connection::explain;
+use self::listener::Listener;
+use self::project::Project;
 use crate::database::backend::Backend;
+use crate::database::changes::Bell;
 use crate::database::query::Query;
 use crate::database::schema::{Migration, Schema};
 use crate::database::tx::{Tx as _, args};
-use crate::database::writer::{BATCH, BatchFailure, Job, Queue, Writer, run_batch};
+use crate::database::writer::Writer;
 use crate::error::StoreError;
-use crate::types::StoreHealth;
+use crate::types::{SchemaCheck, StoreHealth, StoreIsolation};
 
 pub(crate) const SCHEMA: Schema = Schema {
     bootstrap: "CREATE TABLE IF NOT EXISTS schema_history (
@@ -30,40 +39,35 @@ pub(crate) const SCHEMA: Schema = Schema {
         name       TEXT   NOT NULL,
         checksum   TEXT   NOT NULL,
         applied_at TEXT   NOT NULL
-            DEFAULT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
+            DEFAULT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+        compatible_with BIGINT
     )",
-    exists: "SELECT (to_regclass('schema_history') IS NOT NULL)::int::bigint",
+    history: "SELECT COUNT(*) FROM pg_attribute WHERE attrelid = to_regclass('schema_history') \
+        AND attname IN ('version', 'compatible_with') AND NOT attisdropped",
+    extend: "ALTER TABLE schema_history ADD COLUMN compatible_with BIGINT",
     // Any constant will do that nobody else uses; these are the first letters of the name.
-    begin_exclusive: "BEGIN; SELECT pg_advisory_xact_lock(7885631)",
+    begin_exclusive: "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7885631)",
     migrations: &[
         Migration {
             version: 1,
             name: "initial",
+            compatible_with: 1,
             sql: include_str!("../../../migrations/postgres/0001_initial.sql"),
         },
         Migration {
             version: 2,
             name: "governance",
+            compatible_with: 2,
             sql: include_str!("../../../migrations/postgres/0002_governance.sql"),
         },
         Migration {
             version: 3,
             name: "control_plane",
+            compatible_with: 3,
             sql: include_str!("../../../migrations/postgres/0003_control_plane.sql"),
         },
     ],
 };
-
-/// What every session of ours is set to.
-///
-/// A commit is acknowledged when it is on the disk, whatever the server's default. A process that
-/// stops in the middle of a transaction (suspended, or cut off from the network) loses it before
-/// it keeps the writers of all other machines waiting for long.
-const SESSION: [(&str, &str); 3] = [
-    ("synchronous_commit", "on"),
-    ("idle_in_transaction_session_timeout", "10s"),
-    ("lock_timeout", "30s"),
-];
 
 /// Connections for reading, at most.
 const READERS: u32 = 4;
@@ -82,7 +86,12 @@ const READERS: u32 = 4;
 pub struct PostgresStore {
     writer: Writer<PgConnection>,
     readers: PgPool,
-    changes: watch::Sender<u64>,
+    options: PgConnectOptions,
+    isolation: StoreIsolation,
+    changes: Bell,
+    /// Started when somebody waits for changes.
+    listener: OnceLock<Listener>,
+    runtime: Handle,
 }
 
 impl PostgresStore {
@@ -97,104 +106,128 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`]: the URL is wrong (the error does not repeat it), the server can
     /// not be reached or refuses, or the schema is newer than this program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| explain("reading the URL of the PostgreSQL database", error))?
-            .application_name("moorline")
-            .options(SESSION)
-            .disable_statement_logging();
-        let mut connection = connect(&options).await?;
+        let project = Project {
+            options: session::options(url)?,
+            isolation: StoreIsolation::Own,
+        };
+        Self::open(project).await
+    }
+
+    /// Connects to the part of a database that belongs to a project: the schema `moorline_<project>`, made
+    /// when it is missing, in sessions of the role `moorline_<project>`, which has rights on nothing else. So
+    /// the server itself refuses the rows of other projects. Row-level security stands behind it, for
+    /// sessions that were set up in another way.
+    ///
+    /// Where the user of the URL may not make the role, the schema is used without it;
+    /// [`StoreHealth::isolation`] says so.
+    ///
+    /// ```no_run
+    /// # async fn example(url: &str) -> Result<(), moorline_store::StoreError> {
+    /// use moorline_store::{PostgresStore, Store as _};
+    ///
+    /// let store = PostgresStore::connect_project(url, "acme").await?;
+    /// println!("{}", store.health().await?.isolation); // a schema of its own as role moorline_acme
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); a [conflict](StoreError::Conflict) for what is no
+    /// [name of a project](is_project_name).
+    pub async fn connect_project(url: &str, project: &str) -> Result<Self, StoreError> {
+        let project = project::establish(&session::options(url)?, checked(project)?).await?;
+        Self::open(project).await
+    }
+
+    /// Compares the schema of a database, or of a project in it, with this program's, and changes nothing.
+    /// A project whose schema was never made lacks all of it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect) and [`connect_project`](Self::connect_project).
+    pub async fn check(url: &str, project: Option<&str>) -> Result<SchemaCheck, StoreError> {
+        let mut options = session::options(url)?;
+        if let Some(project) = project {
+            options = project::sessions(&options, checked(project)?);
+        }
+        SCHEMA.check(&mut session::connect(&options).await?).await
+    }
+
+    async fn open(project: Project) -> Result<Self, StoreError> {
+        let Project { options, isolation } = project;
+        let mut connection = session::connect(&options).await?;
         SCHEMA.prepare(&mut connection).await?;
-        let pool = PgPoolOptions::new().max_connections(READERS);
-        let readers = pool.connect_lazy_with(options.clone());
+        if isolation != StoreIsolation::Own {
+            project::protect(&mut connection).await?;
+        }
+        let readers = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(session::CONNECTING)
+            .connect_lazy_with(options.clone());
         let (writer, queue) = Writer::new();
-        spawn(write_all(options, connection, queue));
+        let (runtime, changes) = (Handle::current(), Bell::new());
+        // It must outlive any one caller, or a caller that gives up would cut off the batch of all others; it
+        // ends with the store.
+        runtime.spawn(writing::write_all(
+            options.clone(),
+            connection,
+            queue,
+            changes.clone(),
+        ));
         Ok(Self {
             writer,
             readers,
-            changes: watch::Sender::new(0),
+            options,
+            isolation,
+            changes,
+            listener: OnceLock::new(),
+            runtime,
         })
     }
-}
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let connection = PgConnection::connect_with(options).await;
-    connection.map_err(|error| explain("connecting to PostgreSQL", error))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writer must outlive any one caller, or a caller that gives up would cut off the \
-              batch of all others; it ends with the store"
-)]
-fn spawn(writer: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(writer));
-}
-
-/// The life of the writer task: ends when the store is dropped and the queue is empty.
-async fn write_all(
-    options: PgConnectOptions,
-    connection: PgConnection,
-    mut queue: Queue<PgConnection>,
-) {
-    let mut connection = Some(connection);
-    let mut jobs = Vec::new();
-    while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        let failure = write(&options, &mut connection, &mut jobs).await.err();
-        for job in jobs.drain(..) {
-            job.answer(failure.as_ref());
-        }
-    }
-    if let Some(connection) = connection {
-        // The server notices by itself when this can not be said.
-        drop(connection.close().await);
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let connection = self.readers.acquire().await;
+        connection.map_err(|error| explain("connecting to PostgreSQL", error))
     }
 }
 
-/// Runs a batch. A connection that turns out to be dead before anything was done on it is replaced,
-/// once; after any other failure the next batch gets a new one.
-async fn write(
-    options: &PgConnectOptions,
-    connection: &mut Option<PgConnection>,
-    jobs: &mut [Box<dyn Job<PgConnection>>],
-) -> Result<(), BatchFailure> {
-    if let Some(mut open) = connection.take() {
-        match run_batch(&mut open, jobs).await {
-            Ok(()) => {
-                *connection = Some(open);
-                return Ok(());
-            }
-            Err(failure) if !failure.untouched => return Err(failure),
-            Err(_) => {}
-        }
+fn checked(project: &str) -> Result<&str, StoreError> {
+    if is_project_name(project) {
+        return Ok(project);
     }
-    let mut fresh = connect(options).await.map_err(BatchFailure::untouched)?;
-    run_batch(&mut fresh, jobs).await?;
-    *connection = Some(fresh);
-    Ok(())
+    let what = format!(
+        "`{project}` is no name of a project: at most 32 lower-case letters, digits and `-`, a letter first"
+    );
+    Err(StoreError::Conflict { what })
 }
 
 impl Backend for PostgresStore {
     type Tx = PgConnection;
+
+    const SHARED: bool = true;
 
     fn writer(&self) -> Option<&Writer<PgConnection>> {
         Some(&self.writer)
     }
 
     async fn read<Q: Query>(&self, query: Q) -> Result<Q::Reply, StoreError> {
-        let connection = self.readers.acquire().await;
-        let mut connection =
-            connection.map_err(|error| explain("connecting to PostgreSQL", error))?;
-        query.read(&mut *connection).await
+        let mut connection = self.reader().await?;
+        let reply = query.read(&mut *connection).await;
+        if let Err(StoreError::Unavailable { .. }) = &reply {
+            // Whatever is wrong with it, nobody else is to wait for it.
+            drop(connection.detach());
+        }
+        reply
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.listener.get_or_init(|| {
+            Listener::start(&self.runtime, self.options.clone(), self.changes.clone())
+        });
+        self.changes.listen()
     }
 
     async fn describe(&self) -> Result<StoreHealth, StoreError> {
-        let connection = self.readers.acquire().await;
-        let mut connection =
-            connection.map_err(|error| explain("connecting to PostgreSQL", error))?;
+        let mut connection = self.reader().await?;
         let settings = "SELECT current_setting('server_version'), current_setting('fsync'), \
              current_setting('synchronous_commit')";
         let row = connection.row(settings, args![]).await?;
@@ -208,6 +241,7 @@ impl Backend for PostgresStore {
                 row.text("fsync")?,
                 row.text("synchronous_commit")?
             ),
+            isolation: self.isolation.clone(),
         })
     }
 }

@@ -72,19 +72,15 @@ const HOT: &[(&str, &str, &str)] = &[
         "promotions_job",
     ),
     ("GATE_EVIDENCE", artifacts::GATE_EVIDENCE, "evidence_job"),
+    ("BLOB_GET", blobs::BLOB_GET, "blobs_pkey"),
+    ("BLOB_OF_CONTENT", blobs::BLOB_OF_CONTENT, "blobs_content"),
+    ("BLOB_PART_GET", blobs::BLOB_PART_GET, "blob_parts_pkey"),
     ("ALERT_OF_KEY", alerts::ALERT_OF_KEY, "alerts_key"),
     ("ALERTS_OPEN", alerts::ALERTS_OPEN, "alerts_open"),
     ("ALERTS_RAISED", alerts::ALERTS_RAISED, "alerts_raised"),
     ("DELIVERIES", alerts::DELIVERIES, "deliveries_pkey"),
     ("DELIVERIES_DUE", alerts::DELIVERIES_DUE, "deliveries_due"),
     ("DELIVERIES_NEXT", alerts::DELIVERIES_NEXT, "deliveries_due"),
-    ("TOKEN_GET", tokens::TOKEN_GET, "tokens_pkey"),
-    ("TOKEN_FIND", tokens::TOKEN_FIND, "tokens_pkey"),
-    ("TOKENS", tokens::TOKENS, "tokens_pkey"),
-    ("TOKENS_KIND", tokens::TOKENS_KIND, "tokens_kind"),
-    ("TOKENS_PARENT", tokens::TOKENS_PARENT, "tokens_parent"),
-    ("TOKENS_EXPIRE", tokens::TOKENS_EXPIRE, "tokens_ended"),
-];
     ("APPROVAL_GET", approvals::APPROVAL_GET, "approvals_pkey"),
     ("APPROVAL_FIND", approvals::APPROVAL_FIND, "approvals_pkey"),
     ("APPROVALS", approvals::APPROVALS, "approvals_pkey"),
@@ -101,20 +97,28 @@ const HOT: &[(&str, &str, &str)] = &[
     ),
     ("APPROVALS_RUN", approvals::APPROVALS_RUN, "approvals_run"),
     ("APPROVALS_DUE", approvals::APPROVALS_DUE, "approvals_due"),
+    ("TOKEN_GET", tokens::TOKEN_GET, "tokens_pkey"),
+    ("TOKEN_FIND", tokens::TOKEN_FIND, "tokens_pkey"),
+    ("TOKENS", tokens::TOKENS, "tokens_pkey"),
+    ("TOKENS_KIND", tokens::TOKENS_KIND, "tokens_kind"),
+    ("TOKENS_PARENT", tokens::TOKENS_PARENT, "tokens_parent"),
+    ("TOKENS_EXPIRE", tokens::TOKENS_EXPIRE, "tokens_ended"),
+];
 
 /// Every statement by its name, those of governance as well.
 fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
     let parts = [
         ALL,
         alerts::ALL,
+        approvals::ALL,
         artifacts::ALL,
+        blobs::ALL,
         emergencies::ALL,
         principals::ALL,
         refusals::ALL,
         schedules::ALL,
         secrets::ALL,
         sources::ALL,
-        approvals::ALL,
         tokens::ALL,
     ];
     parts.into_iter().flatten().copied()
@@ -136,7 +140,11 @@ fn parameters(sql: &str) -> Vec<usize> {
 /// SQLite gives `$7` the next free place, whatever its number: only this order makes them agree.
 #[test]
 fn parameters_first_appear_in_the_order_of_their_numbers() {
-    let own = [("head", head!("")), ("due", due!(""))];
+    let own = [
+        ("head", head!("")),
+        ("head_write", head_write!("")),
+        ("due", due!("")),
+    ];
     for (name, sql) in every().chain(own) {
         let wanted: Vec<usize> = (1..=parameters(sql).len()).collect();
         assert_eq!(parameters(sql), wanted, "{name}");
@@ -235,7 +243,11 @@ mod postgres {
     #[tokio::test]
     async fn postgres_prepares_every_statement_with_the_same_parameters() {
         let (mut connection, _database) = connection().await;
-        let own = [("head", POSTGRES.head), ("due", POSTGRES.due)];
+        let own = [
+            ("head", POSTGRES.head),
+            ("head_write", POSTGRES.head_write),
+            ("due", POSTGRES.due),
+        ];
         for (name, sql) in every().chain(own) {
             let prepared = connection.prepare(sql.into_sql_str()).await;
             let statement = prepared.unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -159,6 +159,7 @@ pub(super) fn explain(doing: String, error: rusqlite::Error) -> StoreError {
 
 impl Tx for Connection {
     const DIALECT: Dialect = sql::SQLITE;
+    const LASTS: bool = true;
 
     fn execute(
         &mut self,

@@ -9,48 +9,58 @@
 
 mod connection;
 mod readers;
+mod watcher;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use rusqlite::Connection;
 
-use self::readers::Readers;
 use tokio::sync::watch;
 
+use self::readers::Readers;
+use self::watcher::Watcher;
 use crate::database::backend::Backend;
+use crate::database::changes::Bell;
 use crate::database::query::Query;
 use crate::database::schema::{Migration, Schema};
 use crate::database::writer::{BATCH, Queue, Writer, run_batch};
 use crate::error::StoreError;
-use crate::types::StoreHealth;
+use crate::types::{SchemaCheck, StoreHealth, StoreIsolation};
 
 pub(crate) const SCHEMA: Schema = Schema {
     bootstrap: "CREATE TABLE IF NOT EXISTS schema_history (
         version    INTEGER NOT NULL PRIMARY KEY,
         name       TEXT    NOT NULL,
         checksum   TEXT    NOT NULL,
-        applied_at TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+        applied_at TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+        compatible_with INTEGER
     ) STRICT",
-    exists: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_history'",
+    history: "SELECT COUNT(*) FROM pragma_table_info('schema_history') \
+        WHERE name IN ('version', 'compatible_with')",
+    extend: "ALTER TABLE schema_history ADD COLUMN compatible_with INTEGER",
     begin_exclusive: "BEGIN IMMEDIATE",
     migrations: &[
         Migration {
             version: 1,
             name: "initial",
+            compatible_with: 1,
             sql: include_str!("../../../migrations/sqlite/0001_initial.sql"),
         },
         Migration {
             version: 2,
             name: "governance",
+            compatible_with: 2,
             sql: include_str!("../../../migrations/sqlite/0002_governance.sql"),
         },
         Migration {
             version: 3,
             name: "control_plane",
+            compatible_with: 3,
             sql: include_str!("../../../migrations/sqlite/0003_control_plane.sql"),
         },
     ],
@@ -81,7 +91,9 @@ pub struct SqliteStore {
     /// `None` only while dropping.
     writer: Option<Writer<Connection>>,
     thread: Option<JoinHandle<()>>,
-    changes: watch::Sender<u64>,
+    changes: Bell,
+    /// Started when somebody waits for changes; `None` where it can not be.
+    watcher: OnceLock<Option<Watcher>>,
 }
 
 impl SqliteStore {
@@ -99,17 +111,34 @@ impl SqliteStore {
             .now_or_never()
             .ok_or_else(not_ready)??;
         let (writer, queue) = Writer::new();
+        let changes = Bell::new();
+        let bell = changes.clone();
         let thread = thread::Builder::new()
             .name("moorline-store".to_owned())
-            .spawn(move || write_all(connection, queue))
+            .spawn(move || write_all(connection, queue, &bell))
             .map_err(|error| StoreError::unavailable("starting the store's writer", error))?;
         Ok(Self {
             path: path.to_owned(),
             readers: Readers::new(path),
             writer: Some(writer),
             thread: Some(thread),
-            changes: watch::Sender::new(0),
+            changes,
+            watcher: OnceLock::new(),
         })
+    }
+
+    /// Compares the schema of a file with this program's, and changes nothing. A file that is not there
+    /// lacks all of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn check(path: &Path) -> Result<SchemaCheck, StoreError> {
+        if !path.exists() {
+            return Ok(SCHEMA.nothing());
+        }
+        let mut connection = connection::open_for_reading(path)?;
+        let checked = SCHEMA.check(&mut connection).now_or_never();
+        checked.ok_or_else(not_ready)?
     }
 
     /// The file.
@@ -119,7 +148,7 @@ impl SqliteStore {
 }
 
 /// The life of the writer thread: ends when the store is dropped and the queue is empty.
-fn write_all(mut connection: Connection, mut queue: Queue<Connection>) {
+fn write_all(mut connection: Connection, mut queue: Queue<Connection>, changes: &Bell) {
     let mut jobs = Vec::new();
     let mut waited = false;
     loop {
@@ -135,7 +164,10 @@ fn write_all(mut connection: Connection, mut queue: Queue<Connection>) {
         let done = run_batch(&mut connection, &mut jobs).now_or_never();
         waited = connection::had_to_wait();
         // A batch that is not ready can not be: every call of this engine blocks until it is done.
-        let failure = done.and_then(Result::err);
+        let failure = done.and_then(|done| {
+            changes.committed(&done);
+            done.err()
+        });
         for job in jobs.drain(..) {
             job.answer(failure.as_ref());
         }
@@ -152,6 +184,8 @@ fn not_ready() -> StoreError {
 impl Backend for SqliteStore {
     type Tx = Connection;
 
+    const SHARED: bool = false;
+
     fn writer(&self) -> Option<&Writer<Connection>> {
         self.writer.as_ref()
     }
@@ -161,7 +195,14 @@ impl Backend for SqliteStore {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.watcher.get_or_init(|| {
+            Watcher::start(&self.path, self.changes.clone())
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "commits of other processes are not noticed at once");
+                })
+                .ok()
+        });
+        self.changes.listen()
     }
 
     async fn describe(&self) -> Result<StoreHealth, StoreError> {
@@ -170,6 +211,7 @@ impl Backend for SqliteStore {
             version: rusqlite::version().to_owned(),
             schema: SCHEMA.version(),
             durability: connection::DURABILITY.to_owned(),
+            isolation: StoreIsolation::Own,
         })
     }
 }
@@ -178,6 +220,7 @@ impl Drop for SqliteStore {
     /// Lets the writer finish. The connection that closes last copies the log into the file.
     fn drop(&mut self) {
         self.readers.close();
+        drop(self.watcher.take());
         drop(self.writer.take());
         if let Some(thread) = self.thread.take() {
             // A panic of the writer was reported where it happened.
