@@ -69,6 +69,14 @@ pub const RULES: &[Rule] = &[
     rule("D-PROC-5", "a deployment is checked before and after, and what can not be verified counts as drift"),
     rule("D-PROC-6", "errors have codes of one closed set, each with its exit code, status and effects"),
 
+    rule("D-FLOW-1", "a workflow is data, checked when it is loaded: each option leads somewhere, each node to an end, and what a step uses is there"),
+    rule("D-FLOW-2", "the result of a step becomes part of the run's state, so that any machine can go on from there"),
+    rule("D-FLOW-3", "a run that comes to a gate waits with its request in one transaction: no process, no lease, no cost"),
+    rule("D-FLOW-4", "a decision names an open request and an option that it offers, is a person's who may decide, and takes effect once"),
+    rule("D-FLOW-5", "an option says where it leads, what it sets and removes and what it must change; iterating has a limit"),
+    rule("D-FLOW-6", "a request that nobody decides in time expires by its policy, and people are reminded before"),
+    rule("D-FLOW-7", "a gate decides by itself only on evidence that is all there; a step that spends uses up an approval"),
+    rule("D-FLOW-8", "kickoff, status and approval are kept over HTTP, and progress is appended and pushed"),
     rule("D-FLOW-9", "what people are told leaves through an outbox: signed, tried again with growing delays, given up at last, and sent again on request"),
 
     rule("D-AUDIT-1", "every change has an actor, a reason where a person decides, and a record in a chain that shows tampering"),

@@ -9,6 +9,7 @@ use super::{
     Applied, CancelKind, CancelRequest, Command, Effect, Failure, LiveAttempt, Refusal, Run,
     Verdict,
 };
+use crate::approval::ApprovalRequest;
 use crate::attempt::Handle;
 use crate::error_code::{ErrorCode, FailureClass, FailureOccurrence, OutputsRule, RunStatus};
 use crate::event::{EventKind, Level, NewEvent};
@@ -25,22 +26,26 @@ pub fn apply(run: &Run, command: Command, now: Timestamp) -> Result<Applied, Ref
 }
 
 /// [`apply`] for a run whose job has a workflow, which a transition that ends a step or decides a request
-/// needs.
+/// needs; the others do without it. A run without a workflow never looks at it.
+///
+/// A run of a workflow that is not given, or does not have what the run stands at, goes nowhere by guess: it
+/// fails, or the decision is refused (L42).
 ///
 /// # Errors
-/// As [`apply`].
+/// As [`apply`], and what a decision is refused for (D-FLOW-4).
 pub fn apply_in(
     run: &Run,
     workflow: Option<&Workflow>,
     command: Command,
     now: Timestamp,
 ) -> Result<Applied, Refusal> {
-    let _ = workflow;
     let mut next = Draft {
         run: run.clone(),
+        workflow,
         now,
         events: Vec::new(),
         effects: Vec::new(),
+        approvals: Vec::new(),
     };
     match command {
         Command::Claim { attempt_id, driver } => {
@@ -99,7 +104,8 @@ pub fn apply_in(
                 Level::Warn,
             );
         }
-        Command::Decide { .. } | Command::Lapse { .. } => {}
+        Command::Decide { request, choice } => next.decide(*request, choice)?,
+        Command::Lapse { request } => next.lapse(*request),
         Command::Cancel {
             kind,
             actor,
@@ -113,7 +119,7 @@ pub fn apply_in(
         run: next.run,
         events: next.events,
         effects: next.effects,
-        approvals: Vec::new(),
+        approvals: next.approvals,
     })
 }
 
@@ -130,16 +136,19 @@ fn gpu_fallback(handle: &Handle) -> Option<Value> {
     Some(json!({"attempt_id": attempt_id, "passed_over": passed_over, "got": got}))
 }
 
-/// The run being changed, with what the change gives rise to.
-struct Draft {
-    run: Run,
-    now: Timestamp,
-    events: Vec<NewEvent>,
-    effects: Vec<Effect>,
+/// The run being changed, with what the change gives rise to. How it moves through a workflow is in
+/// [`passage`](super::passage), how requests are decided in [`decide`](super::decide).
+pub(super) struct Draft<'w> {
+    pub(super) run: Run,
+    pub(super) workflow: Option<&'w Workflow>,
+    pub(super) now: Timestamp,
+    pub(super) events: Vec<NewEvent>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) approvals: Vec<ApprovalRequest>,
 }
 
-impl Draft {
-    fn event(&mut self, kind: EventKind, level: Level, data: Value) {
+impl Draft<'_> {
+    pub(super) fn event(&mut self, kind: EventKind, level: Level, data: Value) {
         self.events.push(NewEvent { kind, level, data });
     }
 
@@ -182,6 +191,7 @@ impl Draft {
     }
 
     fn finish(&mut self, verdict: Verdict, exit_code: Option<i32>) {
+        let verdict = self.held_to_the_workflow(verdict);
         let attempt = self.run.attempt.take();
         if let Some(step) = self.run.steps.get_mut(self.run.step) {
             step.exit_code = exit_code;
@@ -219,11 +229,10 @@ impl Draft {
                 if transaction_count.is_some() {
                     self.run.transaction_count = transaction_count;
                 }
-                self.run.step += 1;
-                if self.run.step < self.run.steps.len() {
-                    self.run.due_at = Some(self.now);
-                } else {
-                    self.end_in_success();
+                match (self.workflow, &self.run.flow) {
+                    (Some(workflow), Some(_)) => self.leave_step(workflow),
+                    // The verdict would be a failure, had the workflow not been there.
+                    (_, _) => self.next_in_order(),
                 }
             }
             Verdict::Failure(failure) => match self.retry_delay(&failure) {
@@ -233,10 +242,22 @@ impl Draft {
         }
     }
 
+    /// The step after this one, or the end: the way of a job without a workflow.
+    fn next_in_order(&mut self) {
+        self.run.step += 1;
+        if self.run.step < self.run.steps.len() {
+            self.run.due_at = Some(self.now);
+        } else {
+            self.end_in_success();
+        }
+    }
+
     /// How long to wait before the next attempt, or `None` when the matrix or the step forbids one.
     fn retry_delay(&self, failure: &Failure) -> Option<Duration> {
         let step = self.run.steps.get(self.run.step)?;
-        let attempts_left = (step.retries.max + 1).saturating_sub(step.attempts);
+        // A step that a workflow comes back to has its retries anew.
+        let made = step.attempts.saturating_sub(step.attempts_before);
+        let attempts_left = (step.retries.max + 1).saturating_sub(made);
         let configured = step.retries.on.contains(&failure.class);
         let allowed = configured
             && failure
@@ -244,7 +265,7 @@ impl Draft {
                 .rule()
                 .retry
                 .allows(step.idempotent, attempts_left);
-        allowed.then(|| step.retries.delay(step.attempts))
+        allowed.then(|| step.retries.delay(made))
     }
 
     fn schedule_retry(&mut self, failure: &Failure, delay: Duration) {
@@ -255,7 +276,7 @@ impl Draft {
         self.event(EventKind::RetryScheduled, Level::Warn, data);
     }
 
-    fn end_in_success(&mut self) {
+    pub(super) fn end_in_success(&mut self) {
         self.effects.push(Effect::Source { class: None });
         if self
             .run
@@ -268,7 +289,7 @@ impl Draft {
         self.end(RunStatus::Success, Level::Info);
     }
 
-    fn end_in_failure(&mut self, failure: Failure) {
+    pub(super) fn end_in_failure(&mut self, failure: Failure) {
         self.end_with(failure, Level::Error);
     }
 
@@ -298,15 +319,17 @@ impl Draft {
             CancelKind::Cancelled => (FailureClass::Cancelled, ErrorCode::Cancelled),
             CancelKind::Killed => (FailureClass::Stopped, ErrorCode::Stopped),
         };
+        // A run that waits at a gate is at no step.
+        let step = self
+            .run
+            .steps
+            .get(self.run.step)
+            .filter(|_| self.run.status != RunStatus::AwaitingApproval);
         let failure = Failure {
             class,
             code,
             reason: wish.reason.clone(),
-            step: self
-                .run
-                .steps
-                .get(self.run.step)
-                .map(|step| step.name.clone()),
+            step: step.map(|step| step.name.clone()),
             exit_code: None,
             signal: None,
         };
@@ -314,7 +337,7 @@ impl Draft {
     }
 
     /// Ends the run by the failure matrix (D-RUN-7).
-    fn end_with(&mut self, failure: Failure, level: Level) {
+    pub(super) fn end_with(&mut self, failure: Failure, level: Level) {
         let rule = failure.class.rule();
         let occurrence = FailureOccurrence {
             retried: false,
@@ -339,6 +362,7 @@ impl Draft {
     }
 
     fn end(&mut self, status: RunStatus, level: Level) {
+        self.withdraw_open_request();
         self.run.status = status;
         self.run.ended_at = Some(self.now);
         self.run.due_at = None;

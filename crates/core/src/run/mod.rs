@@ -8,8 +8,10 @@
 //! checked (the engine does that before it reports [`Command::Finish`]).
 
 mod command;
+mod decide;
 mod judge;
 mod machine;
+mod passage;
 mod tell;
 #[cfg(test)]
 mod tests;

@@ -104,6 +104,10 @@ pub enum Then {
 }
 
 /// Ways on, tried in order.
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the document"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Routes {

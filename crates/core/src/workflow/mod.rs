@@ -19,8 +19,11 @@
 
 mod check;
 mod condition;
+mod decimal;
 mod document;
 mod flow;
+mod question;
+pub(crate) mod route;
 mod template;
 
 pub use check::check;
