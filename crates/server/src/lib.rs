@@ -9,7 +9,41 @@
 //! | [`app`] | what every handler has: projects, settings |
 //! | [`access`] | who calls: tokens, sessions, and what they permit |
 //! | [`problem`] | errors as `application/problem+json` (RFC 9457) |
+//! | [`args`] | arguments of the program |
+//! | `serve` | from the configuration to a server that ends well |
+//! | `listen` | connections, with TLS or without |
+//! | `routes` | all routes and what is around them |
+//! | `call` | the operations, dispatched from their one list |
 
 pub mod access;
+mod answer;
 pub mod app;
+pub mod args;
+mod call;
+mod env;
+mod listen;
 pub mod problem;
+mod report;
+mod request;
+mod routes;
+mod serve;
+mod shape;
+mod uploads;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use env::Env;
+
+/// Parses the arguments, serves, and says how that went.
+pub fn dispatch(env: &Env) -> ExitCode {
+    let args = match args::Cli::try_parse_from(&env.args) {
+        Ok(args) => args,
+        Err(error) => return report::usage(&error),
+    };
+    match serve::run(env, args) {
+        Ok(code) => code,
+        Err(error) => report::failure(&error),
+    }
+}

@@ -1,0 +1,233 @@
+//! From the configuration to a server that listens, works and ends well.
+//!
+//! The order is fixed: open the state of every project, listen, say so, work. It ends the other way round:
+//! nothing new is accepted, what was asked is answered, what is driven is finished; a second signal leaves
+//! that to whichever process comes next, as `moorline work` does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_api::ApiError;
+use moorline_core::config::{DEFAULT_PROJECT, Settings};
+use moorline_core::error_code::ErrorCode;
+use moorline_engine::surroundings::{self, STATE, Surroundings};
+use moorline_engine::{Engine, Until, assemble};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::app::{App, Project};
+use crate::args::{Cli, Command, Global, LogFormat};
+use crate::env::Env;
+use crate::{listen, report, routes};
+
+/// How long requests that are being answered may go on once the server ends.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Does what the arguments ask for.
+pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
+    init_logging(&args.global);
+    let surroundings = Surroundings {
+        vars: &env.vars,
+        cwd: &env.cwd,
+        state: args.global.state.as_deref(),
+        set: &args.global.set,
+    };
+    let mut settings = surroundings.configuration()?.settings;
+    if let Some(bind) = args.serve.bind {
+        settings.server.bind = bind;
+    }
+    let state = surroundings
+        .find_state()
+        .unwrap_or_else(|| env.cwd.join(STATE));
+    let setup = Setup {
+        keys: surroundings.keys(&state),
+        helper: surroundings::helper(env.program.as_deref())?,
+        vars: env.vars.clone(),
+        settings: Arc::new(settings),
+        state,
+        work: !args.serve.no_work,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            ApiError::new(ErrorCode::Internal, "can not start the runtime").because(error)
+        })?;
+    match args.command {
+        None => runtime.block_on(serve(setup))?,
+        Some(Command::Migrate { check }) => return runtime.block_on(migrate(setup, check)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a server is made from.
+struct Setup {
+    keys: moorline_engine::KeyPlace,
+    helper: PathBuf,
+    vars: std::collections::BTreeMap<String, String>,
+    settings: Arc<Settings>,
+    state: PathBuf,
+    work: bool,
+}
+
+impl Setup {
+    /// The names of the projects, the one that is always there first.
+    fn projects(&self) -> impl Iterator<Item = &str> {
+        let own = self.settings.server.projects.iter().map(String::as_str);
+        std::iter::once(DEFAULT_PROJECT).chain(own.filter(|name| *name != DEFAULT_PROJECT))
+    }
+
+    async fn open(&self, project: &str) -> Result<Project, ApiError> {
+        let options = assemble::Options {
+            project: project.to_owned(),
+            dirs: assemble::Options::dirs_of(&self.state, project),
+            settings: Arc::clone(&self.settings),
+            keys: self.keys.clone(),
+            vars: self.vars.clone(),
+            helper: self.helper.clone(),
+        };
+        Ok(Project {
+            name: project.to_owned(),
+            engine: assemble::embedded(options).await?,
+        })
+    }
+}
+
+async fn serve(setup: Setup) -> Result<(), ApiError> {
+    let mut signals = Signals::listen()?;
+    let mut projects = Vec::new();
+    for name in setup.projects() {
+        projects.push(setup.open(name).await?);
+    }
+    let bind = setup.settings.server.bind;
+    let listener = TcpListener::bind(bind).await.map_err(|error| {
+        ApiError::new(
+            ErrorCode::Config,
+            format!("can not listen on {bind}: {error}"),
+        )
+        .hint("give another address with `--bind`, or end what listens there")
+    })?;
+    let local = listener.local_addr().map_err(|error| {
+        ApiError::new(ErrorCode::Internal, "the socket has no address").because(error)
+    })?;
+    let shown = format!("http://{local}");
+    let origin = setup.settings.server.public_url.clone();
+    let clock = match projects.first() {
+        Some(project) => Arc::clone(project.engine.clock()),
+        None => Arc::new(moorline_core::clock::SystemClock),
+    };
+    let engines: Vec<Engine> = projects.iter().map(|p| p.engine.clone()).collect();
+    let app = Arc::new(App::new(
+        projects,
+        Arc::clone(&setup.settings),
+        setup.state.clone(),
+        clock,
+        origin.unwrap_or_else(|| shown.clone()),
+    ));
+    let router = routes::router(Arc::clone(&app));
+    report::line(&format!("listening on {shown}"));
+
+    let accepting = app
+        .tasks
+        .spawn(listen::serve(listener, router, app.closing.clone(), GRACE));
+    if setup.work {
+        for engine in &engines {
+            app.tasks.spawn(work(engine.clone(), app.closing.clone()));
+        }
+    }
+    signals.next().await;
+    info!("ending: finishing what was asked and what runs");
+    app.closing.cancel();
+    app.tasks.close();
+    let finish = async {
+        if let Err(error) = accepting.await {
+            error!("the listener ended badly: {error}");
+        }
+        app.tasks.wait().await;
+        for engine in &engines {
+            engine.drain().await;
+        }
+    };
+    tokio::select! {
+        () = finish => {}
+        () = signals.next() => info!("left what runs to the next process"),
+    }
+    Ok(())
+}
+
+/// Drives runs, starts what is due, until the server ends.
+async fn work(engine: Engine, closing: CancellationToken) {
+    // What ended while no process was there is recorded first, so that nobody waits for it.
+    if let Err(error) = engine.tidy().await {
+        error!(code = error.code.as_str(), "{error}");
+    }
+    if let Err(error) = engine.work(Until::Told, closing.cancelled_owned()).await {
+        error!(code = error.code.as_str(), "the worker ended: {error}");
+    }
+}
+
+/// Brings every project's schema up to date, which opening it does.
+async fn migrate(setup: Setup, check: bool) -> Result<ExitCode, ApiError> {
+    if check {
+        return Err(ApiError::new(
+            ErrorCode::Usage,
+            "`--check` needs a store that can tell its schema",
+        ));
+    }
+    for name in setup.projects() {
+        setup.open(name).await?;
+        report::line(&format!("{name}: up to date"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init_logging(global: &Global) {
+    let level = match global.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    let done = match global.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+    };
+    // Only a program that embeds the server can have set one before; then that one stays.
+    drop(done);
+}
+
+/// The signals that end a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, ApiError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                ApiError::new(ErrorCode::Internal, "can not listen for signals").because(error)
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
