@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`postgres`] | a PostgreSQL cluster of the tests' own, and one empty database per test |
 //! | [`moorline`] | the built `moorline` binary, run in a clean environment with its own state directory |
+//! | [`moorlined`] | the built server over such a state directory, on a port of its own |
 //! | [`process`] | what `/proc` says: who is alive, whose child it is, who carries a marker |
 //! | [`wait`] | waiting for a condition with a deadline, in place of a fixed sleep |
 //! | [`canary`] | a random secret, and the search for it in every encoding it could leak by |
@@ -34,6 +35,7 @@ pub mod canary;
 pub mod coverage;
 pub mod env;
 pub mod moorline;
+pub mod moorlined;
 pub mod postgres;
 pub mod process;
 pub mod receivers;

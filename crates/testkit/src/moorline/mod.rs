@@ -57,6 +57,20 @@ pub enum HarnessError {
     /// The command did not end in time; it was killed.
     #[error("{0}; it was killed")]
     TimedOut(#[from] TimedOut),
+    /// A command did not do what the test needs.
+    #[error("could not {what}: {output}")]
+    Failed {
+        /// What was wanted.
+        what: String,
+        /// The whole output.
+        output: Box<Output>,
+    },
+    /// A server ended instead of listening.
+    #[error("the server ended before it listened: {log}")]
+    NotListening {
+        /// What it wrote to standard error.
+        log: String,
+    },
     /// Standard output is not one JSON document.
     #[error("standard output is not one JSON document: {output}")]
     NotJson {
