@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::ids::{AttemptId, RunId};
+use crate::ids::{ApprovalId, AttemptId, RunId};
 use crate::protocol::Reply;
 use crate::spec::{Arg, Egress, GpuChoice, Mode};
 
@@ -52,6 +52,9 @@ pub struct Attempt {
     pub inputs: BTreeMap<String, InputFile>,
     /// What earlier steps left, by step name.
     pub steps: BTreeMap<String, StepData>,
+    /// What the workflow of the job gives the step; absent for a job without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Box<WorkflowInput>>,
     /// Extra mounts, explicit per step (D-SPEC-4).
     pub mounts: Vec<Mount>,
     /// Limits on time, memory, processes, disk and log.
@@ -109,6 +112,34 @@ pub struct StepData {
     pub outputs: Vec<InputFile>,
 }
 
+/// What a workflow gives a step: members of its input document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowInput {
+    /// The keys of the run's state that the step reads, as far as they are there (D-FLOW-2).
+    pub state: Map<String, Value>,
+    /// How often the run came to the step, this time included.
+    pub visit: u32,
+    /// The decision that permits the step, for a step that needs one (D-FLOW-7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<StepApproval>,
+}
+
+/// The decision that permits a step once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepApproval {
+    /// The gate.
+    pub gate: String,
+    /// The request that was decided. No other step was ever permitted by it, so whoever takes money can
+    /// take it for a key that pays once.
+    pub request: ApprovalId,
+    /// The option that was chosen.
+    pub option: String,
+    /// Who chose it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A host directory mounted into the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
@@ -122,6 +153,7 @@ pub struct Mount {
 
 impl Attempt {
     /// The input document of the process contract, with every path below `input_dir` as the job sees it.
+    /// `state`, `visit` and `approval` are there for a step of a workflow only.
     pub fn input_document(&self, input_dir: &str) -> Value {
         let file = |f: &InputFile| {
             let name = f.path.rsplit('/').next().unwrap_or(&f.path);
@@ -140,7 +172,7 @@ impl Attempt {
                 (name.clone(), json!({"data": step.data, "outputs": outputs}))
             })
             .collect();
-        json!({
+        let mut document = json!({
             "run_id": self.run_id,
             "job_id": self.job_id,
             "source_id": self.source_id,
@@ -151,7 +183,15 @@ impl Attempt {
             "params": self.params,
             "inputs": inputs,
             "steps": steps,
-        })
+        });
+        if let Some(given) = &self.workflow {
+            document["state"] = Value::Object(given.state.clone());
+            document["visit"] = given.visit.into();
+            if let Some(approval) = &given.approval {
+                document["approval"] = json!(approval);
+            }
+        }
+        document
     }
 
     /// Every file below the input directory, inputs first.

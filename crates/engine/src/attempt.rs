@@ -9,6 +9,7 @@ use moorline_api::ApiError;
 use moorline_core::attempt::{
     Attempt, Exit, Handle, InputFile, Limits, Mount, Observation, Outcome, StepData, Usage,
 };
+use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, FailureClass, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
@@ -309,8 +310,19 @@ impl Inner {
 
     /// The spec of a run, from memory or from the store.
     pub(crate) async fn spec_of(&self, run: &Run) -> Result<Arc<JobSpec>, ApiError> {
-        if let Some(spec) = self.known_spec(&run.spec_hash) {
-            return Ok(spec);
+        self.stored_spec(&run.spec_hash).await?.ok_or_else(|| {
+            let message = format!("the spec of run {} is not in the store", run.id);
+            ApiError::new(ErrorCode::Store, message)
+        })
+    }
+
+    /// A spec by its hash, from memory or from the store.
+    pub(crate) async fn stored_spec(
+        &self,
+        hash: &ContentId,
+    ) -> Result<Option<Arc<JobSpec>>, ApiError> {
+        if let Some(spec) = self.known_spec(hash) {
+            return Ok(Some(spec));
         }
         let missing = || {
             ApiError::new(
@@ -365,11 +377,12 @@ impl Inner {
             job_id: run.job_id.clone(),
             source_id: run.source_id.clone(),
             lane: run.lane.to_string(),
+        let filled = self.fill_in(run, &spec, step).await?;
             mode: run.mode,
             step: step.name.clone(),
             number: live.number,
-            argv: step.argv.clone(),
-            env: job_types::told(&step.env, &tools),
+            argv: filled.argv,
+            env: job_types::told(&filled.env, &tools),
             bundle: bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash),
             working_dir: step.working_dir.clone(),
             params: run.params.clone(),
@@ -385,6 +398,7 @@ impl Inner {
             // Known when its secrets are, at the launch.
             secret_objects: Vec::new(),
         };
+            workflow: filled.workflow,
         let reply_required = step.reply == ReplyRule::Required;
         Ok(Plan {
             executor,
@@ -398,7 +412,12 @@ impl Inner {
     fn earlier_steps(&self, run: &Run) -> BTreeMap<String, StepData> {
         run.steps
             .iter()
-            .take(run.step)
+            .enumerate()
+            .filter(|(index, step)| match run.flow {
+                Some(_) => step.done && *index != run.step,
+                None => *index < run.step,
+            })
+            .map(|(_, step)| step)
             .map(|step| {
                 let kept = export::kept_outputs(&self.config.dirs, run, &step.name);
                 let outputs = step

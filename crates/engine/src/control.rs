@@ -36,7 +36,7 @@ impl ControlPlane for Engine {
     }
 
     async fn job_list(&self) -> Result<Vec<JobRow>, ApiError> {
-        Ok(Vec::new())
+        self.inner.jobs().await
     }
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
@@ -297,7 +297,7 @@ impl Inner {
                 .map(|wish| wish.reason.clone()),
             attempts: attempts.into_iter().map(attempt_view).collect(),
             version: run.version,
-            workflow: None,
+            workflow: self.workflow_view(&run).await?,
             exported_to,
             archived_to: Some(export::archive_dir(&self.config.dirs, &run))
                 .filter(|dir| dir.exists()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moorline_api::ApiError;
-use moorline_core::error_code::ErrorCode;
+use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::run::Run;
 use moorline_core::summary::RunSummary;
@@ -55,6 +55,11 @@ impl Engine {
     }
 }
 
+/// Whether nothing of a run is to be driven, now or by the passing of time: it is over, or waits for a person.
+fn rests(run: &Run) -> bool {
+    run.status.is_terminal() || run.status == RunStatus::AwaitingApproval
+}
+
 /// Held while a run is carried here, so that this process carries it once.
 struct Carried<'a> {
     inner: &'a Inner,
@@ -82,19 +87,37 @@ impl Inner {
         !self.carried().is_empty()
     }
 
-    /// Drives a run through all its attempts until it is over, or until another process has it.
+    /// Drives a run through all its attempts until it is over, until it waits for a person, or until another
+    /// process has it.
     pub(crate) async fn carry(
         &self,
         mut run: Run,
         mut slot: Option<OwnedSemaphorePermit>,
     ) -> Result<(), ApiError> {
-        if !self.carried().insert(run.id) {
-            return Ok(());
+        while self.carried().insert(run.id) {
+            let carried = Carried {
+                inner: self,
+                run: run.id,
+            };
+            run = self.carry_to_rest(run, slot.take()).await?;
+            drop(carried);
+            if run.status != RunStatus::AwaitingApproval {
+                break;
+            }
+            // Whoever decides while the run is carried leaves it to us: a look after it is let go misses none.
+            run = self.must_get(run.id).await?;
+            if run.due_at.is_none() {
+                break;
+            }
         }
-        let _carried = Carried {
-            inner: self,
-            run: run.id,
-        };
+        Ok(())
+    }
+
+    async fn carry_to_rest(
+        &self,
+        mut run: Run,
+        mut slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<Run, ApiError> {
         loop {
             if slot.is_none() {
                 slot = Arc::clone(&self.slots).acquire_owned().await.ok();
@@ -107,10 +130,9 @@ impl Inner {
             }
             run = self.with_leases(self.drive(run)).await?;
             drop(slot.take());
-            while run.attempt.is_none() && !run.status.is_terminal() && !self.until_due(&run).await
-            {
+            while run.attempt.is_none() && !rests(&run) && !self.until_due(&run).await {
                 if self.closing.load(Ordering::Relaxed) {
-                    return Ok(());
+                    return Ok(run);
                 }
                 run = self.must_get(run.id).await?;
             }
@@ -118,8 +140,8 @@ impl Inner {
                 .attempt
                 .as_ref()
                 .is_some_and(|live| live.driver != self.driver);
-            if run.status.is_terminal() || others {
-                return Ok(());
+            if rests(&run) || others {
+                return Ok(run);
             }
         }
     }
@@ -188,7 +210,8 @@ impl Inner {
         }
     }
 
-    /// Waits for the end of a run. Whoever drives it is left to it; when nobody does, it is driven here.
+    /// Waits for the end of a run, or until it waits for a person, which may take days: then the summary is as
+    /// it stands. Whoever drives it is left to it; when nobody does, it is driven here.
     pub(crate) async fn wait(&self, id: RunId) -> Result<RunSummary, ApiError> {
         let mut pace = Pace::default();
         let mut over = None;
@@ -198,6 +221,9 @@ impl Inner {
             let run = self.must_get(id).await?;
             if run.status.is_terminal() {
                 return self.ended(&run).await;
+            }
+            if run.status == RunStatus::AwaitingApproval {
+                return Ok(RunSummary::of(&run, None));
             }
             if !self.carries(id)
                 && let Some(run) = self.adopt(run.clone()).await?

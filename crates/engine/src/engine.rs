@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,6 +111,8 @@ pub(crate) struct Inner {
     specs: Mutex<HashMap<ContentId, Arc<JobSpec>>>,
 }
 
+    /// Workers that work in this process.
+    pub(crate) working: AtomicUsize,
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
@@ -239,6 +241,7 @@ impl EngineBuilder {
 
 impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
+                working: AtomicUsize::new(0),
         self.clock.now()
     }
 

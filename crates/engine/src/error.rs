@@ -4,6 +4,7 @@ use std::io;
 
 use moorline_api::ApiError;
 use moorline_core::error_code::ErrorCode;
+use moorline_core::run::Refusal;
 use moorline_store::StoreError;
 
 /// Wraps an I/O error with what was being done.
@@ -22,6 +23,7 @@ pub(crate) fn store_error(error: StoreError) -> ApiError {
             ApiError::new(ErrorCode::NotFound, format!("no such {what}"))
         }
         StoreError::Conflict { what } => ApiError::new(ErrorCode::Conflict, what),
+        StoreError::Refused(Refusal::Denied(denial)) => (*denial).into(),
         StoreError::Refused(refusal) => ApiError::new(ErrorCode::Conflict, refusal.to_string()),
         StoreError::Denied(denial) => (*denial).into(),
         StoreError::Stopped { .. } => ApiError::new(ErrorCode::StopInForce, error.to_string()),

@@ -2,17 +2,36 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Makes `to` the same content as `from`: a hard link where the file system allows, else a copy that is
-/// synced before its name appears. An existing `to` is left alone: it was made by the same call before.
+/// synced before its name appears. An existing `to` is replaced, unless it is that very file.
 pub(crate) fn place(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(from, to),
+        Err(_) => copy_synced(from, to),
+    }
+}
+
+/// Puts another file where one is, in one step; the same file stays. A step that a run comes back to leaves its
+/// outputs where those of the time before are.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let (new, old) = (fs::metadata(from)?, fs::metadata(to)?);
+    if (new.dev(), new.ino()) == (old.dev(), old.ino()) {
+        return Ok(());
+    }
+    let temporary = to.with_extension("partial");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::hard_link(from, &temporary) {
+        Ok(()) => fs::rename(&temporary, to),
         Err(_) => copy_synced(from, to),
     }
 }

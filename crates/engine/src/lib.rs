@@ -20,9 +20,11 @@
 //! | `outputs`, `export` | validation; publishing all or nothing |
 //! | `recover`, `liveness` | after a crash |
 //! | `retain` | removing what is kept longer than its job wants |
+//! | `approvals` | workflows, and the decisions at their gates |
 //! | `stop`, `emergency` | ending what runs, behind a gate that nothing passes |
 //! | `schedules`, `worker` | starting what is due; the worker of one machine |
-//! | `control`, `logs`, `watch`, `health` | the operations |
+//! | `control`, `jobs`, `logs`, `watch`, `health` | the operations |
+//! | `hub`, `progress` | following events together; what attempts say while they run |
 //!
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
 
@@ -45,6 +47,7 @@ mod guard;
 mod health;
 mod job_types;
 mod liveness;
+mod jobs;
 mod logs;
 mod outputs;
 mod principals;

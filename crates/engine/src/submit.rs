@@ -16,6 +16,7 @@ use moorline_core::run::{Run, StepRun, Trigger};
 use moorline_core::schedule::ScheduledStart;
 use moorline_core::schema::Validator;
 use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
+use moorline_core::workflow::Flow;
 use moorline_store::NewRun;
 use serde_json::{Value, json};
 
@@ -239,6 +240,11 @@ impl Inner {
             .keep(&self.config.dirs.artifacts())
             .map_err(io_error("keep the job directory"))?;
         let inputs = self.keep_inputs(id, inputs)?;
+        // Every machine can go on from what is stored: the state is a part of the run from its beginning.
+        let (flow, step) = match Flow::start(spec, &params, now) {
+            Some((flow, step)) => (Some(Box::new(flow)), step),
+            None => (None, 0),
+        };
         let run = Run {
             id,
             job_id: spec.job_id.clone(),
@@ -264,8 +270,8 @@ impl Inner {
             started_at: None,
             ended_at: None,
             steps: spec.effective_steps().map(step_run).collect(),
-            step: 0,
-            flow: None,
+            step,
+            flow,
             attempt: None,
             due_at: Some(now),
             attempts: 0,

@@ -8,6 +8,8 @@
 
 use std::future::Future;
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use moorline_api::ApiError;
 use moorline_core::error_code::RunStatus;
@@ -81,6 +83,7 @@ impl Engine {
                     return;
                 }
                 tokio::time::sleep(poll).await;
+        let _working = Working::begin(&self.inner);
             }
         };
         tokio::select! {
@@ -177,7 +180,25 @@ impl Inner {
         let live = self.store.runs_live().await.map_err(store_error)?;
         Ok(live.iter().any(|live| {
             let attempt = live.run.attempt.as_ref();
+/// Held while a worker works in this process: runs that are decided here are then driven at once.
+struct Working<'a>(&'a Inner);
+
+impl<'a> Working<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        inner.working.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
             attempt.is_some_and(|attempt| attempt.driver != self.driver)
         }))
     }
 }
+        // First, since runs end by it, which leaves outputs and alerts behind.
+        told_of(self.lapse_due().await);

@@ -41,6 +41,7 @@ fn attempt(home: &Path) -> Attempt {
         params: serde_json::Map::new(),
         inputs: BTreeMap::new(),
         steps: BTreeMap::new(),
+        workflow: None,
         mounts: Vec::new(),
         limits: Limits::default(),
         egress: Egress::None,

@@ -69,6 +69,7 @@ impl Modal {
             params: serde_json::Map::new(),
             inputs: std::collections::BTreeMap::new(),
             steps: std::collections::BTreeMap::new(),
+            workflow: None,
             mounts: Vec::new(),
             limits: Limits::default(),
             egress: Egress::None,

@@ -192,6 +192,7 @@ impl Inner {
             params: serde_json::Map::new(),
             inputs: BTreeMap::new(),
             steps: BTreeMap::new(),
+            workflow: None,
             mounts: Vec::new(),
             limits: Limits {
                 timeout: TIMEOUT,

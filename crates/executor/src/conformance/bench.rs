@@ -109,6 +109,7 @@ impl<'a> Bench<'a> {
             params: serde_json::Map::new(),
             inputs: BTreeMap::new(),
             steps: BTreeMap::new(),
+            workflow: None,
             mounts: shared.into_iter().collect(),
             limits: Limits::default(),
             egress: Egress::None,

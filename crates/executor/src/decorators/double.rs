@@ -212,6 +212,7 @@ pub(super) fn attempt(number: u128) -> Attempt {
         params: serde_json::Map::new(),
         inputs: BTreeMap::new(),
         steps: BTreeMap::new(),
+        workflow: None,
         mounts: Vec::new(),
         limits: Limits::default(),
         egress: Egress::None,

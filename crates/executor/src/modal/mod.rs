@@ -98,6 +98,7 @@ mod tests {
             params: serde_json::Map::new(),
             inputs: BTreeMap::new(),
             steps: BTreeMap::new(),
+            workflow: None,
             mounts: Vec::new(),
             limits: Limits::default(),
             egress: Egress::None,

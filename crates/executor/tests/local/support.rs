@@ -85,6 +85,7 @@ impl Bench {
             params: serde_json::Map::new(),
             inputs: BTreeMap::new(),
             steps: BTreeMap::new(),
+            workflow: None,
             mounts: Vec::new(),
             limits: Limits::default(),
             egress: Egress::None,

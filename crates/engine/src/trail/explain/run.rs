@@ -30,6 +30,7 @@ impl Inner {
                 .as_ref()
                 .map(|failure| retries(&run, failure, &events)),
         );
+        points.extend(self.explain_gates(&run).await?);
         points.extend(effects(&run, &events));
         points.extend(self.ended_by(&run).await?);
         points.extend(self.stops_that_cover(&run).await?);
@@ -171,6 +172,10 @@ fn summary(run: &Run) -> String {
             Some(due) => format!("{what} waits for its start, due since {due}"),
             None => format!("{what} waits for its start"),
         },
+        (None, RunStatus::AwaitingApproval) => {
+            let at = run.flow.as_ref().map_or("a gate", |flow| flow.at.as_str());
+            format!("{what} waits for a decision at `{at}`")
+        }
         (None, status) => format!("{what} is {status}"),
     }
 }
