@@ -202,14 +202,20 @@ pub struct LogsRequest {
     /// Id of the run, or a unique beginning of it, or `latest`.
     pub run: String,
     /// Go on until the run is over.
+    #[serde(default)]
     pub follow: bool,
     /// Only this step.
     pub step: Option<String>,
+    /// Only behind this line: the cursor, which counts the lines of the log, or of the step when one is named.
+    #[serde(default)]
+    pub after: u64,
 }
 
 /// One line of a run's log, redacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
+    /// Its number in the log, or in that of the step that was asked for; from 1.
+    pub line: u64,
     /// When it was written.
     pub at: Timestamp,
     /// The step.

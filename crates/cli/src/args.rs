@@ -271,6 +271,9 @@ pub enum RunsCommand {
         /// Only this step.
         #[arg(long, value_name = "NAME")]
         step: Option<String>,
+        /// Only behind this line, by the numbers that `--json` shows.
+        #[arg(long, default_value_t = 0, value_name = "LINE", hide_default_value = true)]
+        after: u64,
     },
     /// Wait for the end of a run; drives it when nobody does, as after a crash
     #[command(after_help = "Examples:\n  moorline runs wait latest\n  moorline runs wait --all")]

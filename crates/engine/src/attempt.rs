@@ -17,11 +17,13 @@ use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
 use moorline_executor::{Executor, ExecutorError};
 use moorline_secrets::Redactor;
 use moorline_store::{FinishAttempt, StoreError};
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::bundle;
 use crate::engine::Inner;
 use crate::error::{io_error, store_error};
+use crate::progress::Telling;
 use crate::secrets::StepSecrets;
 use crate::{dirs, export, job_types, outputs};
 
@@ -150,26 +152,37 @@ impl Inner {
             }
             Ok::<(), StoreError>(())
         };
+        let mut telling = Telling::new(&plan, live);
+        let over = Notify::new();
+        let outcome = async {
+            let outcome = plan.executor.wait(&handle).await;
+            over.notify_one();
+            outcome
+        };
+        let listening = self.listen(run, &plan, &handle, &mut telling, over.notified());
         // The commit and the job run side by side; the end is recorded after both.
-        let (recorded, outcome) = tokio::join!(recorded, plan.executor.wait(&handle));
+        let (recorded, outcome, ()) = tokio::join!(recorded, outcome, Box::pin(listening));
         match recorded {
             Err(StoreError::Refused(Refusal::Stale)) => return self.reload(run.id).await,
             Err(error) => return Err(store_error(error)),
             Ok(()) => {}
         }
         let outcome = outcome.map_err(|error| executor_error(&error))?;
-        self.finish(run, &plan, &handle, outcome, Next::Claim).await
+        self.finish(run, &plan, &handle, outcome, telling, Next::Claim)
+            .await
     }
 
-    /// Records the end of an attempt whose outcome is known.
+    /// Records the end of an attempt whose outcome is known, after what it said and nobody recorded.
     pub(crate) async fn finish(
         &self,
         run: &Run,
         plan: &Plan,
         handle: &Handle,
         outcome: Outcome,
+        telling: Telling,
         next: Next,
     ) -> Result<Run, ApiError> {
+        self.hear_out(run, plan, handle, &outcome, telling).await;
         let mut verdict = judge(&outcome, &plan.attempt.step, plan.reply_required);
         let collected = match outcome.exit {
             Exit::NotStarted { .. } | Exit::Lost { .. } => Ok(Vec::new()),
@@ -297,7 +310,11 @@ impl Inner {
         }
     }
 
-    async fn attempt_secrets(&self, run: &Run, plan: &Plan) -> Result<StepSecrets, ApiError> {
+    pub(crate) async fn attempt_secrets(
+        &self,
+        run: &Run,
+        plan: &Plan,
+    ) -> Result<StepSecrets, ApiError> {
         match plan.step() {
             Some(step) => {
                 let executor = step.executor.as_ref().unwrap_or(&run.executor);
@@ -324,23 +341,16 @@ impl Inner {
         if let Some(spec) = self.known_spec(hash) {
             return Ok(Some(spec));
         }
-        let missing = || {
-            ApiError::new(
-                ErrorCode::Store,
-                format!("the spec of run {} is not in the store", run.id),
-            )
+        let Some(text) = self.store.spec_get(hash).await.map_err(store_error)? else {
+            return Ok(None);
         };
-        let text = self
-            .store
-            .spec_get(&run.spec_hash)
-            .await
-            .map_err(store_error)?
-            .ok_or_else(missing)?;
-        let spec: JobSpec =
-            serde_json::from_str(&text).map_err(|error| missing().because(error))?;
+        let spec: JobSpec = serde_json::from_str(&text).map_err(|error| {
+            let message = format!("the spec {hash} in the store can not be read");
+            ApiError::new(ErrorCode::Store, message).because(error)
+        })?;
         let spec = Arc::new(spec);
-        self.remember_spec(run.spec_hash, Arc::clone(&spec));
-        Ok(spec)
+        self.remember_spec(*hash, Arc::clone(&spec));
+        Ok(Some(spec))
     }
 
     /// The executor that a step of this run uses.
@@ -367,6 +377,7 @@ impl Inner {
         };
         let step = effective.step;
         let executor = self.executor_of(run, step)?;
+        let filled = self.fill_in(run, &spec, step).await?;
         let tools = self
             .lane_settings(&run.lane)?
             .tools_of(&spec.tool_permissions);
@@ -377,7 +388,6 @@ impl Inner {
             job_id: run.job_id.clone(),
             source_id: run.source_id.clone(),
             lane: run.lane.to_string(),
-        let filled = self.fill_in(run, &spec, step).await?;
             mode: run.mode,
             step: step.name.clone(),
             number: live.number,
@@ -388,6 +398,7 @@ impl Inner {
             params: run.params.clone(),
             inputs: run.inputs.clone(),
             steps: self.earlier_steps(run),
+            workflow: filled.workflow,
             mounts: self.mounts(step),
             limits: limits(&effective),
             egress: effective.egress.clone(),
@@ -398,7 +409,6 @@ impl Inner {
             // Known when its secrets are, at the launch.
             secret_objects: Vec::new(),
         };
-            workflow: filled.workflow,
         let reply_required = step.reply == ReplyRule::Required;
         Ok(Plan {
             executor,
@@ -408,7 +418,8 @@ impl Inner {
         })
     }
 
-    /// Data and output files of the steps before the current one.
+    /// Data and output files of the steps before the current one; in a workflow, of those that the run has been
+    /// through and not come back to.
     fn earlier_steps(&self, run: &Run) -> BTreeMap<String, StepData> {
         run.steps
             .iter()

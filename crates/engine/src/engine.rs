@@ -19,9 +19,11 @@ use moorline_store::Store;
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::dirs::StateDirs;
+use crate::hub::Hub;
 use crate::liveness::DriverLock;
 use crate::principals::KeyPlace;
 use crate::tasks::Tasks;
+use crate::tokens::{Identity, TokenCache};
 use crate::vault::Vault;
 
 /// Settings of an engine. Read once, where the program starts; nothing here is ambient.
@@ -77,6 +79,8 @@ impl EngineConfig {
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,
+    /// Whom a token let in that this handle acts for.
+    pub(crate) acting: Option<Arc<Identity>>,
 }
 
 pub(crate) struct Inner {
@@ -95,14 +99,20 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     /// Wakes whoever waits for a change that this process made.
     pub(crate) changed: Notify,
+    /// Where those who follow the events join, in a process that serves many.
+    pub(crate) hub: Hub,
     /// Held while this process may drive attempts; made at the first claim.
     pub(crate) lock: OnceCell<DriverLock>,
     /// One permit for each attempt that may be driven here at once.
     pub(crate) slots: Arc<Semaphore>,
     /// Held while effects are carried out, so that this process does each once.
     pub(crate) settling: tokio::sync::Mutex<()>,
+    /// Whom tokens let in, for a moment.
+    pub(crate) tokens: TokenCache,
     /// Runs that this process carries.
     pub(crate) carrying: Mutex<HashSet<RunId>>,
+    /// Workers that work in this process.
+    pub(crate) working: AtomicUsize,
     /// Set when the engine is drained: nothing waits for a later attempt any more.
     pub(crate) closing: AtomicBool,
     /// When the leases were last renewed, microseconds.
@@ -111,8 +121,6 @@ pub(crate) struct Inner {
     specs: Mutex<HashMap<ContentId, Arc<JobSpec>>>,
 }
 
-    /// Workers that work in this process.
-    pub(crate) working: AtomicUsize,
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
@@ -215,6 +223,7 @@ impl EngineBuilder {
         let driver = DriverId::new(self.ids.uuid());
         let slots = Arc::new(Semaphore::new(self.config.capacity));
         Engine {
+            acting: None,
             inner: Arc::new(Inner {
                 config: self.config,
                 store: self.store,
@@ -227,9 +236,12 @@ impl EngineBuilder {
                 driver,
                 tasks: Tasks::default(),
                 changed: Notify::new(),
+                hub: Hub::default(),
                 lock: OnceCell::new(),
                 slots,
+                tokens: TokenCache::default(),
                 carrying: Mutex::default(),
+                working: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
                 settling: tokio::sync::Mutex::default(),
                 renewed: AtomicI64::new(0),
@@ -241,7 +253,6 @@ impl EngineBuilder {
 
 impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
-                working: AtomicUsize::new(0),
         self.clock.now()
     }
 

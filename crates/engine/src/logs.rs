@@ -1,4 +1,7 @@
 //! The log of a run: the logs of its attempts, in order.
+//!
+//! Lines are numbered over the whole log, so that a reader who knows the last number goes on behind it, at any
+//! replica (L75). What an attempt wrote does not change, and the order of attempts neither.
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -22,6 +25,7 @@ pub(crate) fn stream(
         let inner = &engine.inner;
         let id: RunId = inner.find(&request.run).await?;
         let mut told = 0_usize;
+        let mut number = 0_u64;
         let mut pace = Pace::default();
         loop {
             // The run before its attempts: when it is over, the list that follows is complete.
@@ -45,7 +49,10 @@ pub(crate) fn stream(
                 let mut lines = executor.logs(&handle, LogCursor::default(), request.follow);
                 while let Some(chunk) = lines.next().await {
                     let chunk = chunk.map_err(|error| executor_error(&error))?;
+                    number += 1;
+                    if number <= request.after { continue; }
                     yield LogLine {
+                        line: number,
                         at: chunk.at,
                         step: record.step.clone(),
                         attempt: record.number,

@@ -17,6 +17,7 @@ use crate::attempt::{Next, Plan, peek};
 use crate::engine::Inner;
 use crate::error::{io_error, store_error};
 use crate::liveness::{self, Liveness};
+use crate::progress::Telling;
 
 impl Inner {
     /// Runs that are not over, oldest first.
@@ -191,11 +192,12 @@ impl Inner {
             }
             return Ok(false);
         };
+        let telling = Telling::new(&plan, live);
         let Some(run) = self.take_over(run.clone()).await? else {
             return Ok(false);
         };
         let run = self
-            .finish(&run, &plan, &handle, outcome, Next::LeaveDue)
+            .finish(&run, &plan, &handle, outcome, telling, Next::LeaveDue)
             .await?;
         if run.status.is_terminal() {
             self.settle(&run).await?;

@@ -2,19 +2,22 @@
 //! driver, repeats the end of what is stopped.
 //!
 //! It keeps nothing in memory that the store does not have, so any number of workers may share a store: each
-//! start and each attempt is taken by one of them. One round costs a few indexed reads when there is nothing
-//! to do; a round comes once in [`EngineConfig::poll`](crate::EngineConfig), which bounds how long a change
-//! of another process goes unseen.
+//! start and each attempt is taken by one of them. A round comes when the store tells of a change, when
+//! something is due, and once in [`EngineConfig::poll`](crate::EngineConfig) whatever happens, which bounds how
+//! long a change of another process can go unseen. One costs a few indexed reads when there is nothing to do;
+//! many changes at once are one round.
 
 use std::future::Future;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use moorline_api::ApiError;
 use moorline_core::error_code::RunStatus;
 use moorline_core::ids::RunId;
 use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::error;
 
 use crate::engine::{Engine, Inner};
@@ -22,6 +25,28 @@ use crate::error::store_error;
 
 /// Between two looks at what expires.
 const LOOK: SignedDuration = SignedDuration::from_secs(60);
+
+/// Between two rounds, at least: changes that come meanwhile are seen by the same round.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a round looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// What is due: all that a change or the passing of time can bring.
+    Due,
+    /// That, and what lost its driver.
+    Everything,
+}
+
+/// What a round came to.
+#[derive(Debug)]
+struct Round {
+    /// Nothing was due, and nothing is being driven here.
+    idle: bool,
+    /// When something will be due next, as far as is known. What is due already and could not be dealt with
+    /// is none of it: the poll tries again.
+    next: Option<Timestamp>,
+}
 
 /// How long a worker works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,32 +83,42 @@ impl Engine {
         until: Until,
         told: impl Future<Output = ()>,
     ) -> Result<WorkReport, ApiError> {
+        let _working = Working::begin(&self.inner);
         let mut report = WorkReport::default();
         let mut chores = Chores::default();
         if until == Until::Once {
-            Box::pin(self.round(&mut report)).await?;
+            Box::pin(self.round(Look::Everything, &mut report)).await?;
             for run in report.started.iter().chain(&report.taken_up) {
                 self.inner.wait(*run).await?;
             }
             self.inner.chores(&mut chores).await?;
             return Ok(report);
         }
-        let poll = self.inner.config.poll;
+        let inner = &self.inner;
+        let poll = inner.config.poll;
         // Beside each other: a destination that is slow to take an alert holds up no start.
         let chores = async {
             loop {
-                told_of(self.inner.chores(&mut chores).await);
+                told_of(inner.chores(&mut chores).await);
                 tokio::time::sleep(poll).await;
             }
         };
         let rounds = async {
+            let mut changes = inner.store.changes();
+            let mut ticks = tokio::time::interval(poll);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.reset();
+            let mut look = Look::Everything;
             loop {
-                let idle = told_of(Box::pin(self.round(&mut report)).await);
-                if until == Until::Idle && idle == Some(true) {
+                // Before the look, so that a change in between is not missed.
+                changes.mark_unchanged();
+                let round = told_of(Box::pin(self.round(look, &mut report)).await);
+                let idle = round.as_ref().is_some_and(|round| round.idle);
+                if until == Until::Idle && idle && look == Look::Everything {
                     return;
                 }
-                tokio::time::sleep(poll).await;
-        let _working = Working::begin(&self.inner);
+                let next = round.and_then(|round| round.next);
+                look = inner.rest(&mut changes, &mut ticks, next).await;
             }
         };
         tokio::select! {
@@ -97,15 +132,17 @@ impl Engine {
         Ok(report)
     }
 
-    /// Everything that is due now. `true` when nothing was, and nothing is being driven here.
-    async fn round(&self, report: &mut WorkReport) -> Result<bool, ApiError> {
+    /// Everything that is due now.
+    async fn round(&self, look: Look, report: &mut WorkReport) -> Result<Round, ApiError> {
         let inner = &self.inner;
         let tick = self.schedule_tick().await?;
         let quiet = tick.started.is_empty() && tick.skipped == 0;
         report.started.extend(&tick.started);
         report.skipped += tick.skipped;
         let mut idle = quiet;
-        if inner.something_waits().await? {
+        let due = inner.store.next_due(None).await.map_err(store_error)?;
+        let is_due = due.is_some_and(|due| due <= inner.now());
+        if is_due || (look == Look::Everything && inner.others_drive().await?) {
             idle = false;
             for run in Box::pin(self.take_up()).await? {
                 if !report.taken_up.contains(&run) && !report.started.contains(&run) {
@@ -114,7 +151,14 @@ impl Engine {
             }
         }
         self.enforce_stops().await?;
-        Ok(idle && !inner.drives_something())
+        Ok(Round {
+            idle: idle && !inner.drives_something(),
+            next: due
+                .into_iter()
+                .chain(tick.next_at)
+                .filter(|at| *at > inner.now())
+                .min(),
+        })
     }
 
     /// Drives every run that is due or whose driver is gone, and that nobody has.
@@ -136,6 +180,22 @@ impl Engine {
     }
 }
 
+/// Held while a worker works in this process: runs that are decided here are then driven at once.
+struct Working<'a>(&'a Inner);
+
+impl<'a> Working<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        inner.working.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a worker remembers of what it does now and then.
 #[derive(Debug, Default)]
 struct Chores {
@@ -150,8 +210,11 @@ fn told_of<T>(done: Result<T, ApiError>) -> Option<T> {
 }
 
 impl Inner {
-    /// What follows from what happened: outputs of runs that are over, alerts, warnings.
+    /// What follows from what happened and from time: expiries and reminders of requests, outputs of runs that are
+    /// over, alerts, warnings.
     async fn chores(&self, chores: &mut Chores) -> Result<(), ApiError> {
+        // First, since runs end by it, which leaves outputs and alerts behind.
+        told_of(self.lapse_due().await);
         for row in self.store.outbox_pending(None).await.map_err(store_error)? {
             if !self.carries(row.run_id) {
                 let run = self.must_get(row.run_id).await?;
@@ -170,35 +233,41 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a run is due, or is driven by another process, which may be gone.
-    async fn something_waits(&self) -> Result<bool, ApiError> {
-        let now = self.now();
-        let due = self.store.next_due(None).await.map_err(store_error)?;
-        if due.is_some_and(|due| due <= now) {
-            return Ok(true);
+    /// Waits until there may be something to do, and says what to look for then.
+    async fn rest(
+        &self,
+        changes: &mut watch::Receiver<u64>,
+        ticks: &mut Interval,
+        next: Option<Timestamp>,
+    ) -> Look {
+        tokio::time::sleep(PAUSE).await;
+        let changed = async {
+            if changes.changed().await.is_err() {
+                // The store is going away; the poll is what is left.
+                std::future::pending::<()>().await;
+            }
+        };
+        let due = async {
+            match next.map(|next| Duration::try_from(next.duration_since(self.now()))) {
+                // One that fails is due already.
+                Some(left) => tokio::time::sleep(left.unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => Look::Everything,
+            () = changed => Look::Due,
+            () = due => Look::Due,
         }
+    }
+
+    /// Whether a run is driven by another process, which may be gone.
+    async fn others_drive(&self) -> Result<bool, ApiError> {
         let live = self.store.runs_live().await.map_err(store_error)?;
         Ok(live.iter().any(|live| {
             let attempt = live.run.attempt.as_ref();
-/// Held while a worker works in this process: runs that are decided here are then driven at once.
-struct Working<'a>(&'a Inner);
-
-impl<'a> Working<'a> {
-    fn begin(inner: &'a Inner) -> Self {
-        inner.working.fetch_add(1, Ordering::Relaxed);
-        Self(inner)
-    }
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
             attempt.is_some_and(|attempt| attempt.driver != self.driver)
         }))
     }
 }
-        // First, since runs end by it, which leaves outputs and alerts behind.
-        told_of(self.lapse_due().await);

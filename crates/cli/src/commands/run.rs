@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use moorline_api::{
-    ApiError, ControlPlane as _, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest,
-};
+use moorline_api::{ApiError, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest};
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::{ErrorCode, exit_code};
 use moorline_core::principal::Principal;
 use moorline_core::summary::RunSummary;
-use moorline_engine::{Engine, StateDirs};
 use serde_json::Value;
 
 use crate::args::{Isolation, RunArgs};
 use crate::context::Context;
 use crate::output;
 use crate::progress::Progress;
+use crate::remote::Plane;
 
 /// How long the log of a run that is over may take to be shown to its end.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -34,6 +33,23 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError>
     let request = request(context, args)?;
     // Compiled beside the opening of the store, so that neither waits for the other.
     drop(std::thread::spawn(moorline_core::spec::warm_up));
+    if !context.is_remote()? {
+        make_state(context)?;
+    }
+    let work = |plane: Plane| async move {
+        let row = plane.run_submit(request).await?;
+        follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
+    };
+    let summary = if args.emulator {
+        with_emulator(context, work)?
+    } else {
+        context.with_new_plane(work)?
+    };
+    Ok(finish(context, &summary))
+}
+
+/// Makes the state directory when there is none, and says so.
+fn make_state(context: &Context<'_>) -> Result<(), ApiError> {
     let fresh = context.find_state().is_none_or(|dir| !dir.is_dir());
     let dirs = context.create_state()?;
     if fresh {
@@ -42,27 +58,18 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError>
             dirs.root().display()
         ));
     }
-    let work = |engine: Engine| async move {
-        let row = engine.run_submit(request).await?;
-        follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
-    };
-    let summary = if args.emulator {
-        with_emulator(context, dirs, work)?
-    } else {
-        context.with_engine_in(dirs, work)?
-    };
-    Ok(finish(context, &summary))
+    Ok(())
 }
 
 /// Runs a command's work with Modal emulated in this process. Its world is gone when the work is done.
 fn with_emulator<F>(
     context: &Context<'_>,
-    dirs: StateDirs,
-    work: impl FnOnce(Engine) -> F,
+    work: impl FnOnce(Plane) -> F,
 ) -> Result<RunSummary, ApiError>
 where
     F: Future<Output = Result<RunSummary, ApiError>>,
 {
+    let dirs = context.create_state()?;
     let options = super::emulator::options(context)?;
     crate::context::runtime()?.block_on(async {
         let emulator = super::emulator::start(options).await?;
@@ -72,7 +79,9 @@ where
         vars.insert("MODAL_CONFIG_PATH".to_owned(), "/dev/null".to_owned());
         let environment = emulator.environment().into_iter();
         vars.extend(environment.map(|(name, value)| (name.to_owned(), value)));
-        let done = context.with_engine_on(dirs, vars, work).await;
+        let done = context
+            .with_engine_on(dirs, vars, |engine| work(Arc::new(engine)))
+            .await;
         emulator.stop().await;
         done
     })
@@ -81,7 +90,7 @@ where
 /// Shows a run until it is over. An interrupt cancels it; a second one does not wait for its grace.
 pub(super) async fn follow(
     context: &Context<'_>,
-    engine: &Engine,
+    plane: &dyn ControlPlane,
     run: &str,
     job: &str,
 ) -> Result<RunSummary, ApiError> {
@@ -92,8 +101,9 @@ pub(super) async fn follow(
             run: run.to_owned(),
             follow: true,
             step: None,
+            after: 0,
         };
-        let mut lines = engine.run_logs(request);
+        let mut lines = plane.run_logs(request);
         while let Some(line) = lines.next().await {
             match line {
                 Ok(line) => progress.line(&line),
@@ -103,15 +113,15 @@ pub(super) async fn follow(
     };
     let end = async {
         tokio::select! {
-            ended = engine.run_wait(RunRequest { run: run.to_owned() }) => return ended,
+            ended = plane.run_wait(RunRequest { run: run.to_owned() }) => return ended,
             _ = tokio::signal::ctrl_c() => {}
         }
         progress.print("interrupted: cancelling the run; interrupt again to kill it at once");
         tokio::select! {
-            ended = engine.run_cancel(cancel(&actor, run, None)) => return ended,
+            ended = plane.run_cancel(cancel(&actor, run, None)) => return ended,
             _ = tokio::signal::ctrl_c() => {}
         }
-        engine.run_cancel(cancel(&actor, run, Some(0.0))).await
+        plane.run_cancel(cancel(&actor, run, Some(0.0))).await
     };
     let summary = {
         tokio::pin!(logs, end);

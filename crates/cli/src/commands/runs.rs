@@ -2,8 +2,7 @@
 
 use futures::StreamExt as _;
 use moorline_api::{
-    ApiError, ControlPlane as _, LogsRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow,
-    RunView,
+    ApiError, LogsRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
 };
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::summary::RunSummary;
@@ -24,7 +23,20 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
             limit,
         } => list(context, &statuses, job, source, before, limit),
         RunsCommand::Show { run } => show(context, run),
-        RunsCommand::Logs { run, follow, step } => logs(context, LogsRequest { run, follow, step }),
+        RunsCommand::Logs {
+            run,
+            follow,
+            step,
+            after,
+        } => {
+            let request = LogsRequest {
+                run,
+                follow,
+                step,
+                after,
+            };
+            logs(context, request)
+        }
         RunsCommand::Wait { run, all } => wait(context, run.filter(|_| !all)),
         RunsCommand::Cancel { run, reason, grace } => {
             let actor = context.principal()?;
@@ -35,7 +47,7 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
                 grace_seconds: grace,
             };
             let summary =
-                context.with_engine(|engine| async move { engine.run_cancel(request).await })?;
+                context.with_plane(|plane| async move { plane.run_cancel(request).await })?;
             print(context, &summary);
             Ok(0)
         }
@@ -47,9 +59,9 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
                 reason,
                 grace_seconds: None,
             };
-            let summary = context.with_engine(|engine| async move {
-                let row = engine.run_retry(request).await?;
-                follow::follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
+            let summary = context.with_plane(|plane| async move {
+                let row = plane.run_retry(request).await?;
+                follow::follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
             })?;
             Ok(follow::finish(context, &summary))
         }
@@ -68,9 +80,9 @@ fn list(
         .iter()
         .map(|text| status(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let rows = context.with_engine(|engine| async move {
+    let rows = context.with_plane(|plane| async move {
         let before = match before {
-            Some(run) => Some(engine.run_get(RunRequest { run }).await?.summary.run_id),
+            Some(run) => Some(plane.run_get(RunRequest { run }).await?.summary.run_id),
             None => None,
         };
         let request = RunListRequest {
@@ -80,7 +92,7 @@ fn list(
             before,
             limit,
         };
-        engine.run_list(request).await
+        plane.run_list(request).await
     })?;
     if context.json() {
         output::json(&rows);
@@ -141,7 +153,7 @@ fn short(reason: Option<&str>) -> String {
 
 fn show(context: &Context<'_>, run: String) -> Result<u8, ApiError> {
     let view =
-        context.with_engine(|engine| async move { engine.run_get(RunRequest { run }).await })?;
+        context.with_plane(|plane| async move { plane.run_get(RunRequest { run }).await })?;
     if context.json() {
         output::json(&view.summary);
     } else {
@@ -152,8 +164,8 @@ fn show(context: &Context<'_>, run: String) -> Result<u8, ApiError> {
 
 fn logs(context: &Context<'_>, request: LogsRequest) -> Result<u8, ApiError> {
     let json = context.json();
-    context.with_engine(|engine| async move {
-        let mut lines = engine.run_logs(request);
+    context.with_plane(|plane| async move {
+        let mut lines = plane.run_logs(request);
         let mut all = Vec::new();
         while let Some(line) = lines.next().await {
             let line = line?;
@@ -176,25 +188,25 @@ fn wait(context: &Context<'_>, run: Option<String>) -> Result<u8, ApiError> {
     let Some(run) = run else {
         return wait_all(context);
     };
-    let summary = context.with_engine(|engine| async move {
-        let view = engine.run_get(RunRequest { run }).await?;
+    let summary = context.with_plane(|plane| async move {
+        let view = plane.run_get(RunRequest { run }).await?;
         let id = view.summary.run_id.to_string();
-        follow::follow(context, &engine, &id, &view.summary.job_id).await
+        follow::follow(context, &plane, &id, &view.summary.job_id).await
     })?;
     Ok(follow::finish(context, &summary))
 }
 
 fn wait_all(context: &Context<'_>) -> Result<u8, ApiError> {
-    let summaries = context.with_engine(|engine| async move {
+    let summaries = context.with_plane(|plane| async move {
         let unfinished = RunListRequest {
             statuses: vec![RunStatus::Queued, RunStatus::Running],
             limit: 10_000,
             ..RunListRequest::default()
         };
-        let mut rows = engine.run_list(unfinished).await?;
+        let mut rows = plane.run_list(unfinished).await?;
         rows.reverse();
         let waits = rows.iter().map(|row| {
-            engine.run_wait(RunRequest {
+            plane.run_wait(RunRequest {
                 run: row.run_id.to_string(),
             })
         });
