@@ -109,6 +109,8 @@ impl Inner {
                 })
                 .await
                 .map_err(store_error)?;
+            // What they may do holds for their tokens at once.
+            self.tokens.clear();
             Ok(self.principal_view(principal.clone(), Some(record)))
         };
         self.guarded(operation, &actor, subject, changing).await

@@ -9,13 +9,29 @@ use moorline_core::rules;
 use moorline_secrets::Redactor;
 use tracing::warn;
 
-use crate::engine::Inner;
+use crate::engine::{Engine, Inner};
 
 /// Most single findings of one refusal that are kept.
 const MOST_DETAILS: usize = 200;
 
 /// How a hint names a record.
 const EXPLAINED: &str = "`moorline explain refusal";
+
+impl Engine {
+    /// Records that a front end refused an operation by a rule, as the engine's own refusals are, and names the
+    /// record in the hint of the error.
+    pub async fn record_refusal(
+        &self,
+        operation: Operation,
+        actor: &Principal,
+        subject: &str,
+        error: ApiError,
+    ) -> ApiError {
+        self.inner
+            .record_refusal(operation, actor, subject, error)
+            .await
+    }
+}
 
 impl Inner {
     /// Records why an operation was refused, where a rule refused it, and names the record in the hint.
