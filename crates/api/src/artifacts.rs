@@ -45,7 +45,8 @@ pub trait ArtifactOperations: Send + Sync {
     /// What a person signs to decide: an approval or a security review, as of now.
     ///
     /// It is for whoever keeps their own private key: they sign it, and send the decision with the signature
-    /// in [`DecisionRequest::signature`] within ten minutes. With a public key it also registers that key,
+    /// in [`DecisionRequest::signature`] within ten minutes. A decision that does not fit what was signed any more
+    /// is [`ErrorCode::Precondition`](moorline_core::error_code::ErrorCode): ask again. With a public key it also registers that key,
     /// when the person has none yet.
     ///
     /// # Errors

@@ -4,12 +4,14 @@
 //! control and state are passed over; sockets, devices, links that leave, and names that are not UTF-8 can be no
 //! part of a job, and all of them are told at once.
 //!
-//! Deliberately absent: reading the files, and hashing them.
+//! Deliberately absent: keeping the files.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
+
+use moorline_core::content_id::{ContentId, TreeEntry, TreeNode};
 
 /// Names that are never part of a job: state, version control, caches.
 pub const SKIPPED: &[&str] = &[
@@ -49,76 +51,123 @@ pub struct Unfit {
 /// # Errors
 /// When a directory can not be read.
 pub fn survey(dir: &Path) -> io::Result<(Vec<DirectoryFile>, Vec<Unfit>)> {
-    let (mut files, mut unfit) = (Vec::new(), Vec::new());
-    walk(dir, "", &mut files, &mut unfit)?;
-    Ok((files, unfit))
+    let mut survey = Survey::passing_over(SKIPPED);
+    survey.walk(dir, "")?;
+    Ok((survey.files, survey.unfit))
 }
 
-fn walk(
-    dir: &Path,
-    prefix: &str,
-    files: &mut Vec<DirectoryFile>,
-    unfit: &mut Vec<Unfit>,
-) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let under = |name: &str| {
-            if prefix.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{prefix}/{name}")
-            }
+/// As [`survey`], but that no name is passed over.
+///
+/// # Errors
+/// As [`survey`].
+pub fn survey_all(dir: &Path) -> io::Result<(Vec<DirectoryFile>, Vec<Unfit>)> {
+    let mut survey = Survey::passing_over(&[]);
+    survey.walk(dir, "")?;
+    Ok((survey.files, survey.unfit))
+}
+
+/// The content id of these files: order and times do not matter (D-ART-2).
+///
+/// # Errors
+/// When a file can not be read.
+pub fn content_id(files: &[DirectoryFile]) -> io::Result<ContentId> {
+    let mut entries = Vec::with_capacity(files.len());
+    for file in files {
+        let node = match &file.link {
+            Some(target) => TreeNode::Symlink {
+                target: target.to_string_lossy().into_owned(),
+            },
+            None => TreeNode::File {
+                executable: file.executable,
+                content: ContentId::of_reader(File::open(&file.source)?)?,
+            },
         };
-        let name = match entry.file_name().into_string() {
-            Ok(name) => name,
-            Err(name) => {
-                unfit.push(Unfit {
-                    path: under(&name.to_string_lossy()),
-                    why: "has a name that is not UTF-8; rename it".to_owned(),
-                });
-                continue;
-            }
-        };
-        if SKIPPED.contains(&name.as_str()) {
-            continue;
-        }
-        let relative = under(&name);
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            walk(&entry.path(), &relative, files, unfit)?;
-        } else if kind.is_symlink() {
-            let link = fs::read_link(entry.path())?;
-            if !stays_inside(&relative, &link) || link.to_str().is_none() {
-                unfit.push(Unfit {
-                    path: relative,
-                    why: "is a link that leaves the job directory; copy its target there instead"
-                        .to_owned(),
-                });
-                continue;
-            }
-            let source = entry.path();
-            files.push(DirectoryFile {
-                relative,
-                source,
-                link: Some(link),
-                executable: false,
-            });
-        } else if kind.is_file() {
-            let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            files.push(DirectoryFile {
-                relative,
-                source: entry.path(),
-                link: None,
-                executable,
-            });
-        } else {
-            unfit.push(Unfit {
-                path: relative,
-                why: "is neither a file nor a directory; leave it out".to_owned(),
-            });
+        entries.push(TreeEntry {
+            path: file.relative.clone(),
+            node,
+        });
+    }
+    ContentId::of_tree(entries).map_err(io::Error::other)
+}
+
+/// A directory while it is looked through.
+struct Survey {
+    skipped: &'static [&'static str],
+    files: Vec<DirectoryFile>,
+    unfit: Vec<Unfit>,
+}
+
+impl Survey {
+    const fn passing_over(skipped: &'static [&'static str]) -> Self {
+        Self {
+            skipped,
+            files: Vec::new(),
+            unfit: Vec::new(),
         }
     }
-    Ok(())
+
+    fn walk(&mut self, dir: &Path, prefix: &str) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let under = |name: &str| {
+                if prefix.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{prefix}/{name}")
+                }
+            };
+            let name = match entry.file_name().into_string() {
+                Ok(name) => name,
+                Err(name) => {
+                    self.unfit.push(Unfit {
+                        path: under(&name.to_string_lossy()),
+                        why: "has a name that is not UTF-8; rename it".to_owned(),
+                    });
+                    continue;
+                }
+            };
+            if self.skipped.contains(&name.as_str()) {
+                continue;
+            }
+            let relative = under(&name);
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.walk(&entry.path(), &relative)?;
+            } else if kind.is_symlink() {
+                let link = fs::read_link(entry.path())?;
+                if !stays_inside(&relative, &link) || link.to_str().is_none() {
+                    self.unfit.push(Unfit {
+                        path: relative,
+                        why:
+                            "is a link that leaves the job directory; copy its target there instead"
+                                .to_owned(),
+                    });
+                    continue;
+                }
+                let source = entry.path();
+                self.files.push(DirectoryFile {
+                    relative,
+                    source,
+                    link: Some(link),
+                    executable: false,
+                });
+            } else if kind.is_file() {
+                let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
+                self.files.push(DirectoryFile {
+                    relative,
+                    source: entry.path(),
+                    link: None,
+                    executable,
+                });
+            } else {
+                self.unfit.push(Unfit {
+                    path: relative,
+                    why: "is neither a file nor a directory; leave it out".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a link at `relative` (below the root, joined by `/`) that points to `target` stays below the root.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use moorline_core::content_id::ContentId;
 use moorline_core::error_code::SourceState;
 use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
@@ -90,6 +91,8 @@ pub struct ReauthPlan {
     pub job_id: String,
     /// Its directory, in which the command runs.
     pub job_dir: PathBuf,
+    /// Content id of that directory.
+    pub content: ContentId,
     /// What the person does, in words.
     pub instructions: String,
     /// The local command that does it; its standard output is the fresh session.

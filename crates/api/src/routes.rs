@@ -85,7 +85,6 @@ impl Method {
 /// where `kind` is `call`, `bare` (no request), `secret` (a request that holds values of secrets and can not be
 /// serialised) or `stream`.
 #[macro_export]
-#[rustfmt::skip] // a table reads as one
 macro_rules! for_each_route {
     ($callback:ident) => { $callback! {
         call JobCheck job_check($crate::JobCheckRequest) -> $crate::JobView, Post "/v1/jobs/check", 200;

@@ -54,7 +54,7 @@ impl Inner {
 
     /// The review of an artifact as it is kept, against what is approved now.
     pub(super) async fn fresh_review(&self, artifact: &Artifact) -> Result<Review, ApiError> {
-        let packed = self.open_kept(&artifact.content)?;
+        let packed = self.open_kept(&artifact.content).await?;
         if packed.content != artifact.content {
             let message = format!(
                 "what is kept of artifact {} has the content {}, and {} was submitted (D-ART-2)",
@@ -88,9 +88,11 @@ impl Inner {
         };
         let says = signed.check().map_err(|error| refused(error.to_string()))?;
         if says != attestation(says.at)? {
-            return Err(refused(
-                "it is not of this decision about the artifact as it is now".to_owned(),
-            ));
+            let why = "it is not of this decision about the artifact as it is now".to_owned();
+            return Err(ApiError {
+                code: ErrorCode::Precondition,
+                ..refused(why)
+            });
         }
         let now = self.now();
         if says.at > now || now.duration_since(says.at) > HOLDS {

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use moorline_api::reauth::{ReauthPlan, ReauthReport, ReauthRequest, ReauthSession};
 use moorline_api::secrets::{SecretInput, SecretSetRequest, SecretView};
 use moorline_api::{ApiError, Operation, ReauthOperations, SourceSchedule, SubmitRequest};
+use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
 use moorline_core::lane::Lane;
@@ -40,6 +41,8 @@ struct Reader {
     lane: Lane,
     spec: Arc<JobSpec>,
     dir: PathBuf,
+    /// Content id of the directory.
+    content: ContentId,
     /// What a run of it is asked for by.
     job: PathBuf,
     entity: Entity,
@@ -114,6 +117,7 @@ impl Inner {
             lane: reader.lane,
             job_id: reader.spec.job_id.clone(),
             job_dir: reader.dir,
+            content: reader.content,
             instructions: plan.instructions,
             argv: plan.argv,
             secret: reader.secret,
@@ -199,7 +203,7 @@ impl Inner {
     /// last.
     async fn reader(&self, request: &ReauthRequest) -> Result<Reader, ApiError> {
         let lane = self.lane_named(request.lane.as_deref())?;
-        let (spec, dir, job) = match self.promoted(&lane, &request.source_id).await? {
+        let (spec, content, job) = match self.promoted(&lane, &request.source_id).await? {
             Some(found) => found,
             None => self.ran(&lane, &request.source_id).await?,
         };
@@ -220,7 +224,8 @@ impl Inner {
             spec: Arc::clone(&spec),
             entity,
             lane,
-            dir,
+            dir: bundle::location(&self.config.dirs.artifacts(), &content),
+            content,
             job,
         })
     }
@@ -229,7 +234,7 @@ impl Inner {
         &self,
         lane: &Lane,
         source_id: &str,
-    ) -> Result<Option<(Arc<JobSpec>, PathBuf, PathBuf)>, ApiError> {
+    ) -> Result<Option<(Arc<JobSpec>, ContentId, PathBuf)>, ApiError> {
         for promotion in self.store.live_list().await.map_err(store_error)? {
             if promotion.lane != *lane {
                 continue;
@@ -245,7 +250,7 @@ impl Inner {
             let settings = self.lane_settings(lane)?;
             let spec = crate::submit::load(&dir, settings)?.spec;
             let job = PathBuf::from(format!("live:{}", artifact.job_id));
-            return Ok(Some((spec, dir, job)));
+            return Ok(Some((spec, artifact.content, job)));
         }
         Ok(None)
     }
@@ -254,7 +259,7 @@ impl Inner {
         &self,
         lane: &Lane,
         source_id: &str,
-    ) -> Result<(Arc<JobSpec>, PathBuf, PathBuf), ApiError> {
+    ) -> Result<(Arc<JobSpec>, ContentId, PathBuf), ApiError> {
         if self.lane_settings(lane)?.rules.requires_approval {
             return Err(no_reader(lane, source_id));
         }
@@ -267,7 +272,7 @@ impl Inner {
         let run = runs.into_iter().find(|run| run.lane == *lane);
         let run = run.ok_or_else(|| no_reader(lane, source_id))?;
         let dir = bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash);
-        Ok((self.spec_of(&run).await?, dir.clone(), dir))
+        Ok((self.spec_of(&run).await?, run.artifact_hash, dir))
     }
 }
 
