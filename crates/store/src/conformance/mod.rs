@@ -52,6 +52,7 @@ mod sources;
 mod starts;
 mod stops;
 mod submission;
+mod tokens;
 mod trail;
 
 use std::fmt;
@@ -235,6 +236,11 @@ macro_rules! for_each_store_case {
             secrets::each_stage_of_an_expiry_is_told_once,
             secrets::a_revocation_is_one_record,
             secrets::a_re_authentication_is_kept_by_lane_and_source,
+            tokens::a_token_is_read_back_with_its_traces,
+            tokens::a_revoked_token_takes_its_sessions_with_it,
+            tokens::a_link_is_used_up_once,
+            tokens::a_use_is_recorded_once_a_minute,
+            tokens::what_ended_long_ago_is_removed,
             trail::audit_records_are_listed_newest_first_and_filtered_before_the_limit,
             trail::a_refusal_is_found_by_the_beginning_of_its_id,
             trail::only_the_newest_refusals_are_kept,
