@@ -11,6 +11,7 @@ mod env;
 mod error;
 mod output;
 mod progress;
+mod remote;
 mod test_clock_guard;
 
 use std::process::ExitCode;

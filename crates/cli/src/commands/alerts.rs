@@ -1,8 +1,7 @@
 //! `moorline alerts …`
 
 use moorline_api::{
-    AlertListRequest, AlertOperations as _, AlertReplayRequest, AlertRequest, AlertTestRequest,
-    AlertView, ApiError,
+    AlertListRequest, AlertReplayRequest, AlertRequest, AlertTestRequest, AlertView, ApiError,
 };
 use moorline_core::alert::{Delivery, DeliveryState};
 use serde_json::json;
@@ -31,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, command: AlertsCommand) -> Result<u8, A
         AlertsCommand::Show { alert } => {
             let request = AlertRequest { alert };
             let view =
-                context.with_engine(|engine| async move { engine.alert_show(request).await })?;
+                context.with_plane(|plane| async move { plane.alert_show(request).await })?;
             print(context, &view);
             Ok(0)
         }
@@ -60,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, command: AlertsCommand) -> Result<u8, A
                 reason,
             };
             let view =
-                context.with_engine(|engine| async move { engine.alert_replay(request).await })?;
+                context.with_plane(|plane| async move { plane.alert_replay(request).await })?;
             print(context, &view);
             Ok(0)
         }
@@ -69,7 +68,7 @@ pub(super) fn run(context: &Context<'_>, command: AlertsCommand) -> Result<u8, A
 }
 
 fn list(context: &Context<'_>, request: AlertListRequest) -> Result<u8, ApiError> {
-    let alerts = context.with_engine(|engine| async move { engine.alert_list(request).await })?;
+    let alerts = context.with_plane(|plane| async move { plane.alert_list(request).await })?;
     if context.json() {
         output::json(&alerts);
         return Ok(0);
@@ -101,7 +100,7 @@ fn test(context: &Context<'_>, destination: String) -> Result<u8, ApiError> {
         destination,
         actor: context.principal()?,
     };
-    let delivery = context.with_engine(|engine| async move { engine.alert_test(request).await })?;
+    let delivery = context.with_plane(|plane| async move { plane.alert_test(request).await })?;
     let told = delivery.state == DeliveryState::Delivered;
     if context.json() {
         output::json(&delivery);

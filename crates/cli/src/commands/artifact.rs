@@ -5,17 +5,17 @@ mod show;
 use std::future::Future;
 
 use moorline_api::{
-    ApiError, ArtifactDiffRequest, ArtifactListRequest, ArtifactOperations as _, ArtifactRequest,
-    ArtifactReviewRequest, ArtifactSubmitRequest, DecisionRequest, ExportRequest, HistoryRequest,
-    PromoteRequest, PromotionView, RollbackRequest, TrustedKey, VerifyRequest,
+    ApiError, ArtifactDiffRequest, ArtifactListRequest, ArtifactRequest, ArtifactReviewRequest,
+    ArtifactSubmitRequest, DecisionRequest, ExportRequest, HistoryRequest, PromoteRequest,
+    PromotionView, RollbackRequest, TrustedKey, VerifyRequest,
 };
 use moorline_core::artifact::{Artifact, ArtifactState};
 use moorline_core::error_code::ErrorCode;
-use moorline_engine::Engine;
 
 use crate::args::{ArtifactCommand, DecisionArgs};
 use crate::context::Context;
 use crate::output;
+use crate::remote::Plane;
 
 /// Exit code where something that was looked at is not as it must be (sysexits: data).
 const NOT_AS_IT_MUST_BE: u8 = 65;
@@ -29,10 +29,8 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 note,
                 actor: context.principal()?,
             };
-            let dirs = context.create_state()?;
-            let done = context.with_engine_in(dirs, |engine| async move {
-                engine.artifact_submit(request).await
-            })?;
+            let done = context
+                .with_new_plane(|plane| async move { plane.artifact_submit(request).await })?;
             Ok(print(context, &done, |done| {
                 show::submitted(&done.artifact, done.created);
             }))
@@ -51,7 +49,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 limit,
             };
             let found =
-                context.with_engine(|engine| async move { engine.artifact_list(request).await })?;
+                context.with_plane(|plane| async move { plane.artifact_list(request).await })?;
             Ok(print(context, &found, |found| show::list(found)))
         }
         C::Show { artifact } => {
@@ -60,28 +58,26 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 lane: context.global.lane.clone(),
             };
             let view =
-                context.with_engine(|engine| async move { engine.artifact_show(request).await })?;
+                context.with_plane(|plane| async move { plane.artifact_show(request).await })?;
             Ok(print(context, &view, show::artifact))
         }
         C::Diff { a, b } => diff(context, a, b),
-        C::Approve(args) => decide(context, args, Vec::new(), |engine, request| async move {
-            engine.artifact_approve(request).await
+        C::Approve(args) => decide(context, args, Vec::new(), |plane, request| async move {
+            plane.artifact_approve(request).await
         }),
-        C::Reject(args) => decide(context, args, Vec::new(), |engine, request| async move {
-            engine.artifact_reject(request).await
+        C::Reject(args) => decide(context, args, Vec::new(), |plane, request| async move {
+            plane.artifact_reject(request).await
         }),
         C::RequestChanges { decision, changes } => {
-            decide(context, decision, changes, |engine, request| async move {
-                engine.artifact_request_changes(request).await
+            decide(context, decision, changes, |plane, request| async move {
+                plane.artifact_request_changes(request).await
             })
         }
-        C::SecurityReview(args) => {
-            decide(context, args, Vec::new(), |engine, request| async move {
-                engine.artifact_security_review(request).await
-            })
-        }
-        C::Archive(args) => decide(context, args, Vec::new(), |engine, request| async move {
-            engine.artifact_archive(request).await
+        C::SecurityReview(args) => decide(context, args, Vec::new(), |plane, request| async move {
+            plane.artifact_security_review(request).await
+        }),
+        C::Archive(args) => decide(context, args, Vec::new(), |plane, request| async move {
+            plane.artifact_archive(request).await
         }),
         C::Promote(args) => {
             let request = PromoteRequest {
@@ -90,8 +86,8 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 reason: args.reason,
                 actor: context.principal()?,
             };
-            let done = context
-                .with_engine(|engine| async move { engine.artifact_promote(request).await })?;
+            let done =
+                context.with_plane(|plane| async move { plane.artifact_promote(request).await })?;
             Ok(pointed(context, &done))
         }
         C::Rollback { job, to, reason } => {
@@ -103,7 +99,7 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 actor: context.principal()?,
             };
             let done = context
-                .with_engine(|engine| async move { engine.artifact_rollback(request).await })?;
+                .with_plane(|plane| async move { plane.artifact_rollback(request).await })?;
             Ok(pointed(context, &done))
         }
         C::History { job } => {
@@ -111,8 +107,8 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 job_id: job,
                 lane: context.global.lane.clone(),
             };
-            let history = context
-                .with_engine(|engine| async move { engine.artifact_history(request).await })?;
+            let history =
+                context.with_plane(|plane| async move { plane.artifact_history(request).await })?;
             Ok(print(context, &history, |history| show::history(history)))
         }
         C::Verify { what, trusted } => verify(context, what, &trusted),
@@ -122,16 +118,15 @@ pub(super) fn run(context: &Context<'_>, command: ArtifactCommand) -> Result<u8,
                 out: context.env.cwd.join(out),
                 lane: context.global.lane.clone(),
             };
-            let done = context
-                .with_engine(|engine| async move { engine.artifact_export(request).await })?;
+            let done =
+                context.with_plane(|plane| async move { plane.artifact_export(request).await })?;
             Ok(print(context, &done, |done| {
                 let (artifact, out, export) = (done.artifact, done.out.display(), done.export);
                 output::line(&format!("artifact {artifact} is in {out} ({export})"));
             }))
         }
         C::Project => {
-            let done =
-                context.with_engine(|engine| async move { engine.artifact_project().await })?;
+            let done = context.with_plane(|plane| async move { plane.artifact_project().await })?;
             Ok(print(context, &done, |done| {
                 output::line(&format!(
                     "{}: {} artifacts, {} entries changed",
@@ -178,10 +173,8 @@ fn review(context: &Context<'_>, what: &str) -> Result<u8, ApiError> {
         lane: context.global.lane.clone(),
     };
     // A directory can be reviewed before anything was ever submitted.
-    let dirs = context.create_state()?;
-    let view = context.with_engine_in(dirs, |engine| async move {
-        engine.artifact_review(request).await
-    })?;
+    let view =
+        context.with_new_plane(|plane| async move { plane.artifact_review(request).await })?;
     print(context, &view, show::review);
     Ok(if view.review.findings.is_empty() {
         0
@@ -200,7 +193,7 @@ fn diff(context: &Context<'_>, a: String, b: Option<String>) -> Result<u8, ApiEr
         before,
         lane: context.global.lane.clone(),
     };
-    let diff = context.with_engine(|engine| async move { engine.artifact_diff(request).await })?;
+    let diff = context.with_plane(|plane| async move { plane.artifact_diff(request).await })?;
     Ok(print(context, &diff, show::diff))
 }
 
@@ -208,7 +201,7 @@ fn decide<F>(
     context: &Context<'_>,
     args: DecisionArgs,
     changes: Vec<String>,
-    work: impl FnOnce(Engine, DecisionRequest) -> F,
+    work: impl FnOnce(Plane, DecisionRequest) -> F,
 ) -> Result<u8, ApiError>
 where
     F: Future<Output = Result<Artifact, ApiError>>,
@@ -219,8 +212,9 @@ where
         changes,
         actor: context.principal()?,
         lane: context.global.lane.clone(),
+        signature: None,
     };
-    let decided = context.with_engine(|engine| work(engine, request))?;
+    let decided = context.with_plane(|plane| work(plane, request))?;
     Ok(print(context, &decided, show::decided))
 }
 
@@ -244,10 +238,8 @@ fn verify(context: &Context<'_>, what: String, trusted: &[String]) -> Result<u8,
             .map(|text| trusted_key(text))
             .collect::<Result<_, _>>()?,
     };
-    let dirs = context.create_state()?;
-    let report = context.with_engine_in(dirs, |engine| async move {
-        engine.artifact_verify(request).await
-    })?;
+    let report =
+        context.with_new_plane(|plane| async move { plane.artifact_verify(request).await })?;
     print(context, &report, show::verified);
     Ok(if report.intact { 0 } else { NOT_AS_IT_MUST_BE })
 }

@@ -9,14 +9,10 @@ use indicatif::ProgressBar;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use moorline_api::{
-    ApiError, AuditExportLine, AuditListRequest, AuditReport, AuditVerifyRequest,
-    TrailOperations as _,
-};
+use moorline_api::{ApiError, AuditExportLine, AuditListRequest, AuditReport, AuditVerifyRequest};
 use moorline_core::audit::AuditRecord;
 use moorline_core::audit::export::ExportVerifier;
 use moorline_core::error_code::ErrorCode;
-use moorline_engine::Engine;
 use serde_json::json;
 
 use crate::args::AuditCommand;
@@ -39,7 +35,7 @@ pub(super) fn run(context: &Context<'_>, command: AuditCommand) -> Result<u8, Ap
         } => {
             let request = AuditListRequest {
                 operation,
-                actor,
+                by: actor,
                 subject,
                 since: since.as_deref().map(time).transpose()?,
                 until: until.as_deref().map(time).transpose()?,
@@ -70,7 +66,7 @@ fn time(text: &str) -> Result<Timestamp, ApiError> {
 
 fn list(context: &Context<'_>, request: AuditListRequest) -> Result<u8, ApiError> {
     let limit = request.limit;
-    let records = context.with_engine(|engine| async move { engine.audit_list(request).await })?;
+    let records = context.with_plane(|plane| async move { plane.audit_list(request).await })?;
     if context.json() {
         output::json(&records);
     } else if records.is_empty() {
@@ -108,7 +104,7 @@ fn verify(
         verify_file(file, known_head)?
     } else {
         let request = AuditVerifyRequest { known_head };
-        context.with_engine(|engine| async move { engine.audit_verify(request).await })?
+        context.with_plane(|plane| async move { plane.audit_verify(request).await })?
     };
     if context.json() {
         output::json(&report);
@@ -210,8 +206,8 @@ fn export(context: &Context<'_>, out: &Path) -> Result<u8, ApiError> {
             return Err(ApiError::new(ErrorCode::Usage, message).hint("leave one of the two out"));
         }
         let stdout = io::stdout().lock();
-        context.with_engine(|engine| async move {
-            match write(&engine, &mut BufWriter::new(stdout), None).await {
+        context.with_plane(|plane| async move {
+            match write(&plane, &mut BufWriter::new(stdout), None).await {
                 // Who closed the pipe does not want the rest.
                 Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 Err(Failed::Write(error)) => Err(unwritable(out, &error)),
@@ -225,10 +221,10 @@ fn export(context: &Context<'_>, out: &Path) -> Result<u8, ApiError> {
     let bar = io::stderr().is_terminal().then(ProgressBar::no_length);
     let bar = bar.as_ref();
     let place = partial.as_path();
-    let written = context.with_engine(|engine| async move {
+    let written = context.with_plane(|plane| async move {
         let file = File::create(place).map_err(|error| unwritable(out, &error))?;
         let mut file = BufWriter::new(file);
-        let done = write(&engine, &mut file, bar).await;
+        let done = write(&plane, &mut file, bar).await;
         let done = done.and_then(|done| {
             let file = file.into_inner().map_err(io::IntoInnerError::into_error);
             file.and_then(|file| file.sync_all())
@@ -267,11 +263,11 @@ enum Failed {
 
 /// Writes every line; gives the number of records and the head.
 async fn write(
-    engine: &Engine,
+    plane: &dyn ControlPlane,
     to: &mut impl Write,
     bar: Option<&ProgressBar>,
 ) -> Result<(u64, String), Failed> {
-    let mut lines = engine.audit_export();
+    let mut lines = plane.audit_export();
     let (mut records, mut head) = (0, String::new());
     while let Some(line) = lines.next().await {
         let line = line.map_err(Failed::Read)?;

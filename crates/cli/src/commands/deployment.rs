@@ -1,9 +1,6 @@
 //! `moorline schedule deploy|undeploy|drift`
 
-use moorline_api::{
-    ApiError, DeploymentOperations as _, DeploymentView, DriftReport, DriftRequest,
-    ScheduleChangeRequest,
-};
+use moorline_api::{ApiError, DeploymentView, DriftReport, DriftRequest, ScheduleChangeRequest};
 use moorline_core::error_code::ErrorCode;
 
 use super::schedule::resolve;
@@ -15,13 +12,13 @@ pub(super) fn deploy(
     schedule: &str,
     reason: String,
 ) -> Result<u8, ApiError> {
-    let view = context.with_engine(|engine| async move {
+    let view = context.with_plane(|plane| async move {
         let request = ScheduleChangeRequest {
-            schedule: resolve(context, &engine, schedule).await?,
+            schedule: resolve(context, &plane, schedule).await?,
             actor: context.principal()?,
             reason,
         };
-        engine.schedule_deploy(request).await
+        plane.schedule_deploy(request).await
     })?;
     Ok(told(context, &view))
 }
@@ -31,13 +28,13 @@ pub(super) fn undeploy(
     schedule: &str,
     reason: String,
 ) -> Result<u8, ApiError> {
-    let view = context.with_engine(|engine| async move {
+    let view = context.with_plane(|plane| async move {
         let request = ScheduleChangeRequest {
-            schedule: resolve(context, &engine, schedule).await?,
+            schedule: resolve(context, &plane, schedule).await?,
             actor: context.principal()?,
             reason,
         };
-        engine.schedule_undeploy(request).await
+        plane.schedule_undeploy(request).await
     })?;
     Ok(told(context, &view))
 }
@@ -70,8 +67,7 @@ pub(super) fn drift(context: &Context<'_>) -> Result<u8, ApiError> {
         ApiError::new(ErrorCode::Usage, error.to_string())
     })?;
     let request = DriftRequest { lane };
-    let report =
-        context.with_engine(|engine| async move { engine.schedule_drift(request).await })?;
+    let report = context.with_plane(|plane| async move { plane.schedule_drift(request).await })?;
     if context.json() {
         output::json(&report);
     } else {

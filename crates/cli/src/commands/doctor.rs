@@ -1,14 +1,13 @@
 //! `moorline doctor`
 
-use moorline_api::{ApiError, ControlPlane as _, HealthCheck, HealthReport};
+use moorline_api::{ApiError, HealthCheck, HealthReport};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::output;
 
 pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
-    let dirs = context.create_state()?;
-    let mut report = context.with_engine_in(dirs, |engine| async move { engine.health().await })?;
+    let mut report = context.with_new_plane(|plane| async move { plane.health().await })?;
     report.checks.insert(0, configuration(context));
     if context.json() {
         output::json(&report);

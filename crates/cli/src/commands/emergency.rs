@@ -2,9 +2,7 @@
 
 use anstyle::AnsiColor;
 use futures::StreamExt as _;
-use moorline_api::{
-    ApiError, EmergencyChoice, EmergencyOperations as _, EmergencyRequest, EmergencyShowRequest,
-};
+use moorline_api::{ApiError, EmergencyChoice, EmergencyRequest, EmergencyShowRequest};
 use moorline_core::emergency::{Emergency, EmergencyState, EmergencyStep, StepRecord};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::lane::{Lane, LaneError};
@@ -29,8 +27,8 @@ fn call(context: &Context<'_>, args: EmergencyArgs) -> Result<u8, ApiError> {
         actor: context.principal()?,
     };
     let json = context.json();
-    let emergency = context.with_engine_at_once(|engine| async move {
-        let mut steps = engine.emergency_run(request);
+    let emergency = context.with_plane_at_once(|plane| async move {
+        let mut steps = plane.emergency_run(request);
         let mut last: Option<Emergency> = None;
         while let Some(emergency) = steps.next().await {
             let emergency = emergency?;
@@ -116,7 +114,7 @@ fn close(emergency: &Emergency) {
 }
 
 fn list(context: &Context<'_>) -> Result<u8, ApiError> {
-    let all = context.with_engine(|engine| async move { engine.emergency_list().await })?;
+    let all = context.with_plane(|plane| async move { plane.emergency_list().await })?;
     if context.json() {
         output::json(&all);
     } else if all.is_empty() {
@@ -141,10 +139,10 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 }
 
 fn show(context: &Context<'_>, id: &str) -> Result<u8, ApiError> {
-    let emergency = context.with_engine(|engine| {
+    let emergency = context.with_plane(|plane| {
         let id = id.to_owned();
         async move {
-            engine
+            plane
                 .emergency_show(EmergencyShowRequest { emergency: id })
                 .await
         }

@@ -1,7 +1,7 @@
 //! `moorline events …`
 
 use futures::StreamExt as _;
-use moorline_api::{ApiError, ControlPlane as _, EventsRequest};
+use moorline_api::{ApiError, EventsRequest};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::event::{Event, EventKind, Level};
 
@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
             // Without a cursor, people want to see what happened last.
             request.newest = filter.after.is_none();
             let events =
-                context.with_engine(|engine| async move { engine.event_list(request).await })?;
+                context.with_plane(|plane| async move { plane.event_list(request).await })?;
             if context.json() {
                 output::json(&events);
             } else {
@@ -31,20 +31,20 @@ pub(super) fn run(context: &Context<'_>, command: EventsCommand) -> Result<u8, A
             request.limit = 1_000;
             let json = context.json();
             let from_now = filter.after.is_none();
-            context.with_engine(|engine| async move {
+            context.with_plane(|plane| async move {
                 if from_now {
                     let newest = EventsRequest {
                         newest: true,
                         limit: 1,
                         ..EventsRequest::default()
                     };
-                    request.after = engine
+                    request.after = plane
                         .event_list(newest)
                         .await?
                         .last()
                         .map_or(0, |event| event.id);
                 }
-                let mut events = engine.event_watch(request);
+                let mut events = plane.event_watch(request);
                 let mut left = count;
                 while left != Some(0) {
                     let event = tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use moorline_api::{ApiError, ExplainRequest, Explanation, Fact, Point, TrailOperations as _};
+use moorline_api::{ApiError, ExplainRequest, Explanation, Fact, Point};
 use moorline_engine::Engine;
 
 use crate::args::ExplainCommand;
@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context<'_>, command: ExplainCommand) -> Result<u8, 
         // A rule is the same everywhere, so it needs no state directory.
         ExplainCommand::Rule { rule } => return Ok(print(context, &Engine::explain_rule(&rule)?)),
     };
-    let explanation = context.with_engine(|engine| async move { engine.explain(request).await })?;
+    let explanation = context.with_plane(|plane| async move { plane.explain(request).await })?;
     Ok(print(context, &explanation))
 }
 

@@ -1,8 +1,6 @@
 //! `moorline gates …`
 
-use moorline_api::{
-    ApiError, GateRequest, GatesView, ScheduleOperations as _, ScheduleRequest, VerifyRunRequest,
-};
+use moorline_api::{ApiError, GateRequest, GatesView, ScheduleRequest, VerifyRunRequest};
 use moorline_core::gate::{Evidence, GateState};
 
 use super::schedule::resolve;
@@ -13,17 +11,17 @@ use crate::output;
 pub(super) fn run(context: &Context<'_>, command: GatesCommand) -> Result<u8, ApiError> {
     let evidence = match command {
         GatesCommand::Show { schedule } => return show(context, &schedule),
-        GatesCommand::CheckSecrets { schedule } => context.with_engine(|engine| async move {
-            let schedule = resolve(context, &engine, &schedule).await?;
+        GatesCommand::CheckSecrets { schedule } => context.with_plane(|plane| async move {
+            let schedule = resolve(context, &plane, &schedule).await?;
             let actor = context.principal()?;
-            engine
+            plane
                 .gate_check_secrets(GateRequest { schedule, actor })
                 .await
         }),
-        GatesCommand::ProbeEgress { schedule } => context.with_engine(|engine| async move {
-            let schedule = resolve(context, &engine, &schedule).await?;
+        GatesCommand::ProbeEgress { schedule } => context.with_plane(|plane| async move {
+            let schedule = resolve(context, &plane, &schedule).await?;
             let actor = context.principal()?;
-            engine
+            plane
                 .gate_probe_egress(GateRequest { schedule, actor })
                 .await
         }),
@@ -31,23 +29,23 @@ pub(super) fn run(context: &Context<'_>, command: GatesCommand) -> Result<u8, Ap
             schedule,
             run,
             note,
-        } => context.with_engine(|engine| async move {
+        } => context.with_plane(|plane| async move {
             let request = VerifyRunRequest {
-                schedule: resolve(context, &engine, &schedule).await?,
+                schedule: resolve(context, &plane, &schedule).await?,
                 run,
                 actor: context.principal()?,
                 note,
             };
-            engine.gate_verify_run(request).await
+            plane.gate_verify_run(request).await
         }),
     }?;
     Ok(found(context, &evidence))
 }
 
 fn show(context: &Context<'_>, schedule: &str) -> Result<u8, ApiError> {
-    let view: GatesView = context.with_engine(|engine| async move {
-        let schedule = resolve(context, &engine, schedule).await?;
-        engine.gate_show(ScheduleRequest { schedule }).await
+    let view: GatesView = context.with_plane(|plane| async move {
+        let schedule = resolve(context, &plane, schedule).await?;
+        plane.gate_show(ScheduleRequest { schedule }).await
     })?;
     if context.json() {
         output::json(&view);

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use moorline_api::{
-    ApiError, Operation, PrincipalChangeRequest, PrincipalOperations as _, PrincipalRemoveRequest,
-    PrincipalRequest, PrincipalView, RoleOrigin, authorization,
+    ApiError, Operation, PrincipalChangeRequest, PrincipalRemoveRequest, PrincipalRequest,
+    PrincipalView, RoleOrigin, authorization,
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PublicKey, Role};
@@ -28,8 +28,8 @@ pub(super) fn run(context: &Context<'_>, command: PrincipalCommand) -> Result<u8
                 actor: context.principal()?,
                 reason,
             };
-            let view = context
-                .with_engine(|engine| async move { engine.principal_remove(request).await })?;
+            let view =
+                context.with_plane(|plane| async move { plane.principal_remove(request).await })?;
             print(context, &view);
             Ok(0)
         }
@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context<'_>, command: PrincipalCommand) -> Result<u8
 }
 
 fn list(context: &Context<'_>) -> Result<u8, ApiError> {
-    let views = context.with_engine(|engine| async move { engine.principal_list().await })?;
+    let views = context.with_plane(|plane| async move { plane.principal_list().await })?;
     if context.json() {
         output::json(&views);
         return Ok(0);
@@ -80,7 +80,7 @@ fn may(view: &PrincipalView) -> Vec<&'static str> {
 
 fn show(context: &Context<'_>, principal: Principal) -> Result<u8, ApiError> {
     let request = PrincipalRequest { principal };
-    let view = context.with_engine(|engine| async move { engine.principal_get(request).await })?;
+    let view = context.with_plane(|plane| async move { plane.principal_get(request).await })?;
     print(context, &view);
     Ok(0)
 }
@@ -134,7 +134,7 @@ fn set(context: &Context<'_>, args: PrincipalSetArgs) -> Result<u8, ApiError> {
         actor: context.principal()?,
         reason: args.reason,
     };
-    let view = context.with_engine(|engine| async move { engine.principal_set(request).await })?;
+    let view = context.with_plane(|plane| async move { plane.principal_set(request).await })?;
     print(context, &view);
     Ok(0)
 }

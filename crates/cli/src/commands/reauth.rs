@@ -6,14 +6,13 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
+use moorline_api::ApiError;
 use moorline_api::reauth::{ReauthPlan, ReauthReport, ReauthRequest, ReauthSession};
 use moorline_api::secrets::SecretInput;
-use moorline_api::{ApiError, ReauthOperations as _};
 use moorline_core::error_code::{ErrorCode, exit_code};
 use moorline_core::schedule::ScheduleState;
 use moorline_core::secret::ReauthStage;
 use moorline_core::spec::Arg;
-use moorline_engine::Engine;
 use moorline_secrets::{FileSource, Origin};
 use zeroize::Zeroizing;
 
@@ -21,6 +20,7 @@ use super::secrets::input;
 use crate::args::ReauthArgs;
 use crate::context::Context;
 use crate::output;
+use crate::remote::Plane;
 
 /// The most bytes of a session.
 const LIMIT: usize = 64 << 10;
@@ -33,16 +33,16 @@ pub(super) fn run(context: &Context<'_>, args: ReauthArgs) -> Result<u8, ApiErro
         fresh: args.fresh,
         actor: context.principal()?,
     };
-    let work = |engine: Engine| async move {
-        let plan = engine.reauth_begin(request.clone()).await?;
+    let work = |plane: Plane| async move {
+        let plan = plane.reauth_begin(request.clone()).await?;
         if plan.stage.is_waiting() {
             output::note("a fresh session is kept already; trying it (--fresh signs on again)");
         } else {
             tell(&plan);
             let values = tokio::task::block_in_place(|| session(&plan))?;
             let request = request.clone();
-            let view = engine
-                .reauth_store(ReauthSession { request, values })
+            let view = plane
+                .reauth_store(ReauthSession::of(&request, values))
                 .await?;
             let until = view
                 .expires_at
@@ -50,9 +50,9 @@ pub(super) fn run(context: &Context<'_>, args: ReauthArgs) -> Result<u8, ApiErro
             output::note(&format!("the session is kept in {}{until}", view.secret));
         }
         output::note("trying it with a run");
-        engine.reauth_probe(request).await
+        plane.reauth_probe(request).await
     };
-    let report = context.with_engine(work)?;
+    let report = context.with_plane(work)?;
     if context.json() {
         output::json(&report);
     } else {

@@ -1,5 +1,6 @@
 //! `moorline run`
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use moorline_api::{ApiError, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest};
 use moorline_core::attempt::IsolationNeed;
-use moorline_core::error_code::{ErrorCode, exit_code};
+use moorline_core::error_code::{ErrorCode, RunStatus, exit_code};
 use moorline_core::principal::Principal;
 use moorline_core::summary::RunSummary;
 use serde_json::Value;
@@ -96,21 +97,8 @@ pub(super) async fn follow(
 ) -> Result<RunSummary, ApiError> {
     let actor = context.principal()?;
     let progress = Progress::start(job, run);
-    let logs = async {
-        let request = LogsRequest {
-            run: run.to_owned(),
-            follow: true,
-            step: None,
-            after: 0,
-        };
-        let mut lines = plane.run_logs(request);
-        while let Some(line) = lines.next().await {
-            match line {
-                Ok(line) => progress.line(&line),
-                Err(error) => progress.print(&format!("the log can not be read: {error}")),
-            }
-        }
-    };
+    let shown = Cell::new(0);
+    let logs = log(plane, &progress, run, true, &shown);
     let end = async {
         tokio::select! {
             ended = plane.run_wait(RunRequest { run: run.to_owned() }) => return ended,
@@ -127,8 +115,13 @@ pub(super) async fn follow(
         tokio::pin!(logs, end);
         tokio::select! {
             summary = &mut end => {
-                // What was written just before the end is still shown.
-                drop(tokio::time::timeout(LAST_LINES, logs).await);
+                // What was written just before the end is still shown. The log of a run that waits for a
+                // person has no end yet, and is whole as far as it is.
+                if summary.as_ref().is_ok_and(|s| s.status == RunStatus::AwaitingApproval) {
+                    log(plane, &progress, run, false, &shown).await;
+                } else {
+                    drop(tokio::time::timeout(LAST_LINES, logs).await);
+                }
                 summary
             }
             () = &mut logs => end.await,
@@ -136,6 +129,32 @@ pub(super) async fn follow(
     };
     progress.finish();
     summary
+}
+
+/// Shows the log behind what was shown.
+async fn log(
+    plane: &dyn ControlPlane,
+    progress: &Progress,
+    run: &str,
+    follow: bool,
+    shown: &Cell<u64>,
+) {
+    let request = LogsRequest {
+        run: run.to_owned(),
+        follow,
+        step: None,
+        after: shown.get(),
+    };
+    let mut lines = plane.run_logs(request);
+    while let Some(line) = lines.next().await {
+        match line {
+            Ok(line) => {
+                progress.line(&line);
+                shown.set(line.line);
+            }
+            Err(error) => progress.print(&format!("the log can not be read: {error}")),
+        }
+    }
 }
 
 fn cancel(actor: &Principal, run: &str, grace_seconds: Option<f64>) -> RunChangeRequest {
@@ -153,6 +172,13 @@ pub(super) fn finish(context: &Context<'_>, summary: &RunSummary) -> u8 {
         output::json(summary);
     } else {
         super::runs::print_summary(summary);
+    }
+    if summary.status == RunStatus::AwaitingApproval && !context.json() {
+        output::note(&format!(
+            "it waits for a decision: `moorline approvals list --run {}` shows it, \
+             `moorline approvals decide {} OPTION` decides",
+            summary.run_id, summary.run_id
+        ));
     }
     exit_code(
         summary.status,
@@ -211,7 +237,8 @@ fn job(context: &Context<'_>, args: &RunArgs) -> PathBuf {
     context.env.cwd.join(given)
 }
 
-fn pair(flag: &str, text: &str, form: &str) -> Result<(String, String), ApiError> {
+/// A `NAME=VALUE` of the command line.
+pub(super) fn pair(flag: &str, text: &str, form: &str) -> Result<(String, String), ApiError> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(ApiError::new(

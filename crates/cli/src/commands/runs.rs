@@ -3,7 +3,9 @@
 use futures::StreamExt as _;
 use moorline_api::{
     ApiError, LogsRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
+    WorkflowView,
 };
+use moorline_core::approval::ApprovalStatus;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::summary::RunSummary;
 use serde_json::json;
@@ -319,6 +321,9 @@ fn print_view(view: &RunView) {
             text("", &format!("limit reached: {}", hit.detail));
         }
     }
+    if let Some(workflow) = &view.workflow {
+        print_workflow(workflow);
+    }
     if let Some(dir) = &view.exported_to {
         text("exported to", &dir.display().to_string());
     }
@@ -329,4 +334,30 @@ fn print_view(view: &RunView) {
         text("quarantined", &dir.display().to_string());
     }
     text("kept in", &view.kept_in.display().to_string());
+}
+
+/// The way that it took, and what was asked on it.
+fn print_workflow(workflow: &WorkflowView) {
+    let text = |label: &str, value: &str| output::line(&format!("{label:<14}{value}"));
+    let way: Vec<&str> = workflow
+        .flow
+        .path
+        .iter()
+        .map(|passage| passage.node.as_str())
+        .collect();
+    text("way", &way.join(" > "));
+    for request in &workflow.approvals {
+        let became = match &request.decision {
+            Some(decision) => format!("{} by {}", decision.option, decision.by),
+            None => request.status.as_str().to_owned(),
+        };
+        let gate = &request.checkpoint;
+        text("gate", &format!("{gate}: {became} ({})", request.id));
+        if request.status == ApprovalStatus::Pending {
+            let options: Vec<&str> = request.options.iter().map(|o| o.name.as_str()).collect();
+            text("", &request.title);
+            text("", &format!("options: {}", options.join(", ")));
+            text("", &format!("until {}", request.expires_at));
+        }
+    }
 }

@@ -3,14 +3,12 @@
 use jiff::tz::TimeZone;
 use moorline_api::{
     ApiError, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,
-    ScheduleListRequest, ScheduleNextRequest, ScheduleOperations as _, ScheduleRequest,
-    ScheduleView,
+    ScheduleListRequest, ScheduleNextRequest, ScheduleRequest, ScheduleView,
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::schedule::{ScheduleDocument, ScheduleId, ScheduleState};
 use moorline_core::spec::CadenceKind;
 use moorline_core::stop::StopScope;
-use moorline_engine::Engine;
 use serde_json::json;
 
 use super::{deployment, gates, run as follow};
@@ -31,16 +29,16 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
             after,
         } => next(context, &schedule, count, after),
         ScheduleCommand::Enable { schedule, reason } => {
-            let view = context.with_engine(|engine| async move {
-                let request = change(context, &engine, &schedule, reason).await?;
-                engine.schedule_enable(request).await
+            let view = context.with_plane(|plane| async move {
+                let request = change(context, &plane, &schedule, reason).await?;
+                plane.schedule_enable(request).await
             })?;
             Ok(changed(context, &view))
         }
         ScheduleCommand::Resume { schedule, reason } => {
-            let view = context.with_engine(|engine| async move {
-                let request = change(context, &engine, &schedule, reason).await?;
-                engine.schedule_resume(request).await
+            let view = context.with_plane(|plane| async move {
+                let request = change(context, &plane, &schedule, reason).await?;
+                plane.schedule_resume(request).await
             })?;
             Ok(changed(context, &view))
         }
@@ -67,11 +65,11 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
         }
         ScheduleCommand::Drift => deployment::drift(context),
         ScheduleCommand::RunNow { schedule } => {
-            let summary = context.with_engine(|engine| async move {
+            let summary = context.with_plane(|plane| async move {
                 let reason = "started on the command line".to_owned();
-                let request = change(context, &engine, &schedule, reason).await?;
-                let row = engine.schedule_run_now(request).await?;
-                follow::follow(context, &engine, &row.run_id.to_string(), &row.job_id).await
+                let request = change(context, &plane, &schedule, reason).await?;
+                let row = plane.schedule_run_now(request).await?;
+                follow::follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
             })?;
             Ok(follow::finish(context, &summary))
         }
@@ -81,7 +79,7 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
 /// A schedule by `lane/job`, or by its job alone: in the lane of `--lane`, or the only one of that job.
 pub(super) async fn resolve(
     context: &Context<'_>,
-    engine: &Engine,
+    plane: &dyn ControlPlane,
     text: &str,
 ) -> Result<ScheduleId, ApiError> {
     let usage = |message: String| {
@@ -100,7 +98,7 @@ pub(super) async fn resolve(
             .map_err(|error: moorline_core::lane::LaneError| usage(error.to_string()))?;
         return Ok(ScheduleId::new(lane, text));
     }
-    let all = engine.schedule_list(ScheduleListRequest::default()).await?;
+    let all = plane.schedule_list(ScheduleListRequest::default()).await?;
     let mut found = all
         .into_iter()
         .filter(|view| view.schedule.job_id() == text);
@@ -120,12 +118,12 @@ pub(super) async fn resolve(
 
 async fn change(
     context: &Context<'_>,
-    engine: &Engine,
+    plane: &dyn ControlPlane,
     schedule: &str,
     reason: String,
 ) -> Result<ScheduleChangeRequest, ApiError> {
     Ok(ScheduleChangeRequest {
-        schedule: resolve(context, engine, schedule).await?,
+        schedule: resolve(context, plane, schedule).await?,
         actor: context.principal()?,
         reason,
     })
@@ -148,7 +146,7 @@ fn list(
         source_id,
         state: state.map(parse_state).transpose()?,
     };
-    let views = context.with_engine(|engine| async move { engine.schedule_list(request).await })?;
+    let views = context.with_plane(|plane| async move { plane.schedule_list(request).await })?;
     if context.json() {
         output::json(&views);
     } else if views.is_empty() {
@@ -220,14 +218,14 @@ fn local(document: &ScheduleDocument, at: jiff::Timestamp) -> String {
 }
 
 fn show(context: &Context<'_>, schedule: &str) -> Result<u8, ApiError> {
-    let (view, gates, next) = context.with_engine(|engine| async move {
-        let schedule = resolve(context, &engine, schedule).await?;
+    let (view, gates, next) = context.with_plane(|plane| async move {
+        let schedule = resolve(context, &plane, schedule).await?;
         let request = ScheduleRequest {
             schedule: schedule.clone(),
         };
-        let view = engine.schedule_show(request.clone()).await?;
-        let gates = engine.gate_show(request).await?;
-        let next = engine
+        let view = plane.schedule_show(request.clone()).await?;
+        let gates = plane.gate_show(request).await?;
+        let next = plane
             .schedule_next(ScheduleNextRequest {
                 schedule,
                 count: SHOWN,
@@ -286,14 +284,14 @@ fn next(
     count: u32,
     after: Option<jiff::Timestamp>,
 ) -> Result<u8, ApiError> {
-    let times = context.with_engine(|engine| async move {
-        let schedule = resolve(context, &engine, schedule).await?;
+    let times = context.with_plane(|plane| async move {
+        let schedule = resolve(context, &plane, schedule).await?;
         let request = ScheduleNextRequest {
             schedule,
             count,
             after,
         };
-        engine.schedule_next(request).await
+        plane.schedule_next(request).await
     })?;
     if context.json() {
         output::json(&times);
@@ -333,13 +331,13 @@ struct Scope {
 }
 
 fn disable(context: &Context<'_>, scope: Scope, reason: String) -> Result<u8, ApiError> {
-    let views = context.with_engine(|engine| async move {
+    let views = context.with_plane(|plane| async move {
         let request = ScheduleDisableRequest {
-            scope: scope_of(context, &engine, scope).await?,
+            scope: scope_of(context, &plane, scope).await?,
             actor: context.principal()?,
             reason,
         };
-        engine.schedule_disable(request).await
+        plane.schedule_disable(request).await
     })?;
     if context.json() {
         output::json(&views);
@@ -355,7 +353,7 @@ fn disable(context: &Context<'_>, scope: Scope, reason: String) -> Result<u8, Ap
 
 async fn scope_of(
     context: &Context<'_>,
-    engine: &Engine,
+    plane: &dyn ControlPlane,
     scope: Scope,
 ) -> Result<StopScope, ApiError> {
     if scope.all {
@@ -377,7 +375,7 @@ async fn scope_of(
         return Ok(StopScope::Lane(lane.to_string()));
     }
     let schedule = scope.schedule.unwrap_or_default();
-    resolve(context, engine, &schedule)
+    resolve(context, plane, &schedule)
         .await
         .map(StopScope::Schedule)
 }

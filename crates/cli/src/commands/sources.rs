@@ -1,8 +1,7 @@
 //! `moorline sources …`
 
 use moorline_api::{
-    ApiError, ControlPlane as _, SourceChangeRequest, SourceDetail, SourceOperations as _,
-    SourceRequest, SourceResumeRequest, SourceView,
+    ApiError, SourceChangeRequest, SourceDetail, SourceRequest, SourceResumeRequest, SourceView,
 };
 
 use crate::args::SourcesCommand;
@@ -14,10 +13,8 @@ pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, 
         SourcesCommand::List => list(context),
         SourcesCommand::Reauth(args) => super::reauth::run(context, args),
         SourcesCommand::Show { source } => {
-            let detail = context.with_engine(|engine| async move {
-                engine
-                    .source_show(SourceRequest { source_id: source })
-                    .await
+            let detail = context.with_plane(|plane| async move {
+                plane.source_show(SourceRequest { source_id: source }).await
             })?;
             if context.json() {
                 output::json(&detail);
@@ -33,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, 
                 reason,
             };
             let view =
-                context.with_engine(|engine| async move { engine.source_pause(request).await })?;
+                context.with_plane(|plane| async move { plane.source_pause(request).await })?;
             changed(context, &view);
             Ok(0)
         }
@@ -49,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, 
                 looked_into,
             };
             let view =
-                context.with_engine(|engine| async move { engine.source_resume(request).await })?;
+                context.with_plane(|plane| async move { plane.source_resume(request).await })?;
             changed(context, &view);
             Ok(0)
         }
@@ -57,7 +54,7 @@ pub(super) fn run(context: &Context<'_>, command: SourcesCommand) -> Result<u8, 
 }
 
 fn list(context: &Context<'_>) -> Result<u8, ApiError> {
-    let sources = context.with_engine(|engine| async move { engine.source_list().await })?;
+    let sources = context.with_plane(|plane| async move { plane.source_list().await })?;
     if context.json() {
         output::json(&sources);
         return Ok(0);

@@ -1,11 +1,8 @@
 //! `moorline stop` and `moorline release`
 
-use moorline_api::{
-    ApiError, ControlPlane as _, ReleaseRequest, RunRequest, StopReport, StopRequest,
-};
+use moorline_api::{ApiError, ReleaseRequest, RunRequest, StopReport, StopRequest};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::stop::StopScope;
-use moorline_engine::Engine;
 use serde_json::json;
 
 use crate::args::{ReleaseArgs, StopArgs};
@@ -17,10 +14,10 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
         return list(context);
     }
     let actor = context.principal()?;
-    let report = context.with_engine_at_once(|engine| async move {
-        let scope = scope(&engine, &args.scope).await?;
+    let report = context.with_plane_at_once(|plane| async move {
+        let scope = scope(&plane, &args.scope).await?;
         let grace_seconds = Some(args.grace);
-        engine
+        plane
             .stop(StopRequest {
                 scope,
                 actor,
@@ -72,7 +69,7 @@ fn print(report: &StopReport) {
 }
 
 fn list(context: &Context<'_>) -> Result<u8, ApiError> {
-    let stops = context.with_engine(|engine| async move { engine.stop_list().await })?;
+    let stops = context.with_plane(|plane| async move { plane.stop_list().await })?;
     if context.json() {
         output::json(&stops);
     } else if stops.is_empty() {
@@ -93,14 +90,14 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 
 pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, ApiError> {
     let actor = context.principal()?;
-    let (scope, released) = context.with_engine(|engine| async move {
-        let scope = scope(&engine, &args.scope).await?;
+    let (scope, released) = context.with_plane(|plane| async move {
+        let scope = scope(&plane, &args.scope).await?;
         let request = ReleaseRequest {
             scope: scope.clone(),
             actor,
             reason: args.reason,
         };
-        Ok((scope, engine.release(request).await?))
+        Ok((scope, plane.release(request).await?))
     })?;
     if context.json() {
         output::json(&json!({"scope": scope, "released": released}));
@@ -113,9 +110,9 @@ pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, Ap
 }
 
 /// A scope; a run may be given by the beginning of its id or as `latest`.
-async fn scope(engine: &Engine, text: &str) -> Result<StopScope, ApiError> {
+async fn scope(plane: &dyn ControlPlane, text: &str) -> Result<StopScope, ApiError> {
     if let Some(run) = text.strip_prefix("run:") {
-        let view = engine
+        let view = plane
             .run_get(RunRequest {
                 run: run.to_owned(),
             })

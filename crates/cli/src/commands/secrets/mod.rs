@@ -7,7 +7,7 @@ use moorline_api::secrets::{
     SecretAuditRequest, SecretListRequest, SecretRevokeRequest, SecretSetRequest, SecretState,
     SecretView,
 };
-use moorline_api::{ApiError, ControlPlane as _, SecretCheckRequest, SecretOperations as _};
+use moorline_api::{ApiError, SecretCheckRequest};
 use moorline_core::secret::ExpiryStage;
 
 use crate::args::{SecretRevokeArgs, SecretSetArgs, SecretsCommand};
@@ -32,7 +32,7 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
     let request = SecretListRequest {
         lane: context.global.lane.clone(),
     };
-    let views = context.with_engine(|engine| async move { engine.secret_list(request).await })?;
+    let views = context.with_plane(|plane| async move { plane.secret_list(request).await })?;
     if context.json() {
         output::json(&views);
         return Ok(0);
@@ -97,12 +97,11 @@ fn set(context: &Context<'_>, args: SecretSetArgs, rotate: bool) -> Result<u8, A
         actor,
         reason: args.reason,
     };
-    let dirs = context.create_state()?;
-    let view = context.with_engine_in(dirs, |engine| async move {
+    let view = context.with_new_plane(|plane| async move {
         if rotate {
-            engine.secret_rotate(request).await
+            plane.secret_rotate(request).await
         } else {
-            engine.secret_set(request).await
+            plane.secret_set(request).await
         }
     })?;
     if context.json() {
@@ -128,12 +127,7 @@ fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<u8, ApiError>
         job: context.env.cwd.join(job),
         lane: context.global.lane.clone(),
     };
-    let dirs = context.create_state()?;
-    let keys =
-        context.with_engine_in(
-            dirs,
-            |engine| async move { engine.secret_check(request).await },
-        )?;
+    let keys = context.with_new_plane(|plane| async move { plane.secret_check(request).await })?;
     let missing = keys
         .iter()
         .filter(|key| key.required && !key.present)
@@ -170,8 +164,7 @@ fn revoke(context: &Context<'_>, args: SecretRevokeArgs) -> Result<u8, ApiError>
         actor: context.principal()?,
         reason: args.reason,
     };
-    let report =
-        context.with_engine(|engine| async move { engine.secret_revoke(request).await })?;
+    let report = context.with_plane(|plane| async move { plane.secret_revoke(request).await })?;
     if context.json() {
         output::json(&report);
     } else {
@@ -196,7 +189,7 @@ fn audit(context: &Context<'_>, jobs: &[std::path::PathBuf]) -> Result<u8, ApiEr
         lane: context.global.lane.clone(),
         jobs: jobs.iter().map(|job| context.env.cwd.join(job)).collect(),
     };
-    let report = context.with_engine(|engine| async move { engine.secret_audit(request).await })?;
+    let report = context.with_plane(|plane| async move { plane.secret_audit(request).await })?;
     if context.json() {
         output::json(&report);
     } else if report.findings.is_empty() {
