@@ -13,7 +13,7 @@ use moorline_core::clock::SystemIds;
 use moorline_core::config::{DEFAULT_PROJECT, SecretBackendKind, Settings, StoreUrl};
 use moorline_core::error_code::ErrorCode;
 use moorline_executor::local::{LocalConfig, LocalExecutor};
-use moorline_store::Store;
+use moorline_store::{SchemaCheck, Store};
 
 use crate::dirs::StateDirs;
 use crate::engine::{Engine, EngineConfig};
@@ -137,6 +137,18 @@ fn modal_vault(_: &Settings, _: &Path, _: &BTreeMap<String, String>) -> Result<V
     ))
 }
 
+/// How the schema of a project's store compares with the one that this program writes. Nothing is changed, and
+/// what is not there yet is not made.
+///
+/// # Errors
+/// When the store can not be read, or was written by a program that this one can not follow.
+pub async fn schema_check(options: &Options) -> Result<SchemaCheck, ApiError> {
+    match options.settings.store.as_ref().map(StoreUrl::expose) {
+        None => sqlite_check(&options.dirs),
+        Some(url) => postgres_check(url, &options.project).await,
+    }
+}
+
 async fn open_store(
     config: &EngineConfig,
     url: Option<&StoreUrl>,
@@ -162,6 +174,20 @@ fn sqlite(dirs: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
     Ok(Arc::new(store))
 }
 
+#[cfg(feature = "sqlite")]
+fn sqlite_check(dirs: &StateDirs) -> Result<SchemaCheck, ApiError> {
+    moorline_store::SqliteStore::check(&dirs.store()).map_err(store_error)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_check(dirs: &StateDirs) -> Result<SchemaCheck, ApiError> {
+    sqlite(dirs).map(|_| SchemaCheck {
+        found: 0,
+        program: 0,
+        pending: Vec::new(),
+    })
+}
+
 #[cfg(not(feature = "sqlite"))]
 fn sqlite(_: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
     Err(ApiError::new(
@@ -172,14 +198,29 @@ fn sqlite(_: &StateDirs) -> Result<Arc<dyn Store>, ApiError> {
 
 #[cfg(feature = "postgres")]
 async fn postgres(url: &str, project: &str) -> Result<Arc<dyn Store>, ApiError> {
-    if project != DEFAULT_PROJECT {
-        let message = format!("project `{project}` can not be kept in PostgreSQL by this build");
-        return Err(ApiError::new(ErrorCode::Config, message));
-    }
-    let store = moorline_store::PostgresStore::connect(url)
+    let store = if project == DEFAULT_PROJECT {
+        moorline_store::PostgresStore::connect(url).await
+    } else {
+        moorline_store::PostgresStore::connect_project(url, project).await
+    };
+    Ok(Arc::new(store.map_err(store_error)?))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres_check(url: &str, project: &str) -> Result<SchemaCheck, ApiError> {
+    let project = (project != DEFAULT_PROJECT).then_some(project);
+    moorline_store::PostgresStore::check(url, project)
         .await
-        .map_err(store_error)?;
-    Ok(Arc::new(store))
+        .map_err(store_error)
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres_check(url: &str, project: &str) -> Result<SchemaCheck, ApiError> {
+    postgres(url, project).await.map(|_| SchemaCheck {
+        found: 0,
+        program: 0,
+        pending: Vec::new(),
+    })
 }
 
 #[cfg(not(feature = "postgres"))]

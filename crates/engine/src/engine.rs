@@ -15,7 +15,7 @@ use moorline_core::lane::Lane;
 use moorline_core::spec::JobSpec;
 use moorline_executor::{Deployer, Executor};
 use moorline_secrets::SourceChain;
-use moorline_store::Store;
+use moorline_store::{Store, StoreCounts, StoreHealth};
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::dirs::StateDirs;
@@ -179,6 +179,24 @@ impl Engine {
     /// The time that the engine goes by.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
+    }
+
+    /// How the store is set up; also whether it answers.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Store`](moorline_core::error_code::ErrorCode::Store) when it does not.
+    pub async fn store_health(&self) -> Result<StoreHealth, moorline_api::ApiError> {
+        let health = self.inner.store.health().await;
+        health.map_err(crate::error::store_error)
+    }
+
+    /// How much of everything the store has.
+    ///
+    /// # Errors
+    /// As [`store_health`](Self::store_health).
+    pub async fn counts(&self) -> Result<StoreCounts, moorline_api::ApiError> {
+        let counts = self.inner.store.counts().await;
+        counts.map_err(crate::error::store_error)
     }
 
     /// The store, for callers that need more than the operations.

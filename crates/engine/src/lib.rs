@@ -85,5 +85,6 @@ pub use tasks::Tasks;
 #[cfg(feature = "alerts")]
 pub use tokens::{HOOK_TOLERANCE, HookRequest};
 pub use tokens::{Identity, LinkChoice, LinkState, LinkView, OpenedSession, token_project};
+pub use moorline_store::{SchemaCheck, StoreCounts, StoreHealth};
 pub use vault::Vault;
 pub use worker::{Until, WorkReport};

@@ -27,6 +27,7 @@ mod alerts;
 mod approvals;
 mod artifacts;
 mod blobs;
+mod counts;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
 mod deployments;
@@ -53,6 +54,7 @@ pub use artifacts::{
     SubmittedArtifact,
 };
 pub use blobs::{BLOB_LIMIT, BlobStore};
+pub use counts::{CountStore, StoreCounts};
 #[cfg(feature = "postgres")]
 pub use database::PostgresStore;
 #[cfg(feature = "sqlite")]

@@ -18,6 +18,7 @@ use crate::alerts::AlertStore;
 use crate::approvals::ApprovalStore;
 use crate::artifacts::ArtifactStore;
 use crate::blobs::BlobStore;
+use crate::counts::CountStore;
 use crate::deployments::DeploymentStore;
 use crate::emergencies::EmergencyStore;
 use crate::error::StoreError;
@@ -57,6 +58,7 @@ pub trait Store:
     + ApprovalStore
     + TokenStore
     + BlobStore
+    + CountStore
     + Send
     + Sync
     + Debug

@@ -40,6 +40,7 @@ mod blobs;
 mod cancelling;
 mod changes;
 mod claims;
+mod counts;
 mod emergencies;
 mod endings;
 mod lists;
@@ -222,6 +223,7 @@ macro_rules! for_each_store_case {
             blobs::content_that_is_there_stays,
             blobs::content_goes_with_the_last_of_its_names,
             blobs::content_beyond_the_bound_is_refused,
+            counts::counts_follow_what_is_written,
             changes::a_commit_of_another_process_wakes_who_waits,
             changes::what_is_told_can_be_read,
             lists::runs_are_listed_newest_first_and_filtered_before_the_limit,

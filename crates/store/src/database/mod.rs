@@ -22,6 +22,7 @@ mod artifacts;
 mod backend;
 mod blobs;
 mod changes;
+mod counts;
 mod deployments;
 mod emergencies;
 mod intent;

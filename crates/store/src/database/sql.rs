@@ -226,6 +226,7 @@ pub(crate) mod alerts;
 pub(crate) mod approvals;
 pub(crate) mod artifacts;
 pub(crate) mod blobs;
+pub(crate) mod counts;
 pub(crate) mod emergencies;
 pub(crate) mod principals;
 pub(crate) mod refusals;

@@ -113,6 +113,7 @@ fn every() -> impl Iterator<Item = (&'static str, &'static str)> {
         approvals::ALL,
         artifacts::ALL,
         blobs::ALL,
+        counts::ALL,
         emergencies::ALL,
         principals::ALL,
         refusals::ALL,
