@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use moorline_api::ApiError;
 use moorline_core::attempt::{
-    Attempt, Exit, Handle, InputFile, Limits, Mount, Observation, Outcome, StepData, Usage,
+    Attempt, Exit, Handle, InputFile, Isolation, Limits, LogStats, Mount, Observation, Outcome,
+    StepData, Usage,
 };
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::{ErrorCode, FailureClass, RunStatus};
 use moorline_core::ids::RunId;
+use moorline_core::protocol::Reply;
 use moorline_core::run::{Failure, LiveAttempt, Refusal, Run, Verdict, judge};
 use moorline_core::spec::{EffectiveStep, JobSpec, ReplyRule, Step};
 use moorline_executor::{Executor, ExecutorError};
@@ -93,6 +96,7 @@ impl Inner {
             .await
             .map_err(store_error)?
         {
+            self.bring_outputs(run).await?;
             let event = export::carry_out(&self.config.dirs, run, &row.effect)
                 .map_err(io_error("publish or archive the outputs"))?;
             let done = moorline_store::OutboxDone {
@@ -157,7 +161,7 @@ impl Inner {
         let outcome = async {
             let outcome = plan.executor.wait(&handle).await;
             over.notify_one();
-            outcome
+            self.lost_when_unknown(outcome)
         };
         let listening = self.listen(run, &plan, &handle, &mut telling, over.notified());
         // The commit and the job run side by side; the end is recorded after both.
@@ -199,9 +203,16 @@ impl Inner {
                 },
                 Ok(files),
             ) => {
+                if self.is_shared() {
+                    // It holds the schemas of outputs; the attempt may have been launched elsewhere.
+                    self.bring_bundle(&run.artifact_hash).await?;
+                }
                 let checked = outputs::check(plan, run, &files, values, data, transaction_count);
                 outputs::keep(&self.config.dirs, run, plan, &files, &checked)
                     .map_err(io_error("keep the outputs"))?;
+                if let Verdict::Success { outputs, .. } = &checked {
+                    self.share_outputs(run, &plan.attempt.step, outputs).await?;
+                }
                 checked
             }
             (Verdict::Success { .. }, Err(error)) => {
@@ -228,6 +239,7 @@ impl Inner {
             failure.reason = Redactor::from(values).redact(&failure.reason).into_owned();
             failure.exit_code = failure.exit_code.or(exit_code);
         }
+        self.share_log(plan.executor.as_ref(), handle).await;
         let report = serde_json::to_value(&outcome).unwrap_or_default();
         let now = self.now();
         self.record(FinishAttempt {
@@ -242,6 +254,24 @@ impl Inner {
             now,
         })
         .await
+    }
+
+    /// An attempt that its executor knows nothing of is lost: its machine is gone, or what was known of it.
+    fn lost_when_unknown(
+        &self,
+        asked: Result<Outcome, ExecutorError>,
+    ) -> Result<Outcome, ExecutorError> {
+        match asked {
+            Err(ExecutorError::NotFound { .. }) => Ok(lost(self.now())),
+            asked => asked,
+        }
+    }
+
+    /// Records that an attempt of a machine that is gone is lost. Whether it was started nobody can tell, so it
+    /// is repeated only where that does no harm (D-RUN-4).
+    pub(crate) async fn finish_lost(&self, run: &Run) -> Result<Run, ApiError> {
+        let error = ApiError::new(ErrorCode::Lost, ELSEWHERE);
+        self.finish_unlaunched(run, &error).await
     }
 
     async fn record(&self, finish: FinishAttempt) -> Result<Run, ApiError> {
@@ -261,6 +291,7 @@ impl Inner {
     }
 
     async fn launch(&self, run: &Run, plan: &Plan) -> Result<Handle, ApiError> {
+        self.bring_run(run).await?;
         for mount in &plan.attempt.mounts {
             let failed = io_error(format!("make the volume {}", mount.source.display()));
             dirs::private_dir(&mount.source).map_err(failed)?;
@@ -396,7 +427,7 @@ impl Inner {
             bundle: bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash),
             working_dir: step.working_dir.clone(),
             params: run.params.clone(),
-            inputs: run.inputs.clone(),
+            inputs: self.inputs_of(run),
             steps: self.earlier_steps(run),
             workflow: filled.workflow,
             mounts: self.mounts(step),
@@ -479,6 +510,26 @@ fn limits(effective: &EffectiveStep<'_>) -> Limits {
     }
 }
 
+/// Why an attempt is lost with its machine.
+const ELSEWHERE: &str = "the machine that it ran on is gone";
+
+/// What becomes of an attempt that nobody can tell anything of.
+fn lost(now: Timestamp) -> Outcome {
+    Outcome {
+        exit: Exit::Lost {
+            reason: ELSEWHERE.to_owned(),
+        },
+        limits_hit: Vec::new(),
+        started_at: None,
+        ended_at: now,
+        usage: Usage::default(),
+        isolation: Isolation::default(),
+        reply: Reply::default(),
+        egress_denied: Vec::new(),
+        log: LogStats::default(),
+    }
+}
+
 /// What an executor's error means for the run.
 pub(crate) fn executor_error(error: &ExecutorError) -> ApiError {
     let code = match error {
@@ -501,10 +552,12 @@ pub(crate) fn executor_error(error: &ExecutorError) -> ApiError {
 pub(crate) async fn peek(
     executor: &Arc<dyn Executor>,
     handle: &Handle,
+    now: Timestamp,
 ) -> Result<Option<Outcome>, ApiError> {
     match executor.observe(handle).await {
         Ok(Observation::Over(outcome)) => Ok(Some(*outcome)),
         Ok(Observation::Running) => Ok(None),
+        Err(ExecutorError::NotFound { .. }) => Ok(Some(lost(now))),
         Err(error) => Err(executor_error(&error)),
     }
 }

@@ -1,6 +1,6 @@
 //! A job directory becomes an immutable bundle, named by its content: what was checked is what runs.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

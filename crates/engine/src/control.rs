@@ -18,6 +18,7 @@ use moorline_core::ids::RunId;
 use moorline_core::run::{CancelKind, Run};
 use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
+use moorline_executor::ExecutorError;
 use moorline_store::{AttemptRecord, CancelRun, EventFilter, RunFilter};
 
 use crate::engine::{Engine, Inner};
@@ -186,10 +187,12 @@ impl Engine {
                 "wait for it with `moorline runs wait {id}`, or cancel it first"
             )));
         }
+        self.inner.bring_inputs(&old).await?;
         let again = SubmitRequest {
-            job: crate::bundle::location(&self.inner.config.dirs.artifacts(), &old.artifact_hash),
-            inputs: old
-                .inputs
+            job: self.inner.bring_bundle(&old.artifact_hash).await?,
+            inputs: self
+                .inner
+                .inputs_of(&old)
                 .iter()
                 .map(|(name, file)| (name.clone(), file.source.clone()))
                 .collect(),
@@ -334,10 +337,11 @@ impl Inner {
             return Ok(());
         };
         let plan = self.plan(run, live).await?;
-        plan.executor
-            .cancel(&handle, grace)
-            .await
-            .map_err(|error| crate::attempt::executor_error(&error))
+        match plan.executor.cancel(&handle, grace).await {
+            // It is on another machine, whose driver sees the wish in the store.
+            Err(ExecutorError::NotFound { .. }) if self.is_shared() => Ok(()),
+            told => told.map_err(|error| crate::attempt::executor_error(&error)),
+        }
     }
 
     /// Asks for the end of a run and waits until its process tree is gone.

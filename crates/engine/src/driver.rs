@@ -128,7 +128,7 @@ impl Inner {
                     None => run = self.must_get(run.id).await?,
                 }
             }
-            run = self.with_leases(self.drive(run)).await?;
+            run = self.with_leases(run.id, self.drive(run)).await?;
             drop(slot.take());
             while run.attempt.is_none() && !rests(&run) && !self.until_due(&run).await {
                 if self.closing.load(Ordering::Relaxed) {
@@ -180,8 +180,8 @@ impl Inner {
             .pop())
     }
 
-    /// Renews this process's leases while a future runs.
-    async fn with_leases<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Renews this process's leases while a future drives a run, and heeds who wishes its end elsewhere.
+    async fn with_leases<T>(&self, run: RunId, work: impl Future<Output = T>) -> T {
         let renew = async {
             loop {
                 tokio::time::sleep(self.config.lease / 3).await;
@@ -191,6 +191,7 @@ impl Inner {
         tokio::select! {
             done = work => done,
             never = renew => never,
+            never = self.heed(run) => never,
         }
     }
 

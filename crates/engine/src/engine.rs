@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::dirs::StateDirs;
 use crate::hub::Hub;
-use crate::liveness::DriverLock;
+use crate::liveness::{DriverLock, End};
 use crate::principals::KeyPlace;
 use crate::tasks::Tasks;
 use crate::tokens::{Identity, TokenCache};
@@ -293,7 +293,11 @@ impl Inner {
     pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
         self.lock
             .get_or_try_init(|| async {
-                DriverLock::take(&self.config.dirs.drivers(), self.driver)
+                let end = match self.is_shared() {
+                    true => End::Leave,
+                    false => End::Remove,
+                };
+                DriverLock::take(&self.config.dirs.drivers(), self.driver, end)
             })
             .await
             .map(|_| ())

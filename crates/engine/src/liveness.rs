@@ -13,12 +13,23 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug)]
 pub(crate) struct DriverLock {
     path: PathBuf,
+    end: End,
     _file: File,
+}
+
+/// What becomes of the file when its driver ends in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It goes: no other machine shares the store, so a driver without a file was of this one.
+    Remove,
+    /// It stays, unlocked, until nothing is left to adopt ([`bury`]): a driver without a file is then of
+    /// another machine.
+    Leave,
 }
 
 impl DriverLock {
     /// Creates and locks the file of this driver.
-    pub(crate) fn take(drivers: &Path, driver: DriverId) -> io::Result<Self> {
+    pub(crate) fn take(drivers: &Path, driver: DriverId, end: End) -> io::Result<Self> {
         let path = drivers.join(driver.to_string());
         let unlocked = drivers.join(format!(".{driver}"));
         let file = OpenOptions::new()
@@ -28,14 +39,20 @@ impl DriverLock {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         // Its name appears only once it is locked, so nobody ever takes it for a dead driver's.
         fs::rename(&unlocked, &path)?;
-        Ok(Self { path, _file: file })
+        Ok(Self {
+            path,
+            end,
+            _file: file,
+        })
     }
 }
 
 impl Drop for DriverLock {
     fn drop(&mut self) {
-        // A file that stays behind is unlocked, which says the same: nobody drives under this id.
-        let _ignored = fs::remove_file(&self.path);
+        if self.end == End::Remove {
+            // A file that stays behind is unlocked, which says the same: nobody drives under this id.
+            let _ignored = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -46,7 +63,8 @@ pub(crate) enum Liveness {
     Alive,
     /// Its process is gone without having cleaned up.
     Gone,
-    /// There is no file: it ended in order, or it drives from another machine. Its lease decides.
+    /// There is no file: it ended in order ([`End::Remove`]), or it drives from another machine. Its lease
+    /// decides.
     Unknown,
 }
 
@@ -97,15 +115,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let driver = DriverId::new(Uuid::from_u128(7));
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
-        let lock = DriverLock::take(dir.path(), driver).unwrap();
+        let lock = DriverLock::take(dir.path(), driver, End::Remove).unwrap();
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Alive);
         drop(lock);
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
+        // Where machines share a store, an end in order is told from one of another machine.
+        drop(DriverLock::take(dir.path(), driver, End::Leave).unwrap());
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+        bury(dir.path(), driver);
         // A process that was killed leaves its file, unlocked.
         fs::write(dir.path().join(driver.to_string()), "").unwrap();
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
         let alive = DriverId::new(Uuid::from_u128(8));
-        let _lock = DriverLock::take(dir.path(), alive).unwrap();
+        let _lock = DriverLock::take(dir.path(), alive, End::Remove).unwrap();
         assert_eq!(gone(dir.path()).unwrap(), BTreeSet::from([driver]));
     }
 }

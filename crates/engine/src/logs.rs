@@ -5,15 +5,18 @@
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 use moorline_api::{ApiError, LogLine, LogsRequest};
+use moorline_core::attempt::Handle;
 use moorline_core::ids::RunId;
 use moorline_core::run::Run;
-use moorline_executor::{LogCursor, LogStream};
+use moorline_executor::{Executor, ExecutorError, LogChunk, LogCursor, LogStream};
 use moorline_store::AttemptRecord;
 
 use crate::attempt::executor_error;
-use crate::engine::Engine;
+use crate::engine::{Engine, Inner};
 use crate::error::store_error;
+use crate::shared::KeptLog;
 use crate::watch::Pace;
 
 /// The lines of a run's log; with `follow`, until the run is over.
@@ -26,6 +29,7 @@ pub(crate) fn stream(
         let id: RunId = inner.find(&request.run).await?;
         let mut told = 0_usize;
         let mut number = 0_u64;
+        let mut said = None;
         let mut pace = Pace::default();
         loop {
             // The run before its attempts: when it is over, the list that follows is complete.
@@ -46,19 +50,33 @@ pub(crate) fn stream(
                 let spec = inner.spec_of(&run).await?;
                 let Some(step) = spec.steps().iter().find(|step| step.name == record.step) else { continue };
                 let executor = inner.executor_of(&run, step)?;
+                if inner.is_elsewhere(executor.as_ref(), &handle).await {
+                    let over = record.ended_at.is_some() || run.status.is_terminal();
+                    let kept = inner.kept_log(record.id).await?;
+                    if kept.is_none() && said != Some(record.id) {
+                        said = Some(record.id);
+                        yield elsewhere(record, number, over, inner.now());
+                    }
+                    if !over && request.follow {
+                        // Its machine keeps a copy when it is over.
+                        told -= 1;
+                        break;
+                    }
+                    let KeptLog { skipped, chunks } = kept.unwrap_or_default();
+                    number += skipped;
+                    for chunk in chunks {
+                        number += 1;
+                        if number <= request.after { continue; }
+                        yield line(record, number, chunk);
+                    }
+                    continue;
+                }
                 let mut lines = executor.logs(&handle, LogCursor::default(), request.follow);
                 while let Some(chunk) = lines.next().await {
                     let chunk = chunk.map_err(|error| executor_error(&error))?;
                     number += 1;
                     if number <= request.after { continue; }
-                    yield LogLine {
-                        line: number,
-                        at: chunk.at,
-                        step: record.step.clone(),
-                        attempt: record.number,
-                        stream: name(chunk.stream).to_owned(),
-                        text: chunk.text,
-                    };
+                    yield line(record, number, chunk);
                 }
             }
             if !request.follow || run.status.is_terminal() {
@@ -73,7 +91,49 @@ pub(crate) fn stream(
     .boxed()
 }
 
-fn live_handle(run: &Run, record: &AttemptRecord) -> Option<moorline_core::attempt::Handle> {
+impl Inner {
+    /// Whether only another machine has the log of an attempt.
+    async fn is_elsewhere(&self, executor: &dyn Executor, handle: &Handle) -> bool {
+        if !self.is_shared() || !executor.only_here() {
+            return false;
+        }
+        matches!(
+            executor.observe(handle).await,
+            Err(ExecutorError::NotFound { .. })
+        )
+    }
+}
+
+fn line(record: &AttemptRecord, number: u64, chunk: LogChunk) -> LogLine {
+    LogLine {
+        line: number,
+        at: chunk.at,
+        step: record.step.clone(),
+        attempt: record.number,
+        stream: name(chunk.stream).to_owned(),
+        text: chunk.text,
+    }
+}
+
+/// Says why there are no lines of an attempt. No line of the log: it has the number of the one before it.
+fn elsewhere(record: &AttemptRecord, number: u64, over: bool, now: Timestamp) -> LogLine {
+    let text = match over {
+        true => "this attempt ran on another machine, which kept no copy of its log",
+        false => {
+            "this attempt runs on another machine; its log can be read there, and here when it is over"
+        }
+    };
+    LogLine {
+        line: number,
+        at: now,
+        step: record.step.clone(),
+        attempt: record.number,
+        stream: name(LogStream::System).to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+fn live_handle(run: &Run, record: &AttemptRecord) -> Option<Handle> {
     run.attempt
         .as_ref()
         .filter(|live| live.id == record.id)

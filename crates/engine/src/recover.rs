@@ -3,6 +3,10 @@
 //! An attempt is found again by its handle, or by asking the executor for everything it launched. It is
 //! adopted when it runs or left a record, declared lost by the executor when it left neither, and never
 //! started twice: launching is idempotent in the attempt id.
+//!
+//! The driver of another machine counts as gone when its lease has ended. An attempt that only its machine can
+//! see is lost then, whether it was launched or not: it is repeated where that does no harm (D-RUN-4). Should
+//! the machine come back, its driver is fenced by the token and ends what it still runs ([`crate::heed`]).
 
 use std::collections::BTreeSet;
 
@@ -18,6 +22,15 @@ use crate::engine::Inner;
 use crate::error::{io_error, store_error};
 use crate::liveness::{self, Liveness};
 use crate::progress::Telling;
+
+/// Where the driver of a run was, which is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OrphanOf {
+    /// Its attempts are found again here, or were never launched.
+    ThisMachine,
+    /// Its lease has ended. Of its attempts an executor that sees only its own machine knows nothing.
+    AnotherMachine,
+}
 
 impl Inner {
     /// Runs that are not over, oldest first.
@@ -52,29 +65,34 @@ impl Inner {
 
     /// Makes a run with a live attempt this process's to drive, if its driver is gone.
     pub(crate) async fn adopt_orphan(&self, live: &LiveRun) -> Result<Option<Run>, ApiError> {
-        if self.is_orphan(live)? {
-            return self.take_over(live.run.clone()).await;
+        match self.orphan(live)? {
+            Some(of) => self.take_over(live.run.clone(), of).await,
+            None => Ok(None),
         }
-        Ok(None)
     }
 
-    fn is_orphan(&self, live: &LiveRun) -> Result<bool, ApiError> {
+    /// Whose orphan a run is; `None` while its driver may be alive.
+    fn orphan(&self, live: &LiveRun) -> Result<Option<OrphanOf>, ApiError> {
         let Some(attempt) = &live.run.attempt else {
-            return Ok(false);
+            return Ok(None);
         };
         if attempt.driver == self.driver {
-            return Ok(false);
+            return Ok(None);
         }
         let seen = liveness::look(&self.config.dirs.drivers(), attempt.driver)
             .map_err(io_error("look for the run's driver"))?;
         Ok(match seen {
-            Liveness::Alive => false,
-            Liveness::Gone => true,
-            Liveness::Unknown => live.lease_until <= self.now(),
+            Liveness::Alive => None,
+            Liveness::Gone => Some(OrphanOf::ThisMachine),
+            Liveness::Unknown if live.lease_until > self.now() => None,
+            // Where machines share the store, a driver of this one leaves its lock file for as long as it
+            // has something to adopt.
+            Liveness::Unknown if self.is_shared() => Some(OrphanOf::AnotherMachine),
+            Liveness::Unknown => Some(OrphanOf::ThisMachine),
         })
     }
 
-    async fn take_over(&self, run: Run) -> Result<Option<Run>, ApiError> {
+    async fn take_over(&self, run: Run, of: OrphanOf) -> Result<Option<Run>, ApiError> {
         let Some(live) = &run.attempt else {
             return Ok(None);
         };
@@ -105,7 +123,19 @@ impl Inner {
                     .await;
                 or_lost_to_another(recorded)
             }
+            // Its driver may have launched it, and nobody here can tell.
+            None if of == OrphanOf::AnotherMachine && self.is_bound(&run).await? => {
+                self.finish_lost(&run).await.map(Some)
+            }
             None => Ok(Some(run)),
+        }
+    }
+
+    /// Whether the live attempt of a run can be seen only by the machine that launched it.
+    async fn is_bound(&self, run: &Run) -> Result<bool, ApiError> {
+        match &run.attempt {
+            Some(live) => Ok(self.plan(run, live).await?.executor.only_here()),
+            None => Ok(false),
         }
     }
 
@@ -130,10 +160,10 @@ impl Inner {
     pub(crate) async fn tidy(&self) -> Result<usize, ApiError> {
         let mut left = 0;
         for live in self.store.runs_live().await.map_err(store_error)? {
-            if !self.is_orphan(&live)? {
+            let Some(of) = self.orphan(&live)? else {
                 continue;
-            }
-            match self.tidy_one(&live.run).await {
+            };
+            match self.tidy_one(&live.run, of).await {
                 Ok(true) => {}
                 Ok(false) => left += 1,
                 Err(error) => {
@@ -170,7 +200,7 @@ impl Inner {
     }
 
     /// Finishes an orphaned attempt that is over. `false` when it still runs or was never launched.
-    async fn tidy_one(&self, run: &Run) -> Result<bool, ApiError> {
+    async fn tidy_one(&self, run: &Run, of: OrphanOf) -> Result<bool, ApiError> {
         let Some(live) = &run.attempt else {
             return Ok(true);
         };
@@ -180,12 +210,12 @@ impl Inner {
             if run.cancel.is_none() {
                 return Ok(false);
             }
-            return match self.take_over(run.clone()).await? {
+            return match self.take_over(run.clone(), of).await? {
                 Some(run) => self.drive(run).await.map(|_| true),
                 None => Ok(false),
             };
         };
-        let Some(outcome) = peek(&plan.executor, &handle).await? else {
+        let Some(outcome) = peek(&plan.executor, &handle, self.now()).await? else {
             if run.cancel.is_some() {
                 self.cancel_attempt(&plan, &handle, std::time::Duration::ZERO)
                     .await;
@@ -193,7 +223,7 @@ impl Inner {
             return Ok(false);
         };
         let telling = Telling::new(&plan, live);
-        let Some(run) = self.take_over(run.clone()).await? else {
+        let Some(run) = self.take_over(run.clone(), of).await? else {
             return Ok(false);
         };
         let run = self

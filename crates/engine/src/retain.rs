@@ -91,6 +91,7 @@ impl Inner {
             for part in parts {
                 remove(&part)?;
             }
+            self.unshare_files(&run).await?;
             let _kept = fs::remove_dir(&dir);
             retained.runs.insert(id);
         }
@@ -147,6 +148,7 @@ impl Inner {
                 if retained.logs.insert(run.id) {
                     self.audit_removal(&run, "logs").await?;
                 }
+                self.unshare_log(attempt).await?;
                 if let Err(error) = executor.forget(&handle).await {
                     warn!(%attempt, %error, "could not remove the log of an attempt");
                 }

@@ -19,6 +19,7 @@ use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
 use moorline_core::workflow::Flow;
 use moorline_store::NewRun;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use crate::bundle::Bundle;
 use crate::engine::Inner;
@@ -166,14 +167,14 @@ impl Inner {
             self.become_driver().await?;
             new.claim = Some(self.claim_ticket(new.run.created_at));
         }
-        let id = new.run.id;
+        let (id, inputs) = (new.run.id, new.run.inputs.clone());
         let submitted = self.store.run_submit(new).await;
         let stray = match &submitted {
             Ok(submitted) => !submitted.created,
             Err(_) => true,
         };
         if stray {
-            self.forget_prepared(id);
+            self.forget_prepared(id, &inputs).await;
         }
         let submitted = submitted.map_err(store_error)?;
         self.changed.notify_waiters();
@@ -181,8 +182,11 @@ impl Inner {
     }
 
     /// The kept inputs of a run that did not come to be: nothing half-done stays behind.
-    pub(crate) fn forget_prepared(&self, id: RunId) {
+    pub(crate) async fn forget_prepared(&self, id: RunId, inputs: &BTreeMap<String, InputFile>) {
         let _ignored = std::fs::remove_dir_all(self.config.dirs.run(id));
+        if let Err(error) = self.unshare_inputs(id, inputs).await {
+            warn!(run = %id, %error, "could not remove what was kept of a run that did not come to be");
+        }
     }
 
     /// Checks a submission, and keeps what it will run: everything but the transaction.
@@ -240,6 +244,8 @@ impl Inner {
             .keep(&self.config.dirs.artifacts())
             .map_err(io_error("keep the job directory"))?;
         let inputs = self.keep_inputs(id, inputs)?;
+        self.share_bundle(&bundle.id).await?;
+        self.share_inputs(id, &inputs).await?;
         // Every machine can go on from what is stored: the state is a part of the run from its beginning.
         let (flow, step) = match Flow::start(spec, &params, now) {
             Some((flow, step)) => (Some(Box::new(flow)), step),

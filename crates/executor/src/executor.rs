@@ -52,6 +52,14 @@ pub trait Executor: Send + Sync + Debug {
         None
     }
 
+    /// Whether an attempt can be seen only by a process of the machine that launched it.
+    ///
+    /// Then nobody else can tell whether one that has no handle was started, and when its machine is gone it
+    /// counts as lost. `true`, as provided, is the careful answer.
+    fn only_here(&self) -> bool {
+        true
+    }
+
     /// Starts an attempt, once.
     ///
     /// # Errors

@@ -50,6 +50,7 @@ impl Inner {
             packed
                 .keep(&self.config.dirs.artifacts())
                 .map_err(io_error("keep the artifact"))?;
+            self.share_bundle(&draft.content).await?;
             let submission = SubmitArtifact {
                 draft,
                 spec: spec.canonical,

@@ -29,7 +29,7 @@ impl Inner {
             Some(before) => Some(self.find_artifact(before, lane).await?),
             None => self.usual_before(&after, lane).await?,
         };
-        let new = self.open_kept(&after.content)?;
+        let new = self.open_kept(&after.content).await?;
         let new_spec = spec_of(&new.files, &after)?;
         let mut diff = ArtifactDiff {
             before: before.as_ref().map(|before| before.content),
@@ -41,7 +41,7 @@ impl Inner {
         match &before {
             None => diff.files = texts(&nothing, &new.files),
             Some(before) => {
-                let old = self.open_kept(&before.content)?;
+                let old = self.open_kept(&before.content).await?;
                 let old_spec = spec_of(&old.files, before)?;
                 diff.changes = difference(
                     Version {

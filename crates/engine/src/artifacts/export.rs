@@ -185,7 +185,7 @@ impl Inner {
             .find_artifact(&request.artifact, request.lane.as_deref())
             .await?;
         let promotions = self.promotions_of(&artifact).await?;
-        let kept = self.open_kept(&artifact.content)?;
+        let kept = self.open_kept(&artifact.content).await?;
         if kept.content != artifact.content {
             let message = format!(
                 "what is kept of artifact {} was changed: it hashes to {} (D-ART-2)",

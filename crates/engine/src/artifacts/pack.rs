@@ -95,15 +95,8 @@ impl Inner {
         bundle::location(&self.config.dirs.artifacts(), content)
     }
 
-    /// The files of a content that is kept on this machine, as they are now.
-    pub(super) fn open_kept(&self, content: &ContentId) -> Result<Packed, ApiError> {
-        let dir = self.kept(content);
-        if !dir.is_dir() {
-            let message = format!("the content {content} is not kept on this machine");
-            return Err(ApiError::new(ErrorCode::NotFound, message).hint(
-                "work where it was submitted, or submit the same directory here: it gets the same id",
-            ));
-        }
-        pack(&dir)
+    /// The files of a content as they are kept now, on this machine or where machines share it.
+    pub(super) async fn open_kept(&self, content: &ContentId) -> Result<Packed, ApiError> {
+        pack(&self.bring_bundle(content).await?)
     }
 }

@@ -93,7 +93,7 @@ impl Inner {
         let verified = self.verify_kept(artifact).await?;
         // What is not approved is refused by the store, with the reason that fits.
         if artifact.state.was_approved() {
-            self.fits(artifact, &wish.lane)?;
+            self.fits(artifact, &wish.lane).await?;
             if !verified.intact {
                 return Err(damaged(artifact, &verified));
             }
@@ -118,8 +118,8 @@ impl Inner {
     }
 
     /// A lane points only to what its rules permit (D-SPEC-3).
-    fn fits(&self, artifact: &Artifact, lane: &Lane) -> Result<(), ApiError> {
-        let kept = self.open_kept(&artifact.content)?;
+    async fn fits(&self, artifact: &Artifact, lane: &Lane) -> Result<(), ApiError> {
+        let kept = self.open_kept(&artifact.content).await?;
         let spec = spec_of(&kept.files, artifact)?;
         let rules = &self.lane_settings(lane)?.rules;
         validate_for_lane(&spec.spec, rules).map_err(|violations| {
@@ -179,16 +179,7 @@ impl Inner {
             let hint = format!("artifact {} is {}", artifact.id, artifact.state);
             return Err(refused().hint(hint).into());
         }
-        let dir = self.kept(&promotion.content);
-        if dir.is_dir() {
-            return Ok(dir);
-        }
-        let message = format!(
-            "the content {} is not kept on this machine",
-            promotion.content
-        );
-        Err(ApiError::new(ErrorCode::NotFound, message)
-            .hint("run it where it was submitted, or submit the same directory here"))
+        self.bring_bundle(&promotion.content).await
     }
 }
 

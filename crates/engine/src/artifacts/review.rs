@@ -74,7 +74,7 @@ impl Inner {
         if baseline.content == packed.content {
             return Ok(());
         }
-        let before = self.open_kept(&baseline.content)?;
+        let before = self.open_kept(&baseline.content).await?;
         let before_spec = spec_of(&before.files, &baseline)?;
         review.changes = difference(
             Version {
@@ -102,7 +102,7 @@ impl Inner {
             .into_iter()
             .find(Artifact::is_research);
         match research {
-            Some(research) => Ok(Some(self.open_kept(&research.content)?.files)),
+            Some(research) => Ok(Some(self.open_kept(&research.content).await?.files)),
             None => Ok(None),
         }
     }
@@ -118,7 +118,7 @@ impl Inner {
                 let artifact = self
                     .find_artifact(artifact, request.lane.as_deref())
                     .await?;
-                self.open_kept(&artifact.content)?
+                self.open_kept(&artifact.content).await?
             }
             _ => {
                 return Err(ApiError::new(

@@ -63,7 +63,7 @@ impl Inner {
     ) -> Result<VerifyReport, ApiError> {
         let promotions = self.promotions_of(artifact).await?;
         let keys = self.keys_of(artifact, trusted).await?;
-        let kept = self.open_kept(&artifact.content);
+        let kept = self.open_kept(&artifact.content).await;
         let subject = Subject {
             artifact,
             promotions: &promotions,

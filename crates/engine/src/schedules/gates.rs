@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Inner;
 use crate::error::store_error;
-use crate::{bundle, submit};
+use crate::submit;
 
 /// What was found about a gate.
 struct Found {
@@ -43,7 +43,7 @@ impl Inner {
     ) -> Result<Evidence, ApiError> {
         let id = &request.schedule;
         let live = self.live(id).await?;
-        let dir = bundle::location(&self.config.dirs.artifacts(), &live.content);
+        let dir = self.bring_bundle(&live.content).await?;
         let job = submit::load(&dir, self.lane_settings(id.lane())?)?;
         let keys = self.secret_report(&job.spec, id.lane()).await?;
         let found = Found {

@@ -114,7 +114,8 @@ impl Engine {
             },
             None => None,
         };
-        let prepared = start.as_ref().map(|start| start.new.run.id);
+        let prepared = start.as_ref().map(|start| &start.new.run);
+        let prepared = prepared.map(|run| (run.id, run.inputs.clone()));
         let fire = FireSchedule {
             id: schedule.id.clone(),
             version: schedule.version,
@@ -127,8 +128,8 @@ impl Engine {
             Ok(Fired::Started(run)) => Some(run.id),
             _ => None,
         };
-        if let Some(stray) = prepared.filter(|id| kept != Some(*id)) {
-            inner.forget_prepared(stray);
+        if let Some((stray, inputs)) = prepared.filter(|(id, _)| kept != Some(*id)) {
+            inner.forget_prepared(stray, &inputs).await;
         }
         let fired = fired.map_err(store_error)?;
         if fired != Fired::Stale {

@@ -264,6 +264,10 @@ impl Executor for Chaos {
         self.inner.egress_prober(need)
     }
 
+    fn only_here(&self) -> bool {
+        self.inner.only_here()
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,

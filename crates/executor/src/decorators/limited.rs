@@ -182,6 +182,10 @@ impl Executor for Limited {
         self.inner.egress_prober(need)
     }
 
+    fn only_here(&self) -> bool {
+        self.inner.only_here()
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,

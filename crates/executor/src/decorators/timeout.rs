@@ -62,6 +62,10 @@ impl Executor for WithTimeout {
         self.inner.egress_prober(need)
     }
 
+    fn only_here(&self) -> bool {
+        self.inner.only_here()
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,

@@ -71,6 +71,10 @@ impl Executor for Traced {
         self.inner.egress_prober(need)
     }
 
+    fn only_here(&self) -> bool {
+        self.inner.only_here()
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,

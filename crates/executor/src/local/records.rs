@@ -47,6 +47,10 @@ impl Records {
     pub(crate) fn look(&self, handle: &Handle) -> Result<State, ExecutorError> {
         let supervisor = handle::supervisor(handle)?;
         let dir = self.dir(handle.attempt_id);
+        if !dir.path().exists() {
+            // Forgotten, or of another machine: its process id means nothing here.
+            return Err(not_found(handle));
+        }
         if let (Some(outcome), _) = read_outcome(&dir)? {
             return Ok(State::Over(Box::new(outcome)));
         }

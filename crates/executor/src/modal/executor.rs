@@ -82,6 +82,10 @@ impl Executor for ModalExecutor {
         Some(PROGRAM.to_owned())
     }
 
+    fn only_here(&self) -> bool {
+        false
+    }
+
     async fn launch(
         &self,
         attempt: &Attempt,
