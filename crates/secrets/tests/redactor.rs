@@ -118,6 +118,8 @@ fn tokens_are_known_by_their_looks() {
         "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz0123456789",
         "AKIAIOSFODNN7EXAMPLE",
         "r8_Hw0123456789abcdefghijklmnopqrstuvwxy",
+        "mlt_default_0190c0de70007000800000000000000a_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE",
+        "mlt_a-project-of-the-longest-name-ok_0190c0de70007000800000000000000a_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE",
     ] {
         for (before, after) in [
             ("", ""),
@@ -211,7 +213,7 @@ fn hashes_ids_and_ordinary_words_survive() {
         "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==",
         "task-management of desk-tops, risk-assessment-2026 on disk-0123456789abcdef",
         "sk-learn and sk-SK, css .sk-top",
-        "an import of ghp_import; r8_usage; github_pat_env",
+        "an import of ghp_import; r8_usage; github_pat_env; mlt_project; mlt_default_id_secret",
         "AKIA is short, and SLOVAKIA0123456789 is not a key",
         "a bearer of bad news, the Bearer token, Bearer authentication",
         "Basic authentication with Basic HTTP/1.1 and Basic JavaScript",

@@ -118,6 +118,7 @@ fn noise() -> impl Strategy<Value = String> {
         Just("github_pat_".to_owned()),
         Just("AKIA".to_owned()),
         Just("r8_".to_owned()),
+        Just("mlt_".to_owned()),
         Just("Bearer ".to_owned()),
         Just("authorization: basic ".to_owned()),
         Just("password=".to_owned()),

@@ -40,7 +40,7 @@ use crate::{SecretEnv, SecretValue};
 /// | a value | as it is; escaped for JSON; URL-encoded, fully or where needed; hex |
 /// | | base64 in both alphabets, alone or inside longer base64 |
 /// | a value of several lines | also with CR LF, and each line of 16 bytes or more by itself |
-/// | a known kind | `sk-…`, `ghp_…`, `github_pat_…`, `AKIA…`, `r8_…` |
+/// | a known kind | `sk-…`, `ghp_…`, `github_pat_…`, `AKIA…`, `r8_…`, `mlt_…` |
 /// | | `Bearer …`, `Basic …`, `password=…` |
 ///
 /// Values shorter than four bytes are not looked for, since they would blank out ordinary text;

@@ -2,7 +2,7 @@
 //!
 //! | pattern | what is redacted |
 //! |---|---|
-//! | `sk-…` (so `sk-ant-…`, `sk-proj-…`), `ghp_…` (also `gho_`, `ghu_`, `ghs_`, `ghr_`), `github_pat_…`, `AKIA…`, `r8_…` | the whole token |
+//! | `sk-…` (so `sk-ant-…`, `sk-proj-…`), `ghp_…` (also `gho_`, `ghu_`, `ghs_`, `ghr_`), `github_pat_…`, `AKIA…`, `r8_…`, `mlt_…` (our own) | the whole token |
 //! | `Bearer …`, `Basic …` in any case | the credentials after the scheme |
 //! | `password=…`, `password = "…"`, `"password": "…"` in any case | the value |
 //!
@@ -29,7 +29,7 @@ const LOOK_AHEAD: usize = 64;
 const GAP: usize = 8;
 
 /// Tokens that tell themselves by their first letters, and what they go on with.
-const TOKENS: [(&str, Run); 9] = [
+const TOKENS: [(&str, Run); 10] = [
     ("sk-", Run::Dashed),
     ("ghp_", Run::Alphanumeric),
     ("gho_", Run::Alphanumeric),
@@ -39,6 +39,7 @@ const TOKENS: [(&str, Run); 9] = [
     ("github_pat_", Run::Dashed),
     ("AKIA", Run::Upper),
     ("r8_", Run::Alphanumeric),
+    ("mlt_", Run::Dashed),
 ];
 
 /// A word that announces a credential.

@@ -29,6 +29,55 @@ pub(super) fn store(name: &str, text: &str, origin: &Origin) -> Result<(), Backe
     apart(name, |entry| entry.set_password(text)).map_err(|error| refused(name, origin, error))
 }
 
+/// A text of a person in the keyring, such as the token of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyringEntry {
+    name: String,
+}
+
+/// The keyring did not answer: there is none, or it stays locked.
+#[derive(Debug, thiserror::Error)]
+#[error("no keyring answers on this machine")]
+pub struct NoKeyring(#[source] Error);
+
+impl KeyringEntry {
+    /// The entry of a name; nothing is looked up yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+
+    /// The text; none when there is no such entry.
+    ///
+    /// # Errors
+    /// [`NoKeyring`]
+    pub fn load(&self) -> Result<Option<Zeroizing<String>>, NoKeyring> {
+        match apart(&self.name, |entry| entry.get_password()) {
+            Ok(text) => Ok(Some(Zeroizing::new(text))),
+            Err(Error::NoEntry) => Ok(None),
+            Err(error) => Err(NoKeyring(error)),
+        }
+    }
+
+    /// Keeps a text, in the place of the one that is there.
+    ///
+    /// # Errors
+    /// [`NoKeyring`]
+    pub fn store(&self, text: &str) -> Result<(), NoKeyring> {
+        apart(&self.name, |entry| entry.set_password(text)).map_err(NoKeyring)
+    }
+
+    /// Removes it. Removing what is not there succeeds.
+    ///
+    /// # Errors
+    /// [`NoKeyring`]
+    pub fn remove(&self) -> Result<(), NoKeyring> {
+        match apart(&self.name, |entry| entry.delete_credential()) {
+            Ok(()) | Err(Error::NoEntry) => Ok(()),
+            Err(error) => Err(NoKeyring(error)),
+        }
+    }
+}
+
 /// Does it on a thread of its own: the client blocks on an executor of its own, which must not be inside
 /// the caller's.
 fn apart<T: Send>(

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`EncryptedFile`] | every secret of every lane in one `age` file |
 //! | [`KeyLocation`] | where its key is: a file, or the system's keyring |
+//! | `KeyringEntry` (feature `keyring`) | a text of a person in the system's keyring |
 //! | [`Fingerprinter`] | keyed hashes of values (`D-SEC-6` compares by value, and never keeps one) |
 //!
 //! # Format
@@ -37,3 +38,5 @@ mod keyring;
 pub use file::EncryptedFile;
 pub use fingerprint::Fingerprinter;
 pub use key::KeyLocation;
+#[cfg(feature = "keyring")]
+pub use keyring::{KeyringEntry, NoKeyring};
