@@ -102,7 +102,8 @@ macro_rules! all {
 
 moorline_api::for_each_route!(all);
 
-const fn filter(method: Method) -> MethodFilter {
+/// A method, as axum routes by it.
+pub(crate) const fn filter(method: Method) -> MethodFilter {
     match method {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,

@@ -69,6 +69,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!("can not switch Nagle's algorithm off: {error}");
     }
+    crate::stream::cut_when_stalled(&stream);
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request.map(axum::body::Body::new)
