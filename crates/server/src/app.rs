@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use moorline_api::ApiError;
 use moorline_core::clock::{Clock, Ids, SystemIds};
 use moorline_core::config::{ServerSettings, Settings};
 use moorline_engine::Engine;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::metrics::Metrics;
 
 pub use moorline_core::config::DEFAULT_PROJECT;
 
@@ -38,20 +41,25 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// Where background work is started: the one place, so that the end can wait for it.
     pub tasks: TaskTracker,
+    /// Numbers for whoever watches it.
+    pub(crate) metrics: Metrics,
     /// Cancelled when the server is to end: streams then end, and nothing new begins.
     pub closing: CancellationToken,
 }
 
 impl App {
     /// A server over these projects, called from outside as `origin`.
+    ///
+    /// # Errors
+    /// When its metrics can not be set up.
     pub fn new(
         projects: Vec<Project>,
         settings: Arc<Settings>,
         state: PathBuf,
         clock: Arc<dyn Clock>,
         origin: String,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, ApiError> {
+        Ok(Self {
             projects: projects
                 .into_iter()
                 .map(|project| (project.name.clone(), Arc::new(project)))
@@ -62,8 +70,9 @@ impl App {
             clock,
             ids: Arc::new(SystemIds),
             tasks: TaskTracker::new(),
+            metrics: Metrics::new()?,
             closing: CancellationToken::new(),
-        }
+        })
     }
 
     /// What `[server]` says.

@@ -8,27 +8,43 @@
 //! |---|---|
 //! | [`app`] | what every handler has: projects, settings |
 //! | [`access`] | who calls: tokens, sessions, and what they permit |
+//! | `session`, `links`, `hooks` | sessions of browsers; links that decide; signed requests that start a job |
+//! | `limits` | how much one caller may ask for; who may listen to the world |
 //! | [`problem`] | errors as `application/problem+json` (RFC 9457) |
 //! | [`args`] | arguments of the program |
 //! | `serve` | from the configuration to a server that ends well |
 //! | `listen` | connections, with TLS or without |
 //! | `routes` | all routes and what is around them |
 //! | `call` | the operations, dispatched from their one list |
+//! | `dashboard` | the pages |
+//! | `stream`, `ws` | what comes as it happens: lines, server-sent events, WebSocket |
 
 pub mod access;
 mod answer;
 pub mod app;
 pub mod args;
 mod call;
+mod dashboard;
 mod env;
+mod hooks;
+mod limits;
+mod links;
 mod listen;
+mod metrics;
+mod openapi;
+mod probes;
 pub mod problem;
 mod report;
 mod request;
 mod routes;
+mod seed;
 mod serve;
+mod session;
 mod shape;
+mod stream;
+mod trace;
 mod uploads;
+mod ws;
 
 use std::process::ExitCode;
 

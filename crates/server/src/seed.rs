@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,13 +19,15 @@ use moorline_core::event::{Event, EventKind};
 use moorline_core::ids::{ApprovalId, RunId};
 use moorline_core::workflow::Workflow;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::problem::{Body, Problem};
+use crate::problem::Problem;
+use crate::request;
 
 /// Rows of progress in one answer.
 const PAGE: u32 = 100;
@@ -36,6 +38,26 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/kickoff", post(kickoff))
         .route("/status/{run_id}", get(status))
         .route("/hitl/approve", post(approve))
+}
+
+/// A JSON body, read as a whole.
+struct Said<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Said<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let limit = request::mebibytes(app.server().body_limit_mb);
+        let bytes = request::whole(request.into_body(), limit).await?;
+        let said = serde_json::from_slice(&bytes).map_err(|error| {
+            ApiError::new(
+                ErrorCode::Usage,
+                format!("the body can not be read: {error}"),
+            )
+            .hint("send a JSON object; `/openapi.json` has its schema")
+        })?;
+        Ok(Self(said))
+    }
 }
 
 /// Start a validation.
@@ -72,12 +94,15 @@ async fn kickoff(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
-    Body(body): Body<Kickoff>,
+    Said(body): Said<Kickoff>,
 ) -> Result<Response, Problem> {
     caller.permit(Operation::RunSubmit)?;
-    let job = app.server_settings().kickoff_job.clone().ok_or_else(|| {
-        ApiError::new(ErrorCode::Config, "no job is configured for `POST /kickoff`")
-            .hint("set `server.kickoff_job` to `live:JOB` or to a job directory of the server")
+    let job = app.server().kickoff_job.clone().ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::Config,
+            "no job is configured for `POST /kickoff`",
+        )
+        .hint("set `server.kickoff_job` to `live:JOB` or to a job directory of the server")
     })?;
     if body.entrepreneur_input.trim().chars().count() < 10 {
         let message = "`entrepreneur_input` has fewer than 10 characters";
@@ -96,7 +121,10 @@ async fn kickoff(
     put("entrepreneur_input", Some(body.entrepreneur_input.into()));
     put("session_id", body.session_id.map(Value::from));
     put("hints", body.hints.map(Value::Object));
-    put("additional_context", body.additional_context.map(Value::from));
+    put(
+        "additional_context",
+        body.additional_context.map(Value::from),
+    );
     let key = headers.get("idempotency-key").map(|key| key.to_str());
     let idempotency_key = match key {
         None => None,
@@ -184,11 +212,15 @@ async fn status(
     Query(query): Query<StatusQuery>,
 ) -> Result<Json<Status>, Problem> {
     caller.permit(Operation::RunGet)?;
-    let run_id: RunId = run_id.parse().map_err(|_| {
-        ApiError::new(ErrorCode::NotFound, format!("no run `{run_id}`"))
-    })?;
+    let run_id: RunId = run_id
+        .parse()
+        .map_err(|_| ApiError::new(ErrorCode::NotFound, format!("no run `{run_id}`")))?;
     let plane = &caller.project.engine;
-    let view = plane.run_get(RunRequest { run: run_id.to_string() }).await?;
+    let view = plane
+        .run_get(RunRequest {
+            run: run_id.to_string(),
+        })
+        .await?;
     let events = |kinds: Vec<EventKind>, after, newest, limit| EventsRequest {
         after,
         kinds,
@@ -198,7 +230,9 @@ async fn status(
         ..EventsRequest::default()
     };
     let said = vec![EventKind::RunProgress];
-    let rows = plane.event_list(events(said, query.cursor, false, PAGE)).await?;
+    let rows = plane
+        .event_list(events(said, query.cursor, false, PAGE))
+        .await?;
     let newest = plane.event_list(events(Vec::new(), 0, true, 1)).await?;
     Ok(Json(describe(&view, rows, newest.first(), query.cursor)))
 }
@@ -208,7 +242,11 @@ fn describe(view: &RunView, rows: Vec<Event>, newest: Option<&Event>, cursor: u6
     let workflow = view.workflow.as_ref();
     let phase = workflow.and_then(|view| {
         let name = phase_of(&view.graph, &view.flow.at, view.approvals.last())?;
-        let number = view.graph.phases.iter().position(|phase| phase.name == name)?;
+        let number = view
+            .graph
+            .phases
+            .iter()
+            .position(|phase| phase.name == name)?;
         Some((u32::try_from(number).ok()?, name))
     });
     let open = workflow.and_then(|view| {
@@ -234,7 +272,10 @@ fn describe(view: &RunView, rows: Vec<Event>, newest: Option<&Event>, cursor: u6
         hitl_pending: open.cloned().map(Pending::from),
         started_at: summary.started_at.unwrap_or(view.created_at),
         updated_at: newest.map_or(view.created_at, |event| event.at),
-        error_message: summary.failure.as_ref().map(|failure| failure.reason.clone()),
+        error_message: summary
+            .failure
+            .as_ref()
+            .map(|failure| failure.reason.clone()),
     }
 }
 
@@ -293,7 +334,7 @@ pub(crate) struct Decided {
     message: String,
 }
 
-async fn approve(caller: Caller, Body(body): Body<Approve>) -> Result<Json<Decided>, Problem> {
+async fn approve(caller: Caller, Said(body): Said<Approve>) -> Result<Json<Decided>, Problem> {
     caller.permit(Operation::ApprovalDecide)?;
     let plane = &caller.project.engine;
     let mut request = ApprovalDecideRequest {
@@ -341,12 +382,22 @@ async fn only_input(
         })
         .await?;
     let approvals = view.workflow.map(|workflow| workflow.approvals);
-    let asked = approvals.unwrap_or_default().into_iter().rev().find(|asked| {
-        Some(&asked.checkpoint) == request.checkpoint.as_ref()
-            && request.approval.as_ref().is_none_or(|id| *id == asked.id.to_string())
-    });
+    let asked = approvals
+        .unwrap_or_default()
+        .into_iter()
+        .rev()
+        .find(|asked| {
+            Some(&asked.checkpoint) == request.checkpoint.as_ref()
+                && request
+                    .approval
+                    .as_ref()
+                    .is_none_or(|id| *id == asked.id.to_string())
+        });
     let option = asked.and_then(|asked| {
-        asked.options.into_iter().find(|option| option.name == request.option)
+        asked
+            .options
+            .into_iter()
+            .find(|option| option.name == request.option)
     });
     Ok(match option.map(|option| option.inputs).as_deref() {
         Some([one]) => Some(one.key.clone()),

@@ -23,7 +23,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::app::{App, Project};
 use crate::args::{Cli, Command, Global, LogFormat};
 use crate::env::Env;
-use crate::{listen, report, routes};
+use crate::metrics::Metrics;
+use crate::{limits, listen, report, routes};
 
 /// How long requests that are being answered may go on once the server ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -83,18 +84,24 @@ impl Setup {
         std::iter::once(DEFAULT_PROJECT).chain(own.filter(|name| *name != DEFAULT_PROJECT))
     }
 
-    async fn open(&self, project: &str) -> Result<Project, ApiError> {
-        let options = assemble::Options {
+    /// What the engine of a project is made from.
+    fn options(&self, project: &str) -> assemble::Options {
+        assemble::Options {
             project: project.to_owned(),
             dirs: assemble::Options::dirs_of(&self.state, project),
             settings: Arc::clone(&self.settings),
             keys: self.keys.clone(),
             vars: self.vars.clone(),
             helper: self.helper.clone(),
-        };
+        }
+    }
+
+    async fn open(&self, project: &str) -> Result<Project, ApiError> {
+        let engine = assemble::embedded(self.options(project)).await?;
+        engine.serve();
         Ok(Project {
             name: project.to_owned(),
-            engine: assemble::embedded(options).await?,
+            engine,
         })
     }
 }
@@ -106,6 +113,8 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
         projects.push(setup.open(name).await?);
     }
     let bind = setup.settings.server.bind;
+    let engines: Vec<Engine> = projects.iter().map(|p| p.engine.clone()).collect();
+    limits::may_bind(bind, &engines).await?;
     let listener = TcpListener::bind(bind).await.map_err(|error| {
         ApiError::new(
             ErrorCode::Config,
@@ -122,15 +131,15 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
         Some(project) => Arc::clone(project.engine.clock()),
         None => Arc::new(moorline_core::clock::SystemClock),
     };
-    let engines: Vec<Engine> = projects.iter().map(|p| p.engine.clone()).collect();
     let app = Arc::new(App::new(
         projects,
         Arc::clone(&setup.settings),
         setup.state.clone(),
         clock,
         origin.unwrap_or_else(|| shown.clone()),
-    ));
-    let router = routes::router(Arc::clone(&app));
+    )?);
+    let router = routes::router(Arc::clone(&app))?;
+    app.tasks.spawn(Metrics::upkeep(Arc::clone(&app)));
     report::line(&format!("listening on {shown}"));
 
     let accepting = app
@@ -175,10 +184,21 @@ async fn work(engine: Engine, closing: CancellationToken) {
 /// Brings every project's schema up to date, which opening it does.
 async fn migrate(setup: Setup, check: bool) -> Result<ExitCode, ApiError> {
     if check {
-        return Err(ApiError::new(
-            ErrorCode::Usage,
-            "`--check` needs a store that can tell its schema",
-        ));
+        let mut left = false;
+        for name in setup.projects() {
+            let found = assemble::schema_check(&setup.options(name)).await?;
+            left |= !found.is_current();
+            report::line(&match found.pending.as_slice() {
+                [] => format!("{name}: up to date (schema {})", found.found),
+                pending => format!(
+                    "{name}: schema {} of {}, to be applied: {}",
+                    found.found,
+                    found.program,
+                    pending.join(", ")
+                ),
+            });
+        }
+        return Ok(ExitCode::from(u8::from(left)));
     }
     for name in setup.projects() {
         setup.open(name).await?;

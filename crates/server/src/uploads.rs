@@ -22,3 +22,9 @@ pub(crate) async fn replace(
     let _ = (app, caller, route, request);
     Ok(())
 }
+
+/// `/v1/uploads`.
+pub(crate) fn routes(app: &App) -> axum::Router<std::sync::Arc<App>> {
+    let _ = app;
+    axum::Router::new()
+}
