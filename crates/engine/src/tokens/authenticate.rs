@@ -193,7 +193,7 @@ impl Inner {
             role: token.role.map_or(own, |role| role.min(own)),
             token,
         };
-        self.tokens.put(mark, identity.clone());
+        self.tokens.put(mark, &identity);
         Ok(identity)
     }
 

@@ -59,7 +59,7 @@ impl TokenCache {
     }
 
     /// Remembers what was read since the mark; not when something has changed since then.
-    pub(super) fn put(&self, mark: Mark, identity: Identity) {
+    pub(super) fn put(&self, mark: Mark, identity: &Identity) {
         let mut state = self.state();
         if state.generation != mark.0 {
             return;
@@ -130,12 +130,12 @@ mod tests {
         let cache = TokenCache::default();
         let id = identity(1).token.id;
         let mark = cache.mark();
-        cache.put(mark, identity(1));
+        cache.put(mark, &identity(1));
         assert_eq!(cache.get(id), Some(identity(1)));
         let mark = cache.mark();
         cache.clear();
         assert_eq!(cache.get(id), None);
-        cache.put(mark, identity(1));
+        cache.put(mark, &identity(1));
         assert_eq!(cache.get(id), None);
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let cache = TokenCache::default();
         for id in 0..2 * MOST {
             let mark = cache.mark();
-            cache.put(mark, identity(u128::try_from(id).unwrap()));
+            cache.put(mark, &identity(u128::try_from(id).unwrap()));
         }
         assert!(cache.state().known.len() <= MOST);
     }

@@ -122,9 +122,10 @@ impl Inner {
             })?;
             params.insert(BODY.to_owned(), document);
         }
-        let file = match spec.inputs.contains_key(BODY) {
-            true => Some(self.body_file(body)?),
-            false => None,
+        let file = if spec.inputs.contains_key(BODY) {
+            Some(self.body_file(body)?)
+        } else {
+            None
         };
         Ok(Given { params, file })
     }
