@@ -1,24 +1,29 @@
 //! Arguments. Every command has examples; a test runs them.
 
 mod alerts;
+mod approvals;
 mod artifact;
 mod audit;
 mod config;
+mod contexts;
 mod modal;
 mod principal;
 mod schedule;
 mod secrets;
 mod sources;
 mod stop;
+mod tokens;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use alerts::AlertsCommand;
+pub use approvals::{ApprovalDecideArgs, ApprovalsCommand};
 pub use artifact::{ArtifactCommand, DecisionArgs};
 pub use audit::{AuditCommand, ExplainCommand};
 pub use config::ConfigCommand;
+pub use contexts::{ContextsCommand, LoginArgs, LogoutArgs};
 pub use modal::{
     AppCommand, EnvironmentCommand, ImageCommand, ModalArgs, ModalCommand, SandboxCommand,
     SecretCommand, VolumeCommand,
@@ -28,6 +33,7 @@ pub use schedule::{GatesCommand, ScheduleCommand, WorkArgs};
 pub use secrets::{SecretRevokeArgs, SecretSetArgs, SecretsCommand};
 pub use sources::{ReauthArgs, SourcesCommand};
 pub use stop::{EmergencyArgs, EmergencyCommand, ReleaseArgs, StopArgs};
+pub use tokens::{TokenCreateArgs, TokensCommand};
 
 /// Deploy and operate jobs: reviewed, stoppable, audited.
 #[derive(Debug, Parser)]
@@ -59,6 +65,15 @@ pub struct Global {
     /// State directory [default: `.moorline`, found by walking up from here; env: `MOORLINE_STATE`]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Work with a server instead of this machine [env: `MOORLINE_SERVER`; its token: `MOORLINE_TOKEN`]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "context")]
+    pub server: Option<String>,
+    /// Work with the server of a context [default: the one that `moorline contexts use` says]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Project whose state it is, where a server on this machine has several [default: `default`]
+    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["server", "context"])]
+    pub project: Option<String>,
     /// Lane, which decides what is permitted [default: dev]
     #[arg(long, global = true, value_name = "NAME")]
     pub lane: Option<String>,
@@ -137,9 +152,26 @@ pub enum Command {
     /// See who may do what
     #[command(subcommand)]
     Principal(PrincipalCommand),
+    /// Make and end the tokens by which programs and people come in over a network
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Log in to a server; the token comes from standard input or a prompt
+    #[command(
+        after_help = "Examples:\n  moorline login https://moorline.example.org\n  moorline login http://127.0.0.1:7420 --name here < token\n\nThe token is kept in the keyring of your session where one works, else in a file that only you\ncan read. From then on commands work with that server; `moorline contexts use --local` works\nhere again."
+    )]
+    Login(LoginArgs),
+    /// Forget a server and its token
+    #[command(after_help = "Examples:\n  moorline logout\n  moorline logout acme")]
+    Logout(LogoutArgs),
+    /// See the servers that you are logged in to, and choose one
+    #[command(subcommand)]
+    Contexts(ContextsCommand),
     /// See the settings and where they come from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// See what runs wait for, and decide it
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// See alerts, and send them again
     #[command(subcommand)]
     Alerts(AlertsCommand),
@@ -272,11 +304,18 @@ pub enum RunsCommand {
         #[arg(long, value_name = "NAME")]
         step: Option<String>,
         /// Only behind this line, by the numbers that `--json` shows.
-        #[arg(long, default_value_t = 0, value_name = "LINE", hide_default_value = true)]
+        #[arg(
+            long,
+            default_value_t = 0,
+            value_name = "LINE",
+            hide_default_value = true
+        )]
         after: u64,
     },
     /// Wait for the end of a run; drives it when nobody does, as after a crash
-    #[command(after_help = "Examples:\n  moorline runs wait latest\n  moorline runs wait --all")]
+    #[command(
+        after_help = "Examples:\n  moorline runs wait latest\n  moorline runs wait --all\n\nA run that waits for a decision is not waited for: the exit code is 3 then, and\n`moorline approvals list --run RUN` shows what it waits for."
+    )]
     Wait {
         /// Id, a unique beginning of it, or `latest`.
         #[arg(required_unless_present = "all")]
@@ -331,6 +370,9 @@ pub enum JobCommand {
         /// Job directory or spec file.
         job: PathBuf,
     },
+    /// List the jobs that are known here: those that ran, were promoted or are scheduled
+    #[command(after_help = "Examples:\n  moorline job list\n  moorline job list --json")]
+    List,
     /// Print a published JSON Schema
     #[command(after_help = "Examples:\n  moorline job schema\n  moorline job schema tx_v1")]
     Schema {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use moorline_api::ApiError;
-use moorline_core::config::{DEFAULT_PROJECT, Settings};
+use moorline_core::config::{DEFAULT_PROJECT, Settings, is_project_name};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PrincipalError, PrincipalKind};
 use moorline_core::spec::is_ci;
@@ -50,7 +50,18 @@ impl<'a> Context<'a> {
         self.global.json
     }
 
-    /// Who acts: `MOORLINE_PRINCIPAL`; else the user of this machine, as a pipeline where `CI` is set.
+    /// Who asks. A server knows whom the token is of, so nothing is claimed there.
+    ///
+    /// # Errors
+    /// As [`Context::claimed_principal`].
+    pub(crate) fn principal(&self) -> Result<Principal, ApiError> {
+        if self.is_remote()? {
+            return Ok(Principal::default());
+        }
+        self.claimed_principal()
+    }
+
+    /// Who acts on this machine: `MOORLINE_PRINCIPAL`; else the user of this machine, as a pipeline where `CI` is set.
     ///
     /// This identity is claimed, not proven: it keeps honest programs apart and says in the audit trail who
     /// asked. Whoever can write the state directory can claim any name; what nobody can do without the
@@ -58,7 +69,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When `MOORLINE_PRINCIPAL` names nobody, or Moorline itself, which acts by rule alone (D-AUDIT-1).
-    pub(crate) fn principal(&self) -> Result<Principal, ApiError> {
+    pub(crate) fn claimed_principal(&self) -> Result<Principal, ApiError> {
         let var = |name: &str| self.env.var(name).filter(|value| !value.is_empty());
         if let Some(text) = var(PRINCIPAL) {
             let usage = |message: String| {
@@ -226,14 +237,28 @@ impl<'a> Context<'a> {
         settings: Arc<Settings>,
         vars: BTreeMap<String, String>,
     ) -> Result<assemble::Options, ApiError> {
+        let project = self.project()?;
         Ok(assemble::Options {
-            project: DEFAULT_PROJECT.to_owned(),
             keys: self.keys(dirs.root()),
             settings,
-            dirs,
+            dirs: assemble::Options::dirs_of(dirs.root(), &project),
+            project,
             vars,
             helper: self.helper()?,
         })
+    }
+
+    /// The project whose state it is.
+    fn project(&self) -> Result<String, ApiError> {
+        let Some(name) = &self.global.project else {
+            return Ok(DEFAULT_PROJECT.to_owned());
+        };
+        if is_project_name(name) {
+            return Ok(name.clone());
+        }
+        let message = format!("`{name}` is not the name of a project");
+        Err(ApiError::new(ErrorCode::Usage, message)
+            .hint("write a lower-case letter, then at most 31 letters, digits and `-`"))
     }
 
     /// The program that supervises attempts: beside this one, or this one itself.

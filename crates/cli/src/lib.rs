@@ -7,6 +7,7 @@ pub mod args;
 pub mod commands;
 mod configuration;
 mod context;
+mod contexts;
 mod env;
 mod error;
 mod output;

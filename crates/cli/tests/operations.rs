@@ -103,11 +103,17 @@ fn the_arguments_are_consistent() {
 }
 
 /// Commands that are no operation of the control plane, each with the reason.
-const OUTSIDE: [(&str, &str); 9] = [
+const OUTSIDE: [(&str, &str); 12] = [
     ("work", "is a worker, which does what operations asked for"),
     (
         "config",
         "reads the configuration files of this machine; the engine is opened with the result",
+    ),
+    ("login", "keeps a token of a server on this machine"),
+    ("logout", "forgets a token of a server on this machine"),
+    (
+        "contexts",
+        "is about the servers that this machine knows, before one is asked",
     ),
     (
         "init",

@@ -394,17 +394,25 @@ fn cut(base: &str, error: reqwest::Error) -> ApiError {
     ApiError::new(ErrorCode::Unreachable, message).because(error.without_url())
 }
 
-/// The last line of a stream that failed.
+/// The last line of a stream that did not come to its end.
 #[derive(Deserialize)]
-struct Failed {
-    error: ApiError,
+#[serde(rename_all = "snake_case")]
+enum LastLine {
+    /// It failed.
+    Problem(Problem),
+    /// The server ends; whoever asks again goes on.
+    Reconnect(serde::de::IgnoredAny),
 }
 
 fn read_line<A: DeserializeOwned>(line: &[u8]) -> Result<A, Broken> {
     serde_json::from_slice(line).map_err(|error| {
         // No document of a stream is an error as well.
-        match serde_json::from_slice::<Failed>(line) {
-            Ok(failed) => Broken::Told(failed.error),
+        match serde_json::from_slice::<LastLine>(line) {
+            Ok(LastLine::Problem(problem)) => Broken::Told(problem.into()),
+            Ok(LastLine::Reconnect(_)) => {
+                let message = "the server ended the stream, to be asked again";
+                Broken::Cut(ApiError::new(ErrorCode::Unreachable, message))
+            }
             Err(_) => Broken::Told(strange("a line does not fit").because(error)),
         }
     })
@@ -420,18 +428,24 @@ struct Problem {
     details: Vec<ErrorDetail>,
 }
 
-/// The error of an answer that is one.
-async fn problem(response: Response) -> ApiError {
-    let status = response.status();
-    let body = response.bytes().await.unwrap_or_default();
-    if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
-        return ApiError {
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self {
             code: problem.code,
             message: problem.detail,
             hint: problem.hint,
             details: problem.details,
             source: None,
-        };
+        }
+    }
+}
+
+/// The error of an answer that is one.
+async fn problem(response: Response) -> ApiError {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
+        return problem.into();
     }
     // Something in between, such as a proxy, or a release that knows more codes.
     let code = match status.as_u16() {

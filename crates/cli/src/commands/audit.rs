@@ -9,7 +9,9 @@ use indicatif::ProgressBar;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use moorline_api::{ApiError, AuditExportLine, AuditListRequest, AuditReport, AuditVerifyRequest};
+use moorline_api::{
+    ApiError, AuditExportLine, AuditListRequest, AuditReport, AuditVerifyRequest, ControlPlane,
+};
 use moorline_core::audit::AuditRecord;
 use moorline_core::audit::export::ExportVerifier;
 use moorline_core::error_code::ErrorCode;
@@ -207,7 +209,7 @@ fn export(context: &Context<'_>, out: &Path) -> Result<u8, ApiError> {
         }
         let stdout = io::stdout().lock();
         context.with_plane(|plane| async move {
-            match write(&plane, &mut BufWriter::new(stdout), None).await {
+            match write(&*plane, &mut BufWriter::new(stdout), None).await {
                 // Who closed the pipe does not want the rest.
                 Err(Failed::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 Err(Failed::Write(error)) => Err(unwritable(out, &error)),
@@ -224,7 +226,7 @@ fn export(context: &Context<'_>, out: &Path) -> Result<u8, ApiError> {
     let written = context.with_plane(|plane| async move {
         let file = File::create(place).map_err(|error| unwritable(out, &error))?;
         let mut file = BufWriter::new(file);
-        let done = write(&plane, &mut file, bar).await;
+        let done = write(&*plane, &mut file, bar).await;
         let done = done.and_then(|done| {
             let file = file.into_inner().map_err(io::IntoInnerError::into_error);
             file.and_then(|file| file.sync_all())

@@ -14,7 +14,7 @@ pub(super) fn deploy(
 ) -> Result<u8, ApiError> {
     let view = context.with_plane(|plane| async move {
         let request = ScheduleChangeRequest {
-            schedule: resolve(context, &plane, schedule).await?,
+            schedule: resolve(context, &*plane, schedule).await?,
             actor: context.principal()?,
             reason,
         };
@@ -30,7 +30,7 @@ pub(super) fn undeploy(
 ) -> Result<u8, ApiError> {
     let view = context.with_plane(|plane| async move {
         let request = ScheduleChangeRequest {
-            schedule: resolve(context, &plane, schedule).await?,
+            schedule: resolve(context, &*plane, schedule).await?,
             actor: context.principal()?,
             reason,
         };

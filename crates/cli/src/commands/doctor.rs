@@ -8,7 +8,9 @@ use crate::output;
 
 pub(super) fn run(context: &Context<'_>) -> Result<u8, ApiError> {
     let mut report = context.with_new_plane(|plane| async move { plane.health().await })?;
-    report.checks.insert(0, configuration(context));
+    if !context.is_remote()? {
+        report.checks.insert(0, configuration(context));
+    }
     if context.json() {
         output::json(&report);
     } else {

@@ -12,14 +12,14 @@ pub(super) fn run(context: &Context<'_>, command: GatesCommand) -> Result<u8, Ap
     let evidence = match command {
         GatesCommand::Show { schedule } => return show(context, &schedule),
         GatesCommand::CheckSecrets { schedule } => context.with_plane(|plane| async move {
-            let schedule = resolve(context, &plane, &schedule).await?;
+            let schedule = resolve(context, &*plane, &schedule).await?;
             let actor = context.principal()?;
             plane
                 .gate_check_secrets(GateRequest { schedule, actor })
                 .await
         }),
         GatesCommand::ProbeEgress { schedule } => context.with_plane(|plane| async move {
-            let schedule = resolve(context, &plane, &schedule).await?;
+            let schedule = resolve(context, &*plane, &schedule).await?;
             let actor = context.principal()?;
             plane
                 .gate_probe_egress(GateRequest { schedule, actor })
@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context<'_>, command: GatesCommand) -> Result<u8, Ap
             note,
         } => context.with_plane(|plane| async move {
             let request = VerifyRunRequest {
-                schedule: resolve(context, &plane, &schedule).await?,
+                schedule: resolve(context, &*plane, &schedule).await?,
                 run,
                 actor: context.principal()?,
                 note,
@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context<'_>, command: GatesCommand) -> Result<u8, Ap
 
 fn show(context: &Context<'_>, schedule: &str) -> Result<u8, ApiError> {
     let view: GatesView = context.with_plane(|plane| async move {
-        let schedule = resolve(context, &plane, schedule).await?;
+        let schedule = resolve(context, &*plane, schedule).await?;
         plane.gate_show(ScheduleRequest { schedule }).await
     })?;
     if context.json() {

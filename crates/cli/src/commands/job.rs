@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use moorline_api::{ApiError, JobCheckRequest, JobView};
+use moorline_api::{ApiError, JobCheckRequest, JobRow, JobView};
 use moorline_core::canonical::CanonicalError;
 use moorline_core::content_id::ContentId;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::image_definition::ImageDefinition;
+use moorline_core::lane::Lane;
 use moorline_core::schedule::ScheduleDocument;
 use moorline_core::schema;
 use moorline_core::spec::JobSpec;
@@ -37,6 +38,7 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
                 ));
             }
         }
+        JobCommand::List => list(context)?,
         JobCommand::Schema { name } => {
             let document = schema::published(&name).ok_or_else(|| {
                 let known: Vec<&str> = schema::all().into_iter().map(|(name, _)| name).collect();
@@ -60,11 +62,42 @@ pub(super) fn run(context: &Context<'_>, command: JobCommand) -> Result<u8, ApiE
     Ok(0)
 }
 
+fn list(context: &Context<'_>) -> Result<(), ApiError> {
+    let jobs = context.with_plane(|plane| async move { plane.job_list().await })?;
+    if context.json() {
+        output::json(&jobs);
+    } else if jobs.is_empty() {
+        output::note("no jobs are known here yet; `moorline run DIR` runs one");
+    } else {
+        let header = ["JOB", "LIVE IN", "SCHEDULES", "LAST RUN", "STATUS", "TITLE"];
+        output::table(&header, jobs.iter().map(row).collect());
+    }
+    Ok(())
+}
+
+fn row(job: &JobRow) -> Vec<String> {
+    let lanes: Vec<&str> = job.live_in.iter().map(Lane::as_str).collect();
+    let last = job.last_run.as_ref();
+    vec![
+        job.job_id.clone(),
+        lanes.join(", "),
+        job.schedules.len().to_string(),
+        last.map(|run| run.run_id.to_string()).unwrap_or_default(),
+        last.map(|run| output::status(run.status))
+            .unwrap_or_default(),
+        job.title.clone().unwrap_or_default(),
+    ]
+}
+
 fn check(context: &Context<'_>, job: std::path::PathBuf) -> Result<JobView, ApiError> {
     let request = JobCheckRequest {
         job: context.env.cwd.join(job),
         lane: context.global.lane.clone(),
     };
+    if context.is_remote()? {
+        // By the rules of the server's lanes.
+        return context.with_plane(|plane| async move { plane.job_check(request).await });
+    }
     let settings = context.settings()?;
     // Checking needs no store, so none is opened.
     Engine::check_job(&settings, &request, context.env.var("CI"))

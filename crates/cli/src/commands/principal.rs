@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use moorline_api::{
     ApiError, Operation, PrincipalChangeRequest, PrincipalRemoveRequest, PrincipalRequest,
-    PrincipalView, RoleOrigin, authorization,
+    PrincipalView, RoleOrigin, WhoamiRequest, authorization,
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PublicKey, Role};
@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context<'_>, command: PrincipalCommand) -> Result<u8
     match command {
         PrincipalCommand::List => list(context),
         PrincipalCommand::Show { principal } => show(context, parsed(&principal)?),
-        PrincipalCommand::Whoami => show(context, context.principal()?),
+        PrincipalCommand::Whoami => whoami(context),
         PrincipalCommand::Set(args) => set(context, args),
         PrincipalCommand::Remove { principal, reason } => {
             let request = PrincipalRemoveRequest {
@@ -81,6 +81,14 @@ fn may(view: &PrincipalView) -> Vec<&'static str> {
 fn show(context: &Context<'_>, principal: Principal) -> Result<u8, ApiError> {
     let request = PrincipalRequest { principal };
     let view = context.with_plane(|plane| async move { plane.principal_get(request).await })?;
+    print(context, &view);
+    Ok(0)
+}
+
+fn whoami(context: &Context<'_>) -> Result<u8, ApiError> {
+    let actor = context.principal()?;
+    let request = WhoamiRequest { actor };
+    let view = context.with_plane(|plane| async move { plane.principal_whoami(request).await })?;
     print(context, &view);
     Ok(0)
 }
@@ -152,7 +160,7 @@ fn role(text: &str) -> Result<Role, ApiError> {
 
 /// Makes a key file; opens no store, so that a key can be made before there is anything to sign.
 fn keygen(context: &Context<'_>) -> Result<u8, ApiError> {
-    let principal = context.principal()?;
+    let principal = context.claimed_principal()?;
     let state = StateDirs::new(context.new_state());
     let keys = context.keys(state.root());
     let (key, new) = keys.read_or_make(&principal)?;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use moorline_api::{ApiError, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest};
+use moorline_api::{
+    ApiError, ControlPlane, LogsRequest, RunChangeRequest, RunRequest, SubmitRequest,
+};
 use moorline_core::attempt::IsolationNeed;
 use moorline_core::error_code::{ErrorCode, RunStatus, exit_code};
 use moorline_core::principal::Principal;
@@ -32,14 +34,14 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Result<u8, ApiError>
         );
     }
     let request = request(context, args)?;
-    // Compiled beside the opening of the store, so that neither waits for the other.
-    drop(std::thread::spawn(moorline_core::spec::warm_up));
-    if !context.is_remote()? {
+    if args.emulator || !context.is_remote()? {
+        // Compiled beside the opening of the store, so that neither waits for the other.
+        drop(std::thread::spawn(moorline_core::spec::warm_up));
         make_state(context)?;
     }
     let work = |plane: Plane| async move {
         let row = plane.run_submit(request).await?;
-        follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
+        follow(context, &*plane, &row.run_id.to_string(), &row.job_id).await
     };
     let summary = if args.emulator {
         with_emulator(context, work)?

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
             };
             let summary = context.with_plane(|plane| async move {
                 let row = plane.run_retry(request).await?;
-                follow::follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
+                follow::follow(context, &*plane, &row.run_id.to_string(), &row.job_id).await
             })?;
             Ok(follow::finish(context, &summary))
         }
@@ -193,7 +193,7 @@ fn wait(context: &Context<'_>, run: Option<String>) -> Result<u8, ApiError> {
     let summary = context.with_plane(|plane| async move {
         let view = plane.run_get(RunRequest { run }).await?;
         let id = view.summary.run_id.to_string();
-        follow::follow(context, &plane, &id, &view.summary.job_id).await
+        follow::follow(context, &*plane, &id, &view.summary.job_id).await
     })?;
     Ok(follow::finish(context, &summary))
 }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use moorline_api::{
-    ApiError, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,
+    ApiError, ControlPlane, GatesView, NextTime, ScheduleChangeRequest, ScheduleDisableRequest,
     ScheduleListRequest, ScheduleNextRequest, ScheduleRequest, ScheduleView,
 };
 use moorline_core::error_code::ErrorCode;
@@ -30,14 +30,14 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
         } => next(context, &schedule, count, after),
         ScheduleCommand::Enable { schedule, reason } => {
             let view = context.with_plane(|plane| async move {
-                let request = change(context, &plane, &schedule, reason).await?;
+                let request = change(context, &*plane, &schedule, reason).await?;
                 plane.schedule_enable(request).await
             })?;
             Ok(changed(context, &view))
         }
         ScheduleCommand::Resume { schedule, reason } => {
             let view = context.with_plane(|plane| async move {
-                let request = change(context, &plane, &schedule, reason).await?;
+                let request = change(context, &*plane, &schedule, reason).await?;
                 plane.schedule_resume(request).await
             })?;
             Ok(changed(context, &view))
@@ -67,9 +67,9 @@ pub(super) fn run(context: &Context<'_>, command: ScheduleCommand) -> Result<u8,
         ScheduleCommand::RunNow { schedule } => {
             let summary = context.with_plane(|plane| async move {
                 let reason = "started on the command line".to_owned();
-                let request = change(context, &plane, &schedule, reason).await?;
+                let request = change(context, &*plane, &schedule, reason).await?;
                 let row = plane.schedule_run_now(request).await?;
-                follow::follow(context, &plane, &row.run_id.to_string(), &row.job_id).await
+                follow::follow(context, &*plane, &row.run_id.to_string(), &row.job_id).await
             })?;
             Ok(follow::finish(context, &summary))
         }
@@ -219,7 +219,7 @@ fn local(document: &ScheduleDocument, at: jiff::Timestamp) -> String {
 
 fn show(context: &Context<'_>, schedule: &str) -> Result<u8, ApiError> {
     let (view, gates, next) = context.with_plane(|plane| async move {
-        let schedule = resolve(context, &plane, schedule).await?;
+        let schedule = resolve(context, &*plane, schedule).await?;
         let request = ScheduleRequest {
             schedule: schedule.clone(),
         };
@@ -285,7 +285,7 @@ fn next(
     after: Option<jiff::Timestamp>,
 ) -> Result<u8, ApiError> {
     let times = context.with_plane(|plane| async move {
-        let schedule = resolve(context, &plane, schedule).await?;
+        let schedule = resolve(context, &*plane, schedule).await?;
         let request = ScheduleNextRequest {
             schedule,
             count,
@@ -333,7 +333,7 @@ struct Scope {
 fn disable(context: &Context<'_>, scope: Scope, reason: String) -> Result<u8, ApiError> {
     let views = context.with_plane(|plane| async move {
         let request = ScheduleDisableRequest {
-            scope: scope_of(context, &plane, scope).await?,
+            scope: scope_of(context, &*plane, scope).await?,
             actor: context.principal()?,
             reason,
         };

@@ -1,6 +1,6 @@
 //! `moorline stop` and `moorline release`
 
-use moorline_api::{ApiError, ReleaseRequest, RunRequest, StopReport, StopRequest};
+use moorline_api::{ApiError, ControlPlane, ReleaseRequest, RunRequest, StopReport, StopRequest};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::stop::StopScope;
 use serde_json::json;
@@ -15,7 +15,7 @@ pub(super) fn stop(context: &Context<'_>, args: StopArgs) -> Result<u8, ApiError
     }
     let actor = context.principal()?;
     let report = context.with_plane_at_once(|plane| async move {
-        let scope = scope(&plane, &args.scope).await?;
+        let scope = scope(&*plane, &args.scope).await?;
         let grace_seconds = Some(args.grace);
         plane
             .stop(StopRequest {
@@ -91,7 +91,7 @@ fn list(context: &Context<'_>) -> Result<u8, ApiError> {
 pub(super) fn release(context: &Context<'_>, args: ReleaseArgs) -> Result<u8, ApiError> {
     let actor = context.principal()?;
     let (scope, released) = context.with_plane(|plane| async move {
-        let scope = scope(&plane, &args.scope).await?;
+        let scope = scope(&*plane, &args.scope).await?;
         let request = ReleaseRequest {
             scope: scope.clone(),
             actor,
