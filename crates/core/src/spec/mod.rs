@@ -53,6 +53,7 @@ mod step;
 pub(crate) mod violation;
 
 pub(crate) use defaults::is_default;
+pub(crate) use step::NAME_PATTERN;
 
 pub use arg::Arg;
 pub use document::{InputDecl, JobSpec, JobType, SecretDecl};

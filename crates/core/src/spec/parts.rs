@@ -13,6 +13,7 @@ use super::policy::{Alert, FailurePolicy, Incremental, Validation};
 use super::source::{Cadence, Constraints, Entity};
 use super::step::Step;
 use super::violation::{Violation, join};
+use crate::workflow::Workflow;
 
 /// One part: absent, unreadable, or read.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ pub(super) struct Parts {
     pub(super) secrets: Entries<SecretDecl>,
     pub(super) steps: Entries<Step>,
     pub(super) alerts: Entries<Alert>,
+    pub(super) workflow: Part<Workflow>,
     /// Parts that satisfy the schema and still can not be read, such as bytes that are not base64.
     pub(super) unreadable: Vec<Violation>,
 }
@@ -96,6 +98,7 @@ impl Parts {
             secrets: reader.entries("/secrets"),
             steps: reader.entries("/steps"),
             alerts: reader.entries("/alerts"),
+            workflow: reader.part("workflow"),
             unreadable: reader.unreadable,
         }
     }

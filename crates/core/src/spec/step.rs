@@ -11,7 +11,7 @@ use super::egress::Egress;
 use super::policy::Retries;
 
 /// Names of steps, inputs, volumes and executors: a lower-case letter, then letters, digits, `_`, `-`.
-pub(super) const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,63}$";
+pub(crate) const NAME_PATTERN: &str = "^[a-z][a-z0-9_-]{0,63}$";
 
 /// Whether a text satisfies [`NAME_PATTERN`].
 pub(super) fn is_name(text: &str) -> bool {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::condition::Condition;
 use crate::principal::Role;
+use crate::spec::NAME_PATTERN;
 
 /// What comes after what in a job. Steps and gates share one space of names; `end` and `reject` are the two
 /// nodes at which a run is over.
@@ -17,7 +18,7 @@ pub struct Workflow {
     /// The phases that steps and gates belong to, in order; their numbers count from 0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<Phase>,
-    /// Where a run begins; the first step when absent.
+    /// The step that a run begins with; the first one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// The state that a run begins with, beside its parameters, which are there under their names.
@@ -63,7 +64,8 @@ impl Gate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// Its name: a lower-case letter, then letters, digits, `_`, `-`.
+    /// Its name: a lower-case letter, then at most 63 letters, digits, `_`, `-`.
+    #[schemars(regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,12 +139,14 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
-    /// Its name, also called checkpoint: a lower-case letter, then letters, digits, `_`, `-`.
+    /// Its name, also called checkpoint: a lower-case letter, then at most 63 letters, digits, `_`, `-`.
+    #[schemars(regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// Its phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// The question, in one line.
+    #[schemars(length(min = 1))]
     pub title: String,
     /// What the person who decides has to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,16 +163,20 @@ pub struct Gate {
     /// When no person is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automatic: Option<Automatic>,
-    /// How often options that iterate may be chosen here, in one run.
+    /// How often options that iterate may be chosen here, in one run; 3 when absent, at most 100.
+    #[schemars(range(min = 1, max = 100))]
     #[serde(default = "iterations", skip_serializing_if = "is_iterations")]
     pub max_iterations: u32,
-    /// Seconds until a request expires.
+    /// Seconds until a request expires; 604800 (7 days) when absent, at most 10 years.
+    #[schemars(range(min = 1, max = 315_360_000))]
     #[serde(default = "week", skip_serializing_if = "is_week")]
     pub expires_after_seconds: u64,
     /// What becomes of the run then.
     #[serde(default, skip_serializing_if = "crate::spec::is_default")]
     pub on_expiry: ExpiryPolicy,
-    /// Seconds after which people are reminded, growing; each reminder is louder than the one before.
+    /// Seconds after which people are reminded, growing, before it expires; each reminder is louder than the
+    /// one before.
+    #[schemars(inner(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<u64>,
     /// The least role of who decides; `approver` when absent.
@@ -183,7 +191,8 @@ pub struct Gate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateOption {
-    /// What decisions call it, e.g. `approved`.
+    /// What decisions call it, e.g. `approved`: a lower-case letter, then at most 63 letters, digits, `_`, `-`.
+    #[schemars(regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// What people see; the name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ mod question;
 pub(crate) mod route;
 mod template;
 
+pub(crate) use check::Subject;
 pub use check::check;
 pub use condition::{Condition, Operator, Reading, Weighed};
 pub use document::{

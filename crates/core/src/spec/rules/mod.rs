@@ -11,6 +11,7 @@ mod secrets;
 mod sources;
 mod steps;
 mod text;
+mod workflow;
 
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 
 /// Every rule that a violation of a job spec can name.
 #[rustfmt::skip] // a table reads as one
-pub const RULES: [Rule; 37] = [
+pub const RULES: [Rule; 47] = [
     rule("json", "the document is JSON (RFC 8259) and repeats no member (RFC 7493)"),
     rule("schema", "the document satisfies the published JSON Schema"),
     rule("D-SPEC-2a", "a job of seed 000's types has every field of JobSpec v1"),
@@ -67,6 +68,16 @@ pub const RULES: [Rule; 37] = [
     rule("D-RUN-4", "only failures of class runtime, timeout and, if idempotent, preempted are retried"),
     rule("D-RUN-5", "a command and its environment can be passed to a process"),
     rule("D-RUN-6", "output paths are canonical and unique, and their schema fits their format"),
+    rule("D-FLOW-1a", "steps and gates have unique names, none of them `end` or `reject`; so have phases and options; keys of the state can stand in a template"),
+    rule("D-FLOW-1b", "what a workflow names is there: steps, gates, phases, places of the state"),
+    rule("D-FLOW-1c", "each node of a workflow is reached, and from each of them people can bring the run to its end"),
+    rule("D-FLOW-1d", "no loop of a workflow goes round without a person"),
+    rule("D-FLOW-1e", "what a step of a workflow uses is in the state on every way that leads to it, and what is looked at can be there"),
+    rule("D-FLOW-1f", "a gate has an option that can always be chosen, and one that iterates leads back to it"),
+    rule("D-FLOW-5a", "an option sets what it must change, a pivot must change something, and nothing is both set and removed"),
+    rule("D-FLOW-6a", "reminders come one after the other, before the request expires"),
+    rule("D-FLOW-7a", "rules and recommendations of a gate choose one of its options, rules one that needs no person, by evidence that can be compared"),
+    rule("D-FLOW-7b", "a step that needs an approval comes after its gate on every way, with an approval that was not used yet"),
     rule("D-SEC-2", "secrets have unique names, and keys that are names of environment variables"),
     rule("D-SEC-3", "no secret value stands in a spec, and no secret's key is set as a plain variable"),
     rule("D-SEC-4", "a secret that is named is declared"),
@@ -87,6 +98,7 @@ pub(super) fn check(document: &Value, parts: &Parts) -> Vec<Violation> {
     secrets::check(parts, &mut found);
     steps::check(parts, &mut found);
     paths::check(parts, &mut found);
+    workflow::check(parts, &mut found);
     found
 }
 
