@@ -13,8 +13,8 @@
 //!
 //! Two answers have more than one form. `GET /v1/runs/{run}/summary` waits as long as `Prefer: wait=SECONDS`
 //! says (RFC 7240) and answers 200 when the run is over or awaits a decision, else 202, each with the summary
-//! as it stands. A stream that fails after its first line ends with the line `{"error": {…}}`, whose value is
-//! an [`ApiError`](crate::ApiError); empty lines keep a quiet stream alive.
+//! as it stands. A stream that fails after its first line ends with the line `{"problem": {…}}`, and one whose
+//! server ends with `{"reconnect": {…}}`; empty lines keep a quiet stream alive.
 //!
 //! [`for_each_route`](crate::for_each_route) hands the list to another macro, so that whoever needs the types
 //! has them; [`ROUTES`] is the list as data.

@@ -1,8 +1,8 @@
 //! Streams: those that go on where they broke off, and those that can not.
 //!
-//! Events have ids, so a watch that is opened anew names the last one that it gave: nothing is missed and nothing
-//! comes twice (D-AUDIT-1). The lines of a log have none, but only ever become more: those that were given are
-//! counted and passed over. An emergency and an export of the trail end where they break.
+//! Events and lines of a log are numbered, so a stream that is opened anew names the last one that it gave:
+//! nothing is missed and nothing comes twice (D-AUDIT-1). An emergency and an export of the trail end where they
+//! break.
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,11 +72,10 @@ impl Client {
     /// The log of a run, to its end when it is followed.
     pub(super) fn follow_logs(
         &self,
-        request: LogsRequest,
+        mut request: LogsRequest,
     ) -> BoxStream<'static, Result<LogLine, ApiError>> {
         let wire = Arc::clone(&self.wire);
         Box::pin(stream! {
-            let mut given = 0_u64;
             let mut reopening = Reopening::of(&wire);
             'open: loop {
                 let opened = wire.open(endpoint::run_logs(), &request).await;
@@ -91,16 +90,14 @@ impl Client {
                         return;
                     }
                 };
-                let mut seen = 0;
                 while let Some(line) = lines.next().await {
                     match line {
+                        // A server may begin a little before the cursor.
+                        Ok(line) if line.line <= request.after => {}
                         Ok(line) => {
-                            seen += 1;
-                            if seen > given {
-                                given = seen;
-                                reopening.went_on();
-                                yield Ok(line);
-                            }
+                            request.after = line.line;
+                            reopening.went_on();
+                            yield Ok(line);
                         }
                         Err(Broken::Cut(error)) => {
                             if let Err(error) = reopening.cut(error) {
