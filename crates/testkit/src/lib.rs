@@ -10,6 +10,7 @@
 //! | [`canary`] | a random secret, and the search for it in every encoding it could leak by |
 //! | [`calendar`] | when cron is due, seen by looking at the clock every minute; when the clocks of which zones jump |
 //! | [`receivers`] | servers that receive what the product sends: HTTP and mail, over real sockets |
+//! | [`chaos`] | a network that breaks: a TCP proxy that cuts, delays and swallows |
 //! | [`coverage`] | the record of which back ends the suite really ran on |
 //! | [`mod@env`] | the environment variables by which `cargo xtask test` talks to the tests |
 //!
@@ -32,6 +33,7 @@
 
 pub mod calendar;
 pub mod canary;
+pub mod chaos;
 pub mod coverage;
 pub mod env;
 pub mod moorline;

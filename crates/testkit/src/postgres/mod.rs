@@ -29,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use self::url::ConnectionUrl;
+use crate::chaos::Proxy;
 use crate::{canary, env};
 
 pub use self::binaries::find as find_binaries;
@@ -263,6 +264,23 @@ impl TestDatabase {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Puts a network that can break before its server. Gives it, and the URL that leads through it.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Run`] when there is no port for it.
+    pub fn behind_a_network(&self) -> Result<(Proxy, String), PostgresError> {
+        let database = self.server.url.with_database(&self.name);
+        let (upstream, user) = database.upstream();
+        let proxy = Proxy::start(upstream).map_err(|source| PostgresError::Run {
+            program: "the proxy".to_owned(),
+            source,
+        })?;
+        let (address, name) = (proxy.address(), &self.name);
+        let url = format!("postgres://{user}@{address}/{name}?sslmode=disable");
+        Ok((proxy, url))
     }
 
     /// Runs one SQL statement in it, behind the back of whoever uses it.

@@ -1,6 +1,11 @@
 //! Connection URLs: another database of the same server, and the server's address for `psql`.
 
-use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::chaos::Upstream;
 
 /// A `postgres://user:password@host:port/database?parameters` URL, in parts.
 ///
@@ -47,6 +52,29 @@ impl ConnectionUrl {
             "postgres://{}/{}{parameters}",
             self.authority, self.database
         )
+    }
+
+    /// Where the server is, and who connects: `user` or `user:password`, as in a URL.
+    pub(super) fn upstream(&self) -> (Upstream, String) {
+        let found: BTreeMap<&str, String> = self.libpq_environment().into_iter().collect();
+        let of = |name: &str, default: &str| {
+            let value = found.get(name).map_or(default, String::as_str);
+            value.to_owned()
+        };
+        let (host, port) = (of("PGHOST", "localhost"), of("PGPORT", "5432"));
+        let encoded = |text: String| utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
+        let mut user = encoded(of("PGUSER", "postgres"));
+        if let Some(password) = found.get("PGPASSWORD") {
+            user = format!("{user}:{}", encoded(password.clone()));
+        }
+        let upstream = match host.starts_with('/') {
+            true => Upstream::Unix(Path::new(&host).join(format!(".s.PGSQL.{port}"))),
+            false => {
+                let host = host.trim_matches(['[', ']']);
+                Upstream::Tcp(format!("{host}:{port}"))
+            }
+        };
+        (upstream, user)
     }
 
     /// The address as the environment variables of libpq. They, and not an argument, carry it to
