@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use moorline_api::ApiError;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use tower_http::request_id::{
     MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
@@ -60,7 +61,9 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
         .merge(openapi::routes())
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(limits::cors(app.server()))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(
+            DefaultPredicate::new().and(NotForContentType::const_new(stream::LINES)),
+        ))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(header::REFERRER_POLICY, "same-origin"))
         .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))

@@ -63,6 +63,8 @@ use crate::call::{filter, known};
 use crate::problem::Problem;
 use crate::request;
 
+/// Lines of JSON. Never compressed: what waits in a compressor is late.
+pub(crate) const LINES: &str = "application/x-ndjson";
 /// Between two signs of life, and between two looks at the token.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client may take nothing of what is sent before it is cut off.
@@ -157,8 +159,11 @@ impl Asked for EventsRequest {
     }
 
     async fn check(&self, engine: &Engine) -> Result<(), ApiError> {
+        if let Some(run) = self.run.clone() {
+            return engine.run_get(RunRequest { run }).await.map(drop);
+        }
+        // Whether the store answers.
         let newest = Self {
-            run: self.run.clone(),
             limit: 1,
             newest: true,
             ..Self::default()
@@ -280,7 +285,7 @@ impl Form {
 
     const fn content_type(self) -> HeaderValue {
         match self {
-            Self::Lines => HeaderValue::from_static("application/x-ndjson"),
+            Self::Lines => HeaderValue::from_static(LINES),
             Self::Events => HeaderValue::from_static("text/event-stream"),
         }
     }
