@@ -13,8 +13,8 @@ CREATE TABLE approvals (
 
 CREATE INDEX approvals_run ON approvals (run_id, id);
 CREATE INDEX approvals_job ON approvals (job_id, id);
-CREATE INDEX approvals_job_status ON approvals (job_id, status, id);
 CREATE INDEX approvals_status ON approvals (status, id);
+CREATE INDEX approvals_job_status ON approvals (job_id, status, id);
 CREATE INDEX approvals_due ON approvals (look_at, id) WHERE look_at IS NOT NULL;
 
 -- Tokens, by the hash of their secrets in the document. Sessions and links are removed some time after their end.

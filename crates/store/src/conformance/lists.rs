@@ -351,3 +351,24 @@ pub(super) async fn events_are_filtered_before_the_limit(subject: Subject) -> Re
     }
     Ok(())
 }
+
+/// What it costs grows with the jobs, not with their runs; that is a matter of the statement's index.
+pub(super) async fn a_job_that_ran_is_named_once(subject: Subject) -> Result<(), Failure> {
+    let (store, world) = (subject.open().await?, World::default());
+    equal(&store.run_jobs().await?, &Vec::new(), "jobs without runs")?;
+    for job in ["statement", "b", "statement", "a", "b"] {
+        let shape = Shape {
+            job,
+            ..Shape::default()
+        };
+        world.submit(store.as_ref(), &shape).await?;
+    }
+    let mut jobs = store.run_jobs().await?;
+    // In the order of the engine, which may be that of a language.
+    jobs.sort();
+    equal(
+        &jobs,
+        &vec!["a".into(), "b".into(), "statement".into()],
+        "jobs",
+    )
+}

@@ -34,6 +34,7 @@ mod check;
 mod fixture;
 
 mod alerts;
+mod approvals;
 mod artifacts;
 mod attempts;
 mod blobs;
@@ -47,6 +48,7 @@ mod lists;
 mod logs;
 mod principals;
 mod promotions;
+mod requests;
 mod schedules;
 mod secrets;
 mod sources;
@@ -183,6 +185,17 @@ macro_rules! for_each_store_case {
             sources::only_a_run_that_reads_the_source_makes_it_active,
             sources::a_held_source_is_resumed_by_a_person_only,
             sources::a_schedule_starts_nothing_of_a_source_that_needs_a_person,
+            approvals::a_request_opens_as_its_run_comes_to_the_gate,
+            approvals::a_request_is_decided_once,
+            approvals::a_decision_means_one_request,
+            approvals::only_a_person_with_the_role_decides,
+            approvals::of_a_hundred_decisions_at_once_one_holds,
+            requests::a_request_expires_by_its_policy,
+            requests::reminders_grow_louder,
+            requests::a_request_is_withdrawn_with_its_run,
+            requests::nothing_is_decided_under_a_stop,
+            requests::an_iteration_asks_again,
+            requests::requests_are_listed_newest_first_and_filtered_before_the_limit,
             cancelling::a_queued_run_ends_at_once,
             cancelling::a_live_run_ends_with_its_attempt,
             cancelling::repeating_a_cancellation_writes_nothing,
@@ -228,6 +241,7 @@ macro_rules! for_each_store_case {
             changes::what_is_told_can_be_read,
             lists::runs_are_listed_newest_first_and_filtered_before_the_limit,
             lists::a_run_is_found_by_the_beginning_of_its_id,
+            lists::a_job_that_ran_is_named_once,
             lists::events_are_filtered_before_the_limit,
             logs::event_ids_have_no_gap_under_concurrency,
             logs::the_audit_chain_holds_under_concurrency,

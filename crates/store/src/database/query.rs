@@ -91,9 +91,9 @@ impl Query for RunJobs {
         loop {
             let behind = jobs.last().map_or("", String::as_str);
             let row = tx.row(sql::JOB_NEXT, args![behind]).await?;
-            match row.map(|mut row| row.text_opt("job id")).transpose()? {
-                Some(Some(job)) => jobs.push(job),
-                _ => return Ok(jobs),
+            match row.map(|mut row| row.text("job id")).transpose()? {
+                Some(job) => jobs.push(job),
+                None => return Ok(jobs),
             }
         }
     }

@@ -145,7 +145,7 @@ statements! {
     RUN_GET = "SELECT doc FROM runs WHERE id = $1";
     RUN_JOB = "SELECT job_id FROM runs WHERE id = $1";
     /// The job that follows another one in order, of those of which there are runs.
-    JOB_NEXT = "SELECT MIN(job_id) FROM runs WHERE job_id > $1";
+    JOB_NEXT = "SELECT job_id FROM runs WHERE job_id > $1 ORDER BY job_id, id LIMIT 1";
     RUN_BY_KEY = "SELECT fingerprint, doc FROM runs WHERE idempotency_key = $1";
     RUN_DUE = "SELECT doc FROM runs WHERE id = $1 AND due_at <= $2";
     RUN_FIND = "SELECT id FROM runs WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2";

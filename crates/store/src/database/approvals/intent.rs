@@ -39,7 +39,10 @@ impl Intent for Decide {
             choice: asked.choice.clone(),
         };
         let applied = advance(unit, &run, command, asked.now).await?;
-        let decided = applied.approvals.iter().find(|after| after.id == request.id);
+        let decided = applied
+            .approvals
+            .iter()
+            .find(|after| after.id == request.id);
         let Some(decided) = decided.cloned() else {
             // It was taken before, under the same key.
             return Ok(DecidedApproval {

@@ -131,10 +131,7 @@ pub(crate) async fn withdraw<T: Tx>(
     close_alerts(unit, run, id, now).await
 }
 
-async fn write<T: Tx>(
-    unit: &mut Unit<'_, T>,
-    request: &ApprovalRequest,
-) -> Result<(), StoreError> {
+async fn write<T: Tx>(unit: &mut Unit<'_, T>, request: &ApprovalRequest) -> Result<(), StoreError> {
     let args = args![
         request.id.to_string(),
         request.run_id.to_string(),

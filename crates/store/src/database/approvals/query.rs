@@ -1,7 +1,7 @@
 //! The reads of [`ApprovalStore`](crate::ApprovalStore).
 
 use jiff::Timestamp;
-use moorline_core::approval::ApprovalRequest;
+use moorline_core::approval::{ApprovalRequest, ApprovalStatus};
 use moorline_core::ids::ApprovalId;
 
 use crate::approvals::ApprovalFilter;
@@ -71,7 +71,7 @@ pub(super) async fn list<T: Tx>(
     let before = filter
         .before
         .map_or_else(|| END.to_owned(), |id| id.to_string());
-    let status = filter.status.map(|status| status.as_str());
+    let status = filter.status.map(ApprovalStatus::as_str);
     let job = filter.job_id.as_deref();
     let mut args = vec![Val::from(before)];
     let statement = match (filter.run_id, job, status) {

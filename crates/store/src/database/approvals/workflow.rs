@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use moorline_core::content_id::ContentId;
-use moorline_core::run::{Applied, Command, Run, apply_in};
+use moorline_core::run::{Applied, Command, Refusal, Run, apply_in};
 use moorline_core::workflow::Workflow;
 use serde::Deserialize;
 
@@ -39,7 +39,10 @@ pub(crate) async fn advance<T: Tx>(
         Some(_) => Some(workflow_of(unit, run).await?),
         None => None,
     };
-    Ok(apply_in(run, workflow.as_deref(), command, now)?)
+    apply_in(run, workflow.as_deref(), command, now).map_err(|refusal| match refusal {
+        Refusal::Denied(denial) => StoreError::Denied(denial),
+        refusal => StoreError::Refused(refusal),
+    })
 }
 
 async fn workflow_of<T: Tx>(
