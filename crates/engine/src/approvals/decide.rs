@@ -42,7 +42,10 @@ impl Engine {
             self.go_on(decided.run).await;
         }
         let Some(decision) = &decided.request.decision else {
-            let message = format!("request {} was decided and says not how", decided.request.id);
+            let message = format!(
+                "request {} was decided and says not how",
+                decided.request.id
+            );
             return Err(ApiError::new(ErrorCode::Internal, message));
         };
         Ok(ApprovalDecided {
@@ -112,7 +115,8 @@ impl Inner {
         let Some(id) = known.map(|request| request.id).or(open) else {
             let message = format!("run {id} waits for no decision: it is {}", run.status);
             let denial = Denial::new(ErrorCode::Conflict, "D-FLOW-4", message);
-            let hint = format!("`moorline approvals list --run {id}` shows what became of its requests");
+            let hint =
+                format!("`moorline approvals list --run {id}` shows what became of its requests");
             return Err(denial.hint(hint).into());
         };
         Ok(WhichApproval::Id {

@@ -129,10 +129,7 @@ mod tests {
         }));
         let argv = argv(&step, &state()).unwrap();
         let argv: Vec<&str> = argv.iter().filter_map(Arg::as_str).collect();
-        assert_eq!(
-            argv,
-            ["./run", "--name=a b; $(rm) \"x\"", "0.0[1]", "{x}"]
-        );
+        assert_eq!(argv, ["./run", "--name=a b; $(rm) \"x\"", "0.0[1]", "{x}"]);
         let env = env(&step, &state()).unwrap();
         let expected = [("PLAIN", "{{}}"), ("WHO", "<a b; $(rm) \"x\">")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
