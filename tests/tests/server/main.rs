@@ -1,8 +1,13 @@
 //! The server as its users meet it: the real `moorlined`, real sockets, real clients.
 
+mod conformance;
+mod browser;
 mod killed;
 mod live;
 mod parked;
+mod remote;
+mod replicas;
 mod support;
+mod upgrade;
 mod validation;
 mod walks;

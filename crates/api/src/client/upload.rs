@@ -99,12 +99,17 @@ impl Sending<'_> {
     /// An error of the server, in which uploads are what they are here.
     pub(super) fn told(&self, mut error: ApiError) -> ApiError {
         for (upload, path) in &self.names {
-            let path = path.display().to_string();
-            error.message = renamed(&error.message, upload, &path);
-            error.hint = error.hint.map(|hint| renamed(&hint, upload, &path));
+            let id = upload.split_once(':').map_or(upload.as_str(), |(_, id)| id);
+            // Of one file, the server names the file itself below the upload.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let file = format!("{id}/{name}");
+            let here = path.display().to_string();
+            let told = |text: &str| renamed(&renamed(text, &file, &here), id, &here);
+            error.message = told(&error.message);
+            error.hint = error.hint.as_deref().map(told);
             for detail in &mut error.details {
-                detail.at = renamed(&detail.at, upload, &path);
-                detail.message = renamed(&detail.message, upload, &path);
+                detail.at = told(&detail.at);
+                detail.message = told(&detail.message);
             }
         }
         error
@@ -169,10 +174,9 @@ fn is_reference(path: &Path) -> bool {
         .is_some_and(|text| REFERENCES.iter().any(|prefix| text.starts_with(prefix)))
 }
 
-/// A text in which a local path stands where the server named an upload, or where it is on the server: the
-/// word that ends with the id of the upload, up to its end or to the next `/`.
-fn renamed(text: &str, upload: &str, path: &str) -> String {
-    let id = upload.split_once(':').map_or(upload, |(_, id)| id);
+/// A text in which a local path stands where the server named an upload, or where it is on the server: in the
+/// place of the beginning of a word, up to the end of `id`.
+fn renamed(text: &str, id: &str, path: &str) -> String {
     let mut renamed = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(id) {
@@ -301,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_error_names_what_was_uploaded_as_it_is_called_here() {
-        let told = |text| renamed(text, "upload:0190", "/home/ada/job");
+        let told = |text| renamed(text, "0190", "/home/ada/job");
         assert_eq!(
             told("/srv/state/uploads/0190/job_spec.json: 2 violations (`upload:0190`)"),
             "/home/ada/job/job_spec.json: 2 violations (`/home/ada/job`)"

@@ -1,0 +1,189 @@
+//! One suite of behaviours of the `ControlPlane`, for an engine in this process and for the client over HTTP: the
+//! same calls, the same effects, and refusals that are equal word by word.
+//!
+//! Each case does its assertions on whatever plane it is given and writes down every refusal that it met. The
+//! two lists of a case must be equal: code, message, hint and findings.
+
+mod artifacts;
+mod governance;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use moorline_api::client::{Client, Options, Signer};
+use moorline_api::{ApiError, ControlPlane};
+use moorline_core::artifact::SignedRecord;
+use moorline_core::artifact::signature::Attestation;
+use moorline_core::config::{DEFAULT_PROJECT, Settings};
+use moorline_core::principal::{Principal, PublicKey};
+use moorline_engine::{KeyPlace, StateDirs, assemble};
+use moorline_testkit::moorline::binary;
+use moorline_testkit::moorlined::{Server, ServerOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Who does everything.
+const ADA: &str = "human:ada";
+
+/// A plane under test, with a place for files.
+struct Stage {
+    plane: Arc<dyn ControlPlane>,
+    home: TempDir,
+    /// Refusals so far, as they are told.
+    refused: Vec<Value>,
+}
+
+impl Stage {
+    fn new(plane: Arc<dyn ControlPlane>) -> Self {
+        Self {
+            plane,
+            home: tempfile::tempdir().unwrap(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Writes a job directory with this spec.
+    fn job(&self, name: &str, spec: &Value) -> PathBuf {
+        let dir = self.path(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("job_spec.json"), spec.to_string()).unwrap();
+        dir
+    }
+
+    /// A job of one step that runs a script.
+    fn shell(&self, name: &str, script: &str) -> PathBuf {
+        let step = json!({"name": "main", "argv": ["/bin/sh", "-c", script], "egress": "none"});
+        self.job(name, &json!({"job_id": name, "steps": [step]}))
+    }
+
+    /// Writes down that something was refused.
+    fn refused<T: std::fmt::Debug>(&mut self, what: &str, done: Result<T, ApiError>) {
+        let error = done.expect_err(what);
+        let text = json!({"what": what, "error": error}).to_string();
+        let home = self.home.path().display().to_string();
+        let text = without_ids(&text.replace(&home, "HOME"));
+        self.refused.push(serde_json::from_str(&text).unwrap());
+    }
+}
+
+/// A text in which every UUID is the same.
+fn without_ids(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(is_uuid_start(rest)) {
+        kept.push_str(&rest[..at]);
+        kept.push_str("ID");
+        rest = &rest[at + 36..];
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// Whether a UUID begins at a character of `text`; given to `find`, which asks for each in turn.
+fn is_uuid_start(text: &str) -> impl FnMut(char) -> bool + '_ {
+    let mut at = 0;
+    move |character| {
+        let here = at;
+        at += character.len_utf8();
+        text.get(here..here + 36).is_some_and(|word| {
+            word.bytes().enumerate().all(|(index, byte)| match index {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
+        })
+    }
+}
+
+fn ada() -> Principal {
+    ADA.parse().unwrap()
+}
+
+/// Signs with keys of the test.
+#[derive(Debug)]
+struct Keys(KeyPlace);
+
+impl Signer for Keys {
+    fn public_key(&self, by: &Principal) -> Result<PublicKey, ApiError> {
+        Ok(self.0.read_or_make(by)?.0.verifying_key().into())
+    }
+
+    fn sign(&self, attestation: &Attestation) -> Result<SignedRecord, ApiError> {
+        let (key, _) = self.0.read_or_make(&attestation.by)?;
+        Ok(attestation.sign(&key).unwrap())
+    }
+}
+
+/// An engine in this process.
+async fn engine(state: &Path) -> moorline_engine::Engine {
+    let options = assemble::Options {
+        project: DEFAULT_PROJECT.to_owned(),
+        dirs: StateDirs::new(state.join("state")),
+        settings: Arc::new(settings(state)),
+        keys: KeyPlace::new(state.join("keys")),
+        vars: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
+        helper: binary("moorline").unwrap(),
+    };
+    assemble::embedded(options).await.unwrap()
+}
+
+/// The same settings for both: secrets in an encrypted file, whose key is a file as well.
+fn settings(state: &Path) -> Settings {
+    let file = moorline_core::config::ConfigFile {
+        path: "moorline.toml".to_owned(),
+        text: toml(state),
+    };
+    let layers = moorline_core::config::Layers {
+        project: Some(file),
+        ..moorline_core::config::Layers::default()
+    };
+    moorline_engine::configure(&layers).unwrap().settings
+}
+
+fn toml(state: &Path) -> String {
+    format!(
+        "[secrets]\nkey = \"{}\"\n[server]\nrate_per_second = 10000\n",
+        state.join("secrets.key").display()
+    )
+}
+
+/// A real server, and a client of it.
+fn served(state: &Path) -> (Server, Client) {
+    let options = ServerOptions::new().unwrap().config(&toml(state)).unwrap();
+    let server = options.start().unwrap();
+    let token = server.token("ada", ["--principal", ADA]).unwrap();
+    let mut options = Options::new(server.url(), token);
+    options.signer = Some(Arc::new(Keys(KeyPlace::new(state.join("keys")))));
+    (server, Client::new(options).unwrap())
+}
+
+/// Does a case in process and over HTTP.
+fn on_both<F, W>(case: F)
+where
+    F: Fn(Stage) -> W,
+    W: Future<Output = Stage>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let in_process = runtime.block_on(async {
+        let engine = engine(here.path()).await;
+        let done = case(Stage::new(Arc::new(engine.clone()))).await;
+        engine.drain().await;
+        done.refused
+    });
+    let there = tempfile::tempdir().unwrap();
+    let (server, client) = served(there.path());
+    let over_http = runtime.block_on(async { case(Stage::new(Arc::new(client))).await.refused });
+    drop(server);
+    assert_eq!(over_http, in_process);
+}
