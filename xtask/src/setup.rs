@@ -73,6 +73,12 @@ const NEEDS: &[Need] = &[
         package: "npm",
         found: || which("npm").is_some(),
     },
+    Need {
+        name: "Chromium",
+        used_by: "the tests of the dashboard",
+        package: "chromium",
+        found: || which("chromium").is_some(),
+    },
 ];
 
 /// Packages of the Python environment `target/venv`, as pip takes them, with exact versions.
@@ -101,7 +107,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         install(&missing)?;
     }
     python_environment(workspace)?;
-    node_environment(workspace)
+    node_environment(workspace)?;
+    browser_environment(workspace)
 }
 
 fn install(missing: &[&Need]) -> Result {
@@ -191,6 +198,28 @@ fn node_environment(workspace: &Workspace) -> Result {
         .args(NODE_PACKAGES)
         .run()?;
     mark_installed(&directory, NODE_PACKAGES)
+}
+
+/// Makes `target/browser`: what drives Chromium, exactly as `tests/browser/package-lock.json` says.
+fn browser_environment(workspace: &Workspace) -> Result {
+    let wanted = workspace.root().join("tests/browser");
+    let directory = workspace.target().join("browser");
+    let lock = std::fs::read_to_string(wanted.join("package-lock.json"))
+        .map_err(Error::io("read `tests/browser/package-lock.json`"))?;
+    if is_installed(&directory, &[&lock]) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&directory)
+        .map_err(Error::io(format!("make `{}`", directory.display())))?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(wanted.join(name), directory.join(name))
+            .map_err(Error::io(format!("copy `tests/browser/{name}`")))?;
+    }
+    Shell::new("npm", &directory)
+        .args(["ci", "--silent", "--no-audit", "--no-fund"])
+        .args(["--ignore-scripts"])
+        .run()?;
+    mark_installed(&directory, &[&lock])
 }
 
 /// The file in an environment that tells what was installed into it: the network is asked once.

@@ -1,7 +1,7 @@
 //! The server as its users meet it: the real `moorlined`, real sockets, real clients.
 
-mod conformance;
 mod browser;
+mod conformance;
 mod killed;
 mod live;
 mod parked;

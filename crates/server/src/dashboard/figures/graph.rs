@@ -11,11 +11,13 @@ use moorline_core::workflow::{END, REJECT, Then};
 use super::fit;
 use crate::dashboard::parts::{Escaped, Tone};
 
-const NODE_WIDTH: f64 = 136.0;
-const NODE_HEIGHT: f64 = 40.0;
-const GAP_X: f64 = 34.0;
+const NODE_WIDTH: f64 = 146.0;
+const NODE_HEIGHT: f64 = 44.0;
+const GAP_X: f64 = 30.0;
 const GAP_Y: f64 = 58.0;
 const MARGIN: f64 = 20.0;
+/// Characters of a line in a node.
+const LINE: usize = 18;
 /// Nodes side by side.
 const COLUMNS: usize = 6;
 
@@ -231,13 +233,19 @@ impl Graph {
                 )?;
             }
         }
-        write!(
-            f,
-            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
-            x + NODE_WIDTH / 2.0,
-            centre + 4.0,
-            Escaped(&fit(&label, 17))
-        )?;
+        let lines = label_lines(&label);
+        #[expect(clippy::cast_precision_loss, reason = "two lines at most")]
+        let first = centre + 4.0 - (lines.len() as f64 - 1.0) * 7.5;
+        let mut baseline = first;
+        for line in &lines {
+            write!(
+                f,
+                "<text x=\"{:.0}\" y=\"{baseline:.0}\" text-anchor=\"middle\">{}</text>",
+                x + NODE_WIDTH / 2.0,
+                Escaped(line)
+            )?;
+            baseline += 15.0;
+        }
         if node.visits > 1 {
             write!(
                 f,
@@ -248,6 +256,28 @@ impl Graph {
         }
         f.write_str("</g>")
     }
+}
+
+/// A name in one line where it fits, else in two.
+fn label_lines(label: &str) -> Vec<String> {
+    if label.chars().count() <= LINE {
+        return vec![label.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in label.split(' ') {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        let fits = line.is_empty() || line.chars().count() + 1 + word.chars().count() <= LINE;
+        if fits || last == 1 {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.iter().map(|line| fit(line, LINE)).collect()
 }
 
 /// Where each node can lead, without repetition, the usual way first.
@@ -495,6 +525,19 @@ mod tests {
         assert!(svg.contains("the run is at go"), "{svg}");
         assert!(svg.contains(">×2</text>"), "{svg}");
         assert!(!svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn long_names_take_two_lines_and_no_more() {
+        assert_eq!(label_lines("founders brief"), ["founders brief"]);
+        assert_eq!(
+            label_lines("approve founders brief"),
+            ["approve founders", "brief"]
+        );
+        assert_eq!(
+            label_lines("a very long name of a node that nobody can read"),
+            ["a very long name", "of a node that no…"]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A run: where it stands, how it came there, what it said and left.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
@@ -9,7 +11,7 @@ use moorline_api::{
 use moorline_core::approval::{ApprovalRequest, ApprovalStatus};
 use moorline_core::attempt::Exit;
 use moorline_core::error_code::RunStatus;
-use moorline_core::event::EventKind;
+use moorline_core::event::{Event, EventKind};
 
 use super::approvals::ApprovalLine;
 use super::events::EventLine;
@@ -158,7 +160,7 @@ pub(super) async fn page(viewer: Viewer, Path(run): Path<String>) -> Result<Resp
         format!("Run of {}", view.summary.job_id),
     )
     .await?;
-    let mut page = of(&viewer, chrome, view, tail);
+    let mut page = of(&viewer, chrome, view, tail, &failed(&told));
     (page.progress, page.metrics) = reports::read(&viewer, &reported);
     page.events = told
         .into_iter()
@@ -168,11 +170,17 @@ pub(super) async fn page(viewer: Viewer, Path(run): Path<String>) -> Result<Resp
     html(&page)
 }
 
-fn of(viewer: &Viewer, chrome: Chrome, view: RunView, tail: Tail) -> Page {
+fn of(
+    viewer: &Viewer,
+    chrome: Chrome,
+    view: RunView,
+    tail: Tail,
+    failed: &BTreeMap<String, String>,
+) -> Page {
     let summary = &view.summary;
     let status = Badge::from(summary.status);
     let over = summary.status.is_terminal();
-    let spans = spans(&view);
+    let spans = spans(&view, failed);
     let timeline = Timeline {
         from: spans
             .iter()
@@ -296,10 +304,28 @@ fn of(viewer: &Viewer, chrome: Chrome, view: RunView, tail: Tail) -> Page {
     }
 }
 
+/// Attempts that failed, and as what: an attempt can exit with 0 and fail, by what it answered.
+fn failed(events: &[Event]) -> BTreeMap<String, String> {
+    events
+        .iter()
+        .filter(|event| event.kind == EventKind::AttemptEnded)
+        .filter_map(|event| {
+            let text = |member: &str| event.data.get(member)?.as_str();
+            Some((text("attempt_id")?.to_owned(), text("class")?.to_owned()))
+        })
+        .collect()
+}
+
 /// Attempts and waits, oldest first.
-fn spans(view: &RunView) -> Vec<Span> {
+fn spans(view: &RunView, failed: &BTreeMap<String, String>) -> Vec<Span> {
     let attempts = view.attempts.iter().map(|attempt| {
-        let (tone, outcome) = outcome(attempt);
+        let (mut tone, mut outcome) = outcome(attempt);
+        if let Some(class) = failed
+            .get(&attempt.id.to_string())
+            .filter(|_| tone == Tone::Good)
+        {
+            (tone, outcome) = (Tone::Bad, format!("{class}, {outcome}"));
+        }
         Span {
             row: attempt.step.clone(),
             what: format!("attempt {}", attempt.number),

@@ -60,9 +60,14 @@ fn write(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result
         Value::Object(members) => {
             f.write_str("<dl class=\"tree\">")?;
             for (key, member) in members {
+                let deep = if matches!(member, Value::Object(_)) {
+                    " class=\"deep\""
+                } else {
+                    ""
+                };
                 write!(
                     f,
-                    "<div><dt title=\"{}\">{}</dt><dd>",
+                    "<div{deep}><dt title=\"{}\">{}</dt><dd>",
                     Escaped(key),
                     Escaped(&words(key))
                 )?;
