@@ -139,7 +139,7 @@ pub struct RunRow {
     pub status: RunStatus,
     /// What asked for it.
     pub trigger: Trigger,
-    /// The step that runs or is due, with its number: `2/3 load`.
+    /// The step that runs or is due, with its number: `2/3 load`; or the gate at which the run waits.
     pub step: Option<String>,
     /// Attempts launched.
     pub attempts: u32,
@@ -159,10 +159,16 @@ pub struct RunRow {
 
 impl From<&Run> for RunRow {
     fn from(run: &Run) -> Self {
+        // A run that waits for a person is at no step, but at a gate.
+        let gate = run.flow.as_ref().map(|flow| flow.at.clone());
         let step = run
             .current_step()
             .filter(|_| !run.status.is_terminal())
             .map(|step| format!("{}/{} {}", run.step + 1, run.steps.len(), step.name));
+        let step = match run.status {
+            RunStatus::AwaitingApproval => gate,
+            _ => step,
+        };
         Self {
             run_id: run.id,
             job_id: run.job_id.clone(),

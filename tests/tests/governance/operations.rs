@@ -140,6 +140,7 @@ impl Session {
 fn every_operation_that_changes_something_leaves_one_record() {
     let mut session = Session::new();
     runs_and_stops(&mut session);
+    approvals(&mut session);
     artifacts(&mut session);
     secrets_and_gates(&mut session);
     schedules_and_sources(&mut session);
@@ -200,6 +201,32 @@ fn runs_and_stops(session: &mut Session) {
         "stop/job:x",
         &["release", "job:x", "--reason", "seen"],
     );
+}
+
+fn approvals(session: &mut Session) {
+    let asks = session.moorline.root().join("asks");
+    fs::create_dir(&asks).unwrap();
+    let spec = json!({
+        "job_id": "asks",
+        "steps": [{"name": "plan", "argv": ["/bin/true"]}],
+        "workflow": {
+            "steps": {"plan": {"then": "approve"}},
+            "gates": [{
+                "name": "approve", "title": "Good?",
+                "options": [{"name": "approved", "to": "end"}, {"name": "rejected", "to": "reject"}]
+            }]
+        }
+    });
+    fs::write(asks.join("job_spec.json"), spec.to_string()).unwrap();
+    let waits = session
+        .moorline
+        .run(["run", asks.to_str().unwrap()])
+        .unwrap();
+    assert_eq!(waits.code, Some(3), "{waits}");
+    let link = ["approvals", "link", "latest", "--to", ADA];
+    session.does(Operation::ApprovalLink, "", &link);
+    let decide = ["approvals", "decide", "latest", "approved"];
+    session.does(Operation::ApprovalDecide, "approval/", &decide);
 }
 
 fn artifacts(session: &mut Session) {

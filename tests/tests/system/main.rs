@@ -17,3 +17,4 @@ mod process;
 mod sandbox;
 mod statements;
 mod stop;
+mod workflow;

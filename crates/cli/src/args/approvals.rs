@@ -41,13 +41,14 @@ pub enum ApprovalsCommand {
     Decide(ApprovalDecideArgs),
     /// Make a link by which one person decides one request, once
     #[command(
-        after_help = "Examples:\n  moorline approvals link latest human:ada\n  moorline approvals link 0198c2 human:ada --minutes 60 --json\n\nWhoever has the link can use it: send it to nobody else. It is shown once."
+        after_help = "Examples:\n  moorline approvals link latest --to human:ada\n  moorline approvals link 0198c2 --to human:ada --minutes 60 --json\n\nWhoever has the link can use it: send it to nobody else. It is shown once."
     )]
     Link {
         /// The request: id, a unique beginning of it, or `latest`.
         approval: String,
-        /// Who decides by it, e.g. `human:ada`.
-        principal: String,
+        /// Who decides by it, e.g. `human:ada`
+        #[arg(long, value_name = "PRINCIPAL")]
+        to: String,
         /// For how many minutes it holds [default: a day]
         #[arg(long, value_name = "N")]
         minutes: Option<u32>,

@@ -46,12 +46,12 @@ pub(super) fn run(context: &Context<'_>, command: ApprovalsCommand) -> Result<u8
         ApprovalsCommand::Decide(args) => decide(context, args),
         ApprovalsCommand::Link {
             approval,
-            principal,
+            to,
             minutes,
         } => {
             let request = ApprovalLinkRequest {
                 approval,
-                principal: person(&principal)?,
+                principal: person(&to)?,
                 minutes,
                 actor: context.principal()?,
             };
@@ -325,7 +325,8 @@ async fn meant(plane: &dyn ControlPlane, text: &str) -> Result<Meant, ApiError> 
         }
         (Ok(request), _) => Ok(Meant::Request(request.id.to_string())),
         (Err(_), Ok(run)) => Ok(Meant::Run(run.to_string())),
-        (Err(error), Err(_)) => Err(error),
+        // Neither: the decision itself says so, to whoever may decide at all.
+        (Err(_), Err(_)) => Ok(Meant::Request(text.to_owned())),
     }
 }
 

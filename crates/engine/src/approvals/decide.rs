@@ -96,27 +96,27 @@ impl Inner {
         }
     }
 
-    /// The one request that a run waits for; or the one that was decided under the same key.
+    /// The one request that a run waits for; or the one that was decided under the same key; or else the newest
+    /// one, so that whoever is late hears what became of it.
     async fn open_request(
         &self,
         id: RunId,
         asked: &ApprovalDecideRequest,
     ) -> Result<WhichApproval, ApiError> {
         let run = self.must_get(id).await?;
-        let mut known = None;
-        if let Some(key) = &asked.idempotency_key {
-            let requests = self.requests_of(id).await?;
-            known = requests.into_iter().find(|request| {
-                let decision = request.decision.as_ref();
-                decision.and_then(|decision| decision.idempotency_key.as_ref()) == Some(key)
-            });
-        }
+        let requests = self.requests_of(id).await?;
+        let key = asked.idempotency_key.as_ref();
+        let by_key = requests.iter().find(|request| {
+            let decision = request.decision.as_ref();
+            key.is_some() && decision.and_then(|d| d.idempotency_key.as_ref()) == key
+        });
+        let newest = || requests.first().map(|request| request.id);
         let open = run.flow.and_then(|flow| flow.open);
-        let Some(id) = known.map(|request| request.id).or(open) else {
+        let meant = by_key.map(|request| request.id).or(open);
+        let Some(id) = meant.or_else(newest) else {
             let message = format!("run {id} waits for no decision: it is {}", run.status);
             let denial = Denial::new(ErrorCode::Conflict, "D-FLOW-4", message);
-            let hint =
-                format!("`moorline approvals list --run {id}` shows what became of its requests");
+            let hint = "`moorline approvals list --status pending` shows what waits";
             return Err(denial.hint(hint).into());
         };
         Ok(WhichApproval::Id {

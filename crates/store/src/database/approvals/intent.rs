@@ -5,7 +5,7 @@ use moorline_core::approval::{ApprovalRequest, ApprovalStatus};
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::{ApprovalId, RunId};
-use moorline_core::run::Command;
+use moorline_core::run::{Command, apply};
 
 use super::{advance, get, missing, query};
 use crate::approvals::{ApprovalFilter, DecideApproval, DecidedApproval, WhichApproval};
@@ -147,7 +147,7 @@ impl Intent for Lapse {
         let command = Command::Lapse {
             request: Box::new(request),
         };
-        let applied = advance(unit, &run, command, self.now).await?;
+        let applied = apply(&run, command, self.now)?;
         if applied.events.is_empty() {
             return Ok(());
         }

@@ -194,10 +194,11 @@ async fn raise<T: Tx>(
     level: AlertLevel,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let until = request.expires_at.strftime("%Y-%m-%d %H:%M:%SZ");
     let state = if request.overdue {
-        format!("overdue since {}", request.expires_at)
+        format!("overdue since {until}")
     } else {
-        format!("until {}", request.expires_at)
+        format!("until {until}")
     };
     let options: Vec<&str> = request.options.iter().map(|o| o.name.as_str()).collect();
     let alert = NewAlert {

@@ -1,4 +1,4 @@
-//! The transitions of a run, in the workflow of its job where it has one.
+//! The transitions of a run that move it through the workflow of its job, where it has one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -27,8 +27,8 @@ struct Spec {
     workflow: Option<Workflow>,
 }
 
-/// Applies a command to a run, by the workflow of its job. Every transition of a run that may have one goes
-/// through here.
+/// Applies a command to a run, by the workflow of its job: what ends a step or decides a request goes through
+/// here. Every other transition does without the workflow, so that a run can be stopped whatever its spec is.
 pub(crate) async fn advance<T: Tx>(
     unit: &mut Unit<'_, T>,
     run: &Run,
@@ -36,7 +36,7 @@ pub(crate) async fn advance<T: Tx>(
     now: Timestamp,
 ) -> Result<Applied, StoreError> {
     let workflow = match &run.flow {
-        Some(_) => Some(workflow_of(unit, run).await?),
+        Some(_) => workflow_of(unit, run).await?,
         None => None,
     };
     apply_in(run, workflow.as_deref(), command, now).map_err(|refusal| match refusal {
@@ -45,23 +45,22 @@ pub(crate) async fn advance<T: Tx>(
     })
 }
 
+/// The workflow of a run; `None` where the spec can not be read, and then the run fails closed (L42).
 async fn workflow_of<T: Tx>(
     unit: &mut Unit<'_, T>,
     run: &Run,
-) -> Result<Arc<Workflow>, StoreError> {
+) -> Result<Option<Arc<Workflow>>, StoreError> {
     let hash = run.spec_hash;
     if let Some(workflow) = known(&hash) {
-        return Ok(workflow);
+        return Ok(Some(workflow));
     }
     let row = unit.tx.row(sql::SPEC_GET, args![hash.to_string()]).await?;
-    let spec: Option<Spec> = row.map(|mut row| row.json("job spec")).transpose()?;
-    let workflow = spec.and_then(|spec| spec.workflow).ok_or_else(|| {
-        let what = format!("workflow of run {}: its spec {hash} has none", run.id);
-        StoreError::Corrupt { what, source: None }
-    })?;
-    let workflow = Arc::new(workflow);
+    let spec: Option<Spec> = row.and_then(|mut row| row.json("job spec").ok());
+    let Some(workflow) = spec.and_then(|spec| spec.workflow).map(Arc::new) else {
+        return Ok(None);
+    };
     keep(hash, Arc::clone(&workflow));
-    Ok(workflow)
+    Ok(Some(workflow))
 }
 
 fn known(hash: &ContentId) -> Option<Arc<Workflow>> {

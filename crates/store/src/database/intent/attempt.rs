@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use moorline_core::attempt::Handle;
 use moorline_core::ids::{AttemptId, DriverId, RunId};
-use moorline_core::run::{Command, Refusal, Run, tell};
+use moorline_core::run::{Command, Run, apply, tell};
 
 use crate::database::approvals::advance;
 use crate::database::sql;
@@ -31,7 +31,7 @@ impl Intent for Launched {
             token: self.token,
             handle: self.handle.clone(),
         };
-        let applied = advance(unit, &run, command, self.now).await?;
+        let applied = apply(&run, command, self.now)?;
         persist(unit, &run, applied, None, self.now).await
     }
 }
@@ -79,7 +79,7 @@ impl Intent for TakeOver {
             attempt_id: self.attempt,
             driver: self.driver,
         };
-        let applied = advance(unit, &run, command, self.now).await?;
+        let applied = apply(&run, command, self.now)?;
         persist(unit, &run, applied, Some(self.lease_until), self.now).await
     }
 }
@@ -118,11 +118,8 @@ async fn claim_next<T: Tx>(
     let Some((driver, attempt_id, lease_until)) = finish.claim_next else {
         return Ok(run);
     };
-    let command = Command::Claim { attempt_id, driver };
-    let applied = match advance(unit, &run, command, finish.now).await {
-        Ok(applied) => applied,
-        Err(StoreError::Refused(Refusal::NotDue { .. })) => return Ok(run),
-        Err(error) => return Err(error),
+    let Ok(applied) = apply(&run, Command::Claim { attempt_id, driver }, finish.now) else {
+        return Ok(run);
     };
     if unit.stop_of_run(&run).await?.is_some() {
         return Ok(run);

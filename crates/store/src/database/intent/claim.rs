@@ -1,8 +1,7 @@
 //! Claiming due attempts: the one gate that every start passes.
 
-use moorline_core::run::{Command, Run};
+use moorline_core::run::{Command, Run, apply};
 
-use crate::database::approvals::advance;
 use crate::database::sql;
 use crate::database::transition::persist;
 use crate::database::tx::{Tx, Val, args};
@@ -29,7 +28,7 @@ impl Intent for Claim {
                 attempt_id: *attempt_id,
                 driver: claim.driver,
             };
-            let applied = advance(unit, &run, command, claim.now).await?;
+            let applied = apply(&run, command, claim.now)?;
             let lease = Some(claim.lease_until);
             claimed.push(persist(unit, &run, applied, lease, claim.now).await?);
         }

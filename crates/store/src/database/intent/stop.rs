@@ -4,11 +4,10 @@ use jiff::Timestamp;
 use moorline_core::audit::NewAudit;
 use moorline_core::event::{EventKind, Level, NewEvent};
 use moorline_core::ids::RunId;
-use moorline_core::run::{CancelKind, Command, Run};
+use moorline_core::run::{CancelKind, Command, Run, apply};
 use moorline_core::stop::{Stop, StopScope};
 use serde_json::json;
 
-use crate::database::approvals::advance;
 use crate::database::transition::persist;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::Unit;
@@ -34,7 +33,7 @@ impl Intent for Cancel {
             actor: cancel.actor.clone(),
             reason: cancel.reason.clone(),
         };
-        let applied = advance(unit, &run, command, cancel.now).await?;
+        let applied = apply(&run, command, cancel.now)?;
         if applied.events.is_empty() {
             return Ok(run);
         }
@@ -161,7 +160,7 @@ async fn kill<T: Tx>(unit: &mut Unit<'_, T>, run: Run, stop: &Stop) -> Result<Ru
         actor: stop.actor.clone(),
         reason: stop.reason.clone(),
     };
-    let applied = advance(unit, &run, command, stop.since).await?;
+    let applied = apply(&run, command, stop.since)?;
     if applied.events.is_empty() {
         return Ok(run);
     }

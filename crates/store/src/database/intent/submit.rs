@@ -3,10 +3,9 @@
 use moorline_core::audit::NewAudit;
 use moorline_core::content_id::ContentId;
 use moorline_core::event::{EventKind, Level, NewEvent};
-use moorline_core::run::{Command, Refusal, Run, Trigger};
+use moorline_core::run::{Command, Run, Trigger, apply};
 use serde_json::json;
 
-use crate::database::approvals::advance;
 use crate::database::artifacts::must_be_live;
 use crate::database::transition::{Columns, insert_attempt};
 use crate::database::tx::{Tx, Val, args};
@@ -42,25 +41,19 @@ impl Intent for Submit {
             must_be_live(unit, &new.run).await?;
         }
         let now = new.run.created_at;
-        // First, since a transition may need the workflow that stands in it.
-        let spec = args![new.run.spec_hash.to_string(), &new.spec];
-        unit.tx.execute(sql::SPEC_INSERT, spec).await?;
         let mut events = vec![queued(&new.run)];
         let mut run = new.run.clone();
         let mut lease = None;
         if let Some((driver, attempt_id, lease_until)) = new.claim {
-            let command = Command::Claim { attempt_id, driver };
-            match advance(unit, &run, command, now).await {
-                Ok(claimed) => {
-                    run = claimed.run;
-                    events.extend(claimed.events);
-                    lease = Some(lease_until);
-                }
-                // A run that is not due yet stays queued.
-                Err(StoreError::Refused(Refusal::NotDue { .. })) => {}
-                Err(error) => return Err(error),
+            // A run that is not due yet stays queued.
+            if let Ok(claimed) = apply(&run, Command::Claim { attempt_id, driver }, now) {
+                run = claimed.run;
+                events.extend(claimed.events);
+                lease = Some(lease_until);
             }
         }
+        let spec = args![run.spec_hash.to_string(), &new.spec];
+        unit.tx.execute(sql::SPEC_INSERT, spec).await?;
         let columns = Columns::of(&run);
         let row = args![
             run.id.to_string(),
