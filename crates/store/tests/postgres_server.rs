@@ -42,7 +42,7 @@ async fn postgres_may_be_opened_new_by_many_at_once() {
     let opening = (0..8).map(|_| PostgresStore::connect(database.url()));
     let stores = try_join_all(opening).await.unwrap();
     for store in &stores {
-        assert_eq!(store.health().await.unwrap().schema, 2);
+        assert_eq!(store.health().await.unwrap().schema, 3);
     }
 }
 
@@ -52,14 +52,23 @@ async fn postgres_with_a_newer_schema_is_refused() {
     drop(PostgresStore::connect(database.url()).await.unwrap());
     edit(
         &database,
-        "INSERT INTO schema_history (version, name, checksum) VALUES (3, 'later', 'x')",
+        "INSERT INTO schema_history (version, name, checksum, compatible_with) \
+         VALUES (4, 'later', 'x', 3), (5, 'after', 'y', 4)",
     )
     .await;
     let error = PostgresStore::connect(database.url()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the store has schema 3 (later), newer than this program's 2: use a newer moorline"
+        "the store has schema 5 (after), newer than this program's 3: use a newer moorline"
     );
+    // One that only expanded is used as it is.
+    edit(&database, "DELETE FROM schema_history WHERE version = 5").await;
+    let store = PostgresStore::connect(database.url()).await.unwrap();
+    let world = World::default();
+    world.submit(&store, &Shape::default()).await.unwrap();
+    let check = PostgresStore::check(database.url(), None).await.unwrap();
+    assert_eq!((check.found, check.program), (4, 3));
+    assert!(check.is_current());
 }
 
 #[tokio::test]

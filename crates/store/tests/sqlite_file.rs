@@ -36,8 +36,52 @@ fn a_store_that_is_newer_than_the_program_is_refused() {
     );
     assert_eq!(
         refusal(&path),
-        "the store has schema 99 (later), newer than this program's 2: use a newer moorline"
+        "the store has schema 99 (later), newer than this program's 3: use a newer moorline"
     );
+}
+
+/// A newer program that only expanded says so in the history, and older ones go on.
+#[test]
+fn a_store_that_is_newer_and_says_that_it_only_expanded_is_used() {
+    let (_directory, path) = place();
+    drop(SqliteStore::open(&path).unwrap());
+    let current = SqliteStore::check(&path).unwrap();
+    assert_eq!((current.found, current.is_current()), (3, true));
+    edit(
+        &path,
+        "INSERT INTO schema_history (version, name, checksum, compatible_with) \
+         VALUES (4, 'later', 'x', 3), (5, 'after', 'y', 2)",
+    );
+    drop(SqliteStore::open(&path).unwrap());
+    let check = SqliteStore::check(&path).unwrap();
+    assert_eq!(
+        (check.found, check.program, check.is_current()),
+        (5, 3, true)
+    );
+    edit(
+        &path,
+        "UPDATE schema_history SET compatible_with = 4 WHERE version = 5",
+    );
+    assert_eq!(
+        refusal(&path),
+        "the store has schema 5 (after), newer than this program's 3: use a newer moorline"
+    );
+}
+
+#[test]
+fn what_a_store_lacks_is_told_without_making_it() {
+    let (_directory, path) = place();
+    let check = SqliteStore::check(&path).unwrap();
+    assert_eq!(
+        (check.found, check.pending.as_slice()),
+        (
+            0,
+            ["0001_initial", "0002_governance", "0003_control_plane"]
+                .map(str::to_owned)
+                .as_slice()
+        )
+    );
+    assert!(!path.exists());
 }
 
 #[test]
@@ -113,7 +157,7 @@ fn processes_may_open_a_new_store_at_the_same_time() {
             .unwrap()
             .query_row("SELECT COUNT(*) FROM schema_history", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(history, 2);
+        assert_eq!(history, 3);
     }
 }
 

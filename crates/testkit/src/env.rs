@@ -13,6 +13,9 @@ pub const COVERAGE_DIR: &str = "MOORLINE_COVERAGE_DIR";
 /// How many times the crash harness kills `moorline`; `cargo xtask test --crash-kills N` sets it.
 pub const CRASH_KILLS: &str = "MOORLINE_CRASH_KILLS";
 
+/// A `moorline` of the schema before this one; `cargo xtask upgrade` builds it and sets this.
+pub const OLDER: &str = "MOORLINE_TEST_OLDER";
+
 /// The value of `name`, or `None` when it is unset, empty or not UTF-8.
 ///
 /// ```

@@ -126,7 +126,16 @@ impl Moorline {
     ///
     /// [`HarnessError::NotBuilt`], and [`HarnessError::Io`] when the home can not be made.
     pub fn new() -> Result<Self, HarnessError> {
-        let binary = binary("moorline")?;
+        Self::of_binary(binary("moorline")?)
+    }
+
+    /// Another binary that takes `--state`, with a fresh home: `moorlined`, or one of another commit.
+    ///
+    /// # Errors
+    ///
+    /// [`HarnessError::Io`] when the home can not be made.
+    pub fn of_binary(binary: impl Into<PathBuf>) -> Result<Self, HarnessError> {
+        let binary = binary.into();
         let home = tempfile::Builder::new()
             .prefix("moorline-test-")
             .tempdir()

@@ -267,6 +267,23 @@ mod postgres {
     #[tokio::test]
     async fn postgres_answers_hot_statements_from_an_index() {
         let (mut connection, _database) = connection().await;
+        goes_by_indexes(&mut connection).await;
+    }
+
+    /// Row-level security keeps no statement from its index: each comparison is leakproof.
+    #[tokio::test]
+    async fn postgres_answers_hot_statements_of_a_project_from_an_index() {
+        let (mut connection, database) = connection().await;
+        PostgresStore::connect_project(database.url(), "plans")
+            .await
+            .unwrap();
+        let session = "SET ROLE moorline_plans; SET search_path = moorline_plans; \
+             SET moorline.project = 'plans'";
+        connection.execute(session).await.unwrap();
+        goes_by_indexes(&mut connection).await;
+    }
+
+    async fn goes_by_indexes(connection: &mut PgConnection) {
         // What it could do by index it does by index, as it would with many rows.
         let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
              SET enable_bitmapscan = off; SET enable_sort = off";
