@@ -373,7 +373,7 @@ fn a_request_expires_after_its_time() {
     // L44: the run failed once, and that is told once.
     let alerts = waiting.json(&["alerts", "list"]);
     let failures = alerts.as_array().unwrap().iter();
-    let failures = failures.filter(|view| view["alert"]["data"]["class"] == "expired");
+    let failures = failures.filter(|view| view["data"]["class"] == "expired");
     assert_eq!(failures.count(), 1, "{alerts:#}");
 }
 
@@ -416,4 +416,31 @@ fn a_decision_outlives_who_took_it() {
     assert_eq!(worked.json().unwrap()["taken_up"], json!([waiting.run]));
     assert_eq!(waiting.wait().0, Some(0));
     assert_eq!(waiting.kinds().get("attempt.claimed"), Some(&2));
+}
+
+/// D-RUN-4: a step that a run comes back to has its retries anew.
+#[test]
+fn retries_count_for_each_visit_of_a_step() {
+    let job = offer(&json!({}));
+    let file = job.path().join("job_spec.json");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let fails_first = format!("test $((MOORLINE_ATTEMPT % 2)) = 0 || exit 75\n{DRAFT}");
+    spec["steps"][0]["argv"][2] = json!(fails_first);
+    spec["steps"][0]["retries"] = json!({"max": 1, "initial_delay_seconds": 0, "on": ["runtime"]});
+    fs::write(&file, spec.to_string()).unwrap();
+    let moorline = Moorline::new().unwrap();
+    let (output, summary) = run(&moorline, job.path(), &[]);
+    assert_eq!(
+        (output.code, &summary["attempts"]),
+        (Some(3), &json!(2)),
+        "{output}"
+    );
+    let run = summary["run_id"].as_str().unwrap().to_owned();
+    let waiting = Waiting { moorline, run };
+    waiting.decided("again", &[]);
+    let (code, summary) = waiting.wait();
+    assert_eq!((code, &summary["attempts"]), (Some(3), &json!(4)));
+    waiting.decided("approved", &[]);
+    let (code, summary) = waiting.wait();
+    assert_eq!((code, &summary["attempts"]), (Some(0), &json!(5)));
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use moorline_api::{ApiError, ApprovalDecideRequest, ApprovalDecided};
-use moorline_core::approval::Choice;
+use moorline_core::approval::{ApprovalRequest, Choice};
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::RunId;
@@ -127,10 +127,7 @@ impl Inner {
     }
 
     /// Every request of a run, newest first.
-    pub(super) async fn requests_of(
-        &self,
-        run: RunId,
-    ) -> Result<Vec<moorline_core::approval::ApprovalRequest>, ApiError> {
+    pub(super) async fn requests_of(&self, run: RunId) -> Result<Vec<ApprovalRequest>, ApiError> {
         let filter = ApprovalFilter {
             run_id: Some(run),
             limit: u32::MAX,
