@@ -35,7 +35,7 @@ macro_rules! handler {
             let (mut parts, body) = request.into_parts();
             let engine = caller.project.engine.clone();
             let doing = async {
-                caller.permit(route.operation)?;
+                caller.admit(route.operation, route.path).await?;
                 let asked: $request =
                     request::read(&app, route, &caller, &mut parts, body, $secret).await?;
                 finish(&app, route, async move { engine.$name(asked).await }).await
@@ -50,7 +50,7 @@ macro_rules! handler {
             let (parts, _) = request.into_parts();
             let engine = caller.project.engine.clone();
             let doing = async {
-                caller.permit(route.operation)?;
+                caller.admit(route.operation, route.path).await?;
                 request::nothing(&parts)?;
                 finish(&app, route, async move { engine.$name().await }).await
             };
@@ -68,6 +68,10 @@ macro_rules! mount {
     };
     (bare $router:ident $name:ident(), $method:ident $path:literal) => {
         $router.route($path, on(filter(Method::$method), handler!(bare, $name)))
+    };
+    // Waits as long as the request says.
+    (call $router:ident run_wait($request:ty), $method:ident $path:literal) => {
+        $router.route($path, on(filter(Method::$method), crate::wait::run_wait))
     };
     (call $router:ident $name:ident($request:ty), $method:ident $path:literal) => {
         $router.route(

@@ -15,7 +15,11 @@
 //! | `serve` | from the configuration to a server that ends well |
 //! | `listen` | connections, with TLS or without |
 //! | `routes` | all routes and what is around them |
-//! | `call` | the operations, dispatched from their one list |
+//! | `call`, `request`, `answer` | the operations, dispatched from their one list |
+//! | `wait`, `precondition` | waiting for the end of a run; `If-Match` |
+//! | `uploads` | files on their way here and back |
+//! | `probes`, `metrics`, `trace` | what orchestrators and operators ask |
+//! | [`openapi`] | all of it as a document |
 //! | `dashboard` | the pages |
 //! | `stream`, `ws` | what comes as it happens: lines, server-sent events, WebSocket |
 
@@ -31,7 +35,8 @@ mod limits;
 mod links;
 mod listen;
 mod metrics;
-mod openapi;
+pub mod openapi;
+mod precondition;
 mod probes;
 pub mod problem;
 mod report;
@@ -42,15 +47,34 @@ mod serve;
 mod session;
 mod shape;
 mod stream;
+mod tls;
 mod trace;
 mod uploads;
+mod wait;
 mod ws;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
+use moorline_api::ApiError;
+use tokio::net::TcpListener;
 
 pub use env::Env;
+
+/// Serves an application on a listener, for programs that embed the server: until
+/// [`App::closing`](app::App::closing) is cancelled, and then until requests are answered.
+///
+/// # Errors
+/// As of the settings of the server.
+pub fn embed(
+    app: Arc<app::App>,
+    listener: TcpListener,
+) -> Result<impl Future<Output = ()> + Send, ApiError> {
+    let router = routes::router(Arc::clone(&app))?;
+    let closing = app.closing.clone();
+    Ok(listen::serve(listener, None, router, closing, serve::GRACE))
+}
 
 /// Parses the arguments, serves, and says how that went.
 pub fn dispatch(env: &Env) -> ExitCode {

@@ -8,9 +8,11 @@ use axum::Router;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -28,6 +30,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Serves connections until the server is to end; then lets requests end within `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     closing: CancellationToken,
     grace: Duration,
@@ -41,7 +44,23 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, router.clone(), graceful.watcher()));
+                let (tls, router) = (tls.clone(), router.clone());
+                let watcher = graceful.watcher();
+                connections.spawn(async move {
+                    // Answers are small and one waits for each of them.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        debug!("can not switch Nagle's algorithm off: {error}");
+                    }
+                    crate::stream::cut_when_stalled(&stream);
+                    match tls {
+                        None => connection(stream, peer, router, watcher).await,
+                        Some(tls) => match tokio::time::timeout(HEAD, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(stream, peer, router, watcher).await,
+                            Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
+                            Err(_) => debug!(%peer, "no TLS in time"),
+                        },
+                    }
+                });
             }
             Err(error) => {
                 warn!("can not accept a connection: {error}");
@@ -60,16 +79,11 @@ pub(crate) async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
-    graceful: hyper_util::server::graceful::Watcher,
+    graceful: Watcher,
 ) {
-    // Answers are small and one waits for each of them.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("can not switch Nagle's algorithm off: {error}");
-    }
-    crate::stream::cut_when_stalled(&stream);
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request.map(axum::body::Body::new)

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::access::Caller;
 use crate::app::App;
+use crate::precondition;
 use crate::shape::{Form, Shape};
 
 /// The header that fills `idempotency_key`.
@@ -69,6 +70,7 @@ pub(crate) async fn read<R: DeserializeOwned>(
     };
     from_path(&shape, parts, &mut members).await?;
     idempotency_key(&shape, &parts.headers, &mut members)?;
+    precondition::check(&caller.project.engine, route, &parts.headers, &mut members).await?;
     if shape.member(ACTOR).is_some() {
         let actor = Value::String(caller.identity.principal.to_string());
         members.insert(ACTOR.to_owned(), actor);

@@ -51,7 +51,7 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
         .merge(hooks::routes())
         .merge(links::routes())
         .merge(dashboard::routes())
-        .merge(uploads::routes(&app))
+        .merge(uploads::routes())
         .layer(limits::csrf(&app)?)
         .layer(from_fn_with_state((Arc::clone(&app), rates), limits::rate));
     // Probes come often, from machines that have no token and must not be kept waiting.
@@ -79,7 +79,7 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
     Ok(router
         .layer(from_fn(problem::complete))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .route_layer(from_fn_with_state(Arc::clone(&app), metrics::count))
+        .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .layer(trace::layer())
         .layer(SetSensitiveHeadersLayer::new([
             header::AUTHORIZATION,

@@ -18,20 +18,18 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::app::{App, Project};
-use crate::args::{Cli, Command, Global, LogFormat};
+use crate::args::{Cli, Command};
 use crate::env::Env;
 use crate::metrics::Metrics;
-use crate::{limits, listen, report, routes};
+use crate::{limits, listen, report, routes, tls, trace, uploads};
 
 /// How long requests that are being answered may go on once the server ends.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Does what the arguments ask for.
 pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
-    init_logging(&args.global);
     let surroundings = Surroundings {
         vars: &env.vars,
         cwd: &env.cwd,
@@ -60,11 +58,16 @@ pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
         .map_err(|error| {
             ApiError::new(ErrorCode::Internal, "can not start the runtime").because(error)
         })?;
-    match args.command {
-        None => runtime.block_on(serve(setup))?,
-        Some(Command::Migrate { check }) => return runtime.block_on(migrate(setup, check)),
-    }
-    Ok(ExitCode::SUCCESS)
+    let telling = {
+        let _entered = runtime.enter();
+        trace::init(&args.global, &env.vars)?
+    };
+    let done = match args.command {
+        None => runtime.block_on(serve(setup)).map(|()| ExitCode::SUCCESS),
+        Some(Command::Migrate { check }) => runtime.block_on(migrate(setup, check)),
+    };
+    telling.end();
+    done
 }
 
 /// What a server is made from.
@@ -125,7 +128,9 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
     let local = listener.local_addr().map_err(|error| {
         ApiError::new(ErrorCode::Internal, "the socket has no address").because(error)
     })?;
-    let shown = format!("http://{local}");
+    let tls = tls::acceptor(&setup.settings.server)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let shown = format!("{scheme}://{local}");
     let origin = setup.settings.server.public_url.clone();
     let clock = match projects.first() {
         Some(project) => Arc::clone(project.engine.clock()),
@@ -140,11 +145,16 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
     )?);
     let router = routes::router(Arc::clone(&app))?;
     app.tasks.spawn(Metrics::upkeep(Arc::clone(&app)));
+    app.tasks.spawn(uploads::sweep(Arc::clone(&app)));
     report::line(&format!("listening on {shown}"));
 
-    let accepting = app
-        .tasks
-        .spawn(listen::serve(listener, router, app.closing.clone(), GRACE));
+    let accepting = app.tasks.spawn(listen::serve(
+        listener,
+        tls,
+        router,
+        app.closing.clone(),
+        GRACE,
+    ));
     if setup.work {
         for engine in &engines {
             app.tasks.spawn(work(engine.clone(), app.closing.clone()));
@@ -205,24 +215,6 @@ async fn migrate(setup: Setup, check: bool) -> Result<ExitCode, ApiError> {
         report::line(&format!("{name}: up to date"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn init_logging(global: &Global) {
-    let level = match global.verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::TRACE,
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    let done = match global.log_format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-    };
-    // Only a program that embeds the server can have set one before; then that one stays.
-    drop(done);
 }
 
 /// The signals that end a server.

@@ -39,14 +39,9 @@ impl Shape {
         let mut generator = SchemaSettings::draft2020_12().into_generator();
         let schema = request(&mut generator).to_value();
         let definitions = generator.take_definitions(true);
-        let object = resolve(&schema, &definitions);
-        let members = object.get("properties").and_then(Value::as_object);
-        let members = members.into_iter().flatten();
-        Self {
-            members: members
-                .map(|(name, schema)| (name.clone(), form(schema, &definitions)))
-                .collect(),
-        }
+        let mut members = BTreeMap::new();
+        gather(&schema, &definitions, &mut members);
+        Self { members }
     }
 
     /// What a member is; none where the request has no such member.
@@ -57,6 +52,22 @@ impl Shape {
     /// The names of all members.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(String::as_str)
+    }
+}
+
+/// The members of an object, those of each of its variants.
+fn gather(schema: &Value, definitions: &Map<String, Value>, members: &mut BTreeMap<String, Form>) {
+    let object = resolve(schema, definitions);
+    let properties = object.get("properties").and_then(Value::as_object);
+    for (name, schema) in properties.into_iter().flatten() {
+        let form = form(schema, definitions);
+        members.entry(name.clone()).or_insert(form);
+    }
+    for parts in ["oneOf", "anyOf", "allOf"] {
+        let variants = object.get(parts).and_then(Value::as_array);
+        for variant in variants.into_iter().flatten() {
+            gather(variant, definitions, members);
+        }
     }
 }
 
@@ -163,6 +174,8 @@ mod tests {
         assert_eq!(shape.member("colour"), None);
         let shape = Shape::of(route("run_submit").unwrap());
         assert_eq!(shape.member("params"), Some(&Form::Other));
+        let shape = Shape::of(route("explain").unwrap());
+        assert!(shape.names().count() > 1, "{shape:?}");
     }
 
     #[test]

@@ -2,12 +2,72 @@
 //!
 //! Neither headers nor queries are told: both can hold what must not stand in a log.
 
+#[cfg(feature = "otlp")]
+mod otlp;
+
+use std::collections::BTreeMap;
+
 use axum::extract::MatchedPath;
 use http::Request;
+use moorline_api::ApiError;
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::request_id::RequestId;
 use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span, info_span};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt};
+
+use crate::args::{Global, LogFormat};
+
+/// What has to be told to the collector before the program ends.
+pub(crate) struct Telling {
+    #[cfg(feature = "otlp")]
+    provider: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
+}
+
+impl Telling {
+    /// Tells what is left. It waits for the collector, at most some seconds.
+    pub(crate) fn end(self) {
+        #[cfg(feature = "otlp")]
+        if let Some(Err(error)) = self.provider.map(|provider| provider.shutdown()) {
+            tracing::warn!("traces were lost: {error}");
+        }
+    }
+}
+
+/// Sets the log up, and the way to a collector where the environment names one. Needs a runtime.
+///
+/// # Errors
+/// [`moorline_core::error_code::ErrorCode::Config`] when the collector can not be set up.
+pub(crate) fn init(global: &Global, vars: &BTreeMap<String, String>) -> Result<Telling, ApiError> {
+    let level = match global.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::TRACE,
+    };
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match global.log_format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+    };
+    let mut layers = vec![lines.with_filter(level).boxed()];
+    #[cfg(feature = "otlp")]
+    let provider = otlp::provider(vars)?;
+    #[cfg(feature = "otlp")]
+    if let Some(provider) = &provider {
+        layers.push(otlp::layer(provider).with_filter(LevelFilter::INFO).boxed());
+    }
+    #[cfg(not(feature = "otlp"))]
+    let _ = vars;
+    // Only a program that embeds the server can have set one before; then that one stays.
+    drop(Registry::default().with(layers).try_init());
+    Ok(Telling {
+        #[cfg(feature = "otlp")]
+        provider,
+    })
+}
 
 /// The layer that makes the spans.
 pub(crate) fn layer<B>()
@@ -23,11 +83,14 @@ fn span<B>(request: &Request<B>) -> Span {
     let id = request.extensions().get::<RequestId>();
     let id = id.and_then(|id| id.header_value().to_str().ok());
     let route = request.extensions().get::<MatchedPath>();
-    info_span!(
+    let span = info_span!(
         "request",
         otel.kind = "server",
         http.request.method = %request.method(),
         http.route = route.map(MatchedPath::as_str),
         id,
-    )
+    );
+    #[cfg(feature = "otlp")]
+    otlp::follow(&span, request.headers());
+    span
 }
