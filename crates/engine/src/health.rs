@@ -3,6 +3,8 @@
 use moorline_api::{HealthCheck, HealthReport};
 use moorline_core::attempt::{MissingProtection, Protection};
 
+use moorline_store::{StoreHealth, StoreIsolation};
+
 use crate::engine::Inner;
 
 /// Looks at everything that a run needs. Reads only.
@@ -54,11 +56,17 @@ async fn store(inner: &Inner) -> HealthCheck {
         Ok(h) => HealthCheck {
             name,
             ok: true,
-            found: format!(
-                "{} {}, schema {}, {}",
-                h.engine, h.version, h.schema, h.durability
-            ),
-            hint: None,
+            found: match &h.isolation {
+                StoreIsolation::Own => setup(&h),
+                other => format!("{}, {other}", setup(&h)),
+            },
+            hint: match h.isolation {
+                StoreIsolation::Schema { .. } => Some(
+                    "projects are kept apart by this program alone until each has a role"
+                        .to_owned(),
+                ),
+                _ => None,
+            },
         },
         Err(error) => HealthCheck {
             name,
@@ -67,6 +75,17 @@ async fn store(inner: &Inner) -> HealthCheck {
             hint: Some("check that the database is there, writable and has room".to_owned()),
         },
     }
+}
+
+fn setup(health: &StoreHealth) -> String {
+    let StoreHealth {
+        engine,
+        version,
+        schema,
+        durability,
+        ..
+    } = health;
+    format!("{engine} {version}, schema {schema}, {durability}")
 }
 
 async fn stops(inner: &Inner) -> HealthCheck {

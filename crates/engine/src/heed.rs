@@ -9,11 +9,14 @@
 use std::time::Duration;
 
 use moorline_api::ApiError;
+use moorline_core::attempt::Observation;
 use moorline_core::ids::{AttemptId, RunId};
 use moorline_core::run::{CancelKind, Run};
 use tracing::warn;
 
+use crate::attempt::executor_error;
 use crate::engine::Inner;
+use crate::error::store_error;
 
 impl Inner {
     /// Looks after one run for as long as it is driven here; for ever.
@@ -51,6 +54,38 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Ends what is left here of attempts that are no run's any more: this machine was gone, and another one
+    /// took their runs over.
+    pub(crate) async fn end_strays(&self) -> Result<(), ApiError> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        let owner = self.config.dirs.root().display().to_string();
+        for executor in self
+            .executors
+            .values()
+            .filter(|executor| executor.only_here())
+        {
+            let owned = executor.find_owned(&owner).await;
+            for handle in owned.map_err(|error| executor_error(&error))? {
+                if !matches!(executor.observe(&handle).await, Ok(Observation::Running)) {
+                    continue;
+                }
+                let run = self.store.attempt_run(handle.attempt_id).await;
+                let Some(run) = run.map_err(store_error)? else {
+                    continue;
+                };
+                let run = self.must_get(run).await?;
+                if id_of(&run) != Some(handle.attempt_id) {
+                    warn!(run = %run.id, attempt = %handle.attempt_id, "ending an attempt that is no run's any more");
+                    let ended = executor.cancel(&handle, Duration::ZERO).await;
+                    ended.map_err(|error| executor_error(&error))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the attempt of a run where only this machine can.

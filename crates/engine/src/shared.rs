@@ -191,6 +191,10 @@ impl Inner {
         if !self.is_shared() || !executor.only_here() {
             return;
         }
+        // Of an attempt of a machine that is gone nothing is here; what that one kept is better than nothing.
+        if let Err(ExecutorError::NotFound { .. }) = executor.observe(handle).await {
+            return;
+        }
         let keeping = async {
             let kept = read_log(executor, handle).await?;
             let text = serde_json::to_vec(&kept)

@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 enum Look {
     /// What is due: all that a change or the passing of time can bring.
     Due,
-    /// That, and what lost its driver.
+    /// That, what lost its driver, and what a stop has not ended yet.
     Everything,
 }
 
@@ -46,6 +46,8 @@ struct Round {
     /// When something will be due next, as far as is known. What is due already and could not be dealt with
     /// is none of it: the poll tries again.
     next: Option<Timestamp>,
+    /// Whether runs were looked for and none could be taken.
+    vain: bool,
 }
 
 /// How long a worker works.
@@ -87,7 +89,7 @@ impl Engine {
         let mut report = WorkReport::default();
         let mut chores = Chores::default();
         if until == Until::Once {
-            Box::pin(self.round(Look::Everything, &mut report)).await?;
+            Box::pin(self.round(Look::Everything, false, &mut report)).await?;
             for run in report.started.iter().chain(&report.taken_up) {
                 self.inner.wait(*run).await?;
             }
@@ -109,10 +111,12 @@ impl Engine {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.reset();
             let mut look = Look::Everything;
+            let mut vain = false;
             loop {
                 // Before the look, so that a change in between is not missed.
                 changes.mark_unchanged();
-                let round = told_of(Box::pin(self.round(look, &mut report)).await);
+                let round = told_of(Box::pin(self.round(look, vain, &mut report)).await);
+                vain = round.as_ref().is_some_and(|round| round.vain);
                 let idle = round.as_ref().is_some_and(|round| round.idle);
                 if until == Until::Idle && idle && look == Look::Everything {
                     return;
@@ -132,32 +136,47 @@ impl Engine {
         Ok(report)
     }
 
-    /// Everything that is due now.
-    async fn round(&self, look: Look, report: &mut WorkReport) -> Result<Round, ApiError> {
+    /// Everything that is due now. `vain` says that the round before found runs that are due and could take
+    /// none, as when all slots are taken: then only the poll looks for them again, since that costs a read of
+    /// all of them.
+    async fn round(
+        &self,
+        look: Look,
+        vain: bool,
+        report: &mut WorkReport,
+    ) -> Result<Round, ApiError> {
         let inner = &self.inner;
         let tick = self.schedule_tick().await?;
         let quiet = tick.started.is_empty() && tick.skipped == 0;
         report.started.extend(&tick.started);
         report.skipped += tick.skipped;
-        let mut idle = quiet;
         let due = inner.store.next_due(None).await.map_err(store_error)?;
         let is_due = due.is_some_and(|due| due <= inner.now());
-        if is_due || (look == Look::Everything && inner.others_drive().await?) {
-            idle = false;
-            for run in Box::pin(self.take_up()).await? {
+        let search = match look {
+            Look::Due => is_due && !vain,
+            Look::Everything => is_due || inner.others_drive().await?,
+        };
+        let mut vain = vain && look == Look::Due;
+        if search {
+            let taken = Box::pin(self.take_up()).await?;
+            vain = taken.is_empty();
+            for run in taken {
                 if !report.taken_up.contains(&run) && !report.started.contains(&run) {
                     report.taken_up.push(run);
                 }
             }
         }
-        self.enforce_stops().await?;
+        if look == Look::Everything {
+            self.enforce_stops().await?;
+        }
         Ok(Round {
-            idle: idle && !inner.drives_something(),
+            idle: quiet && !search && !inner.drives_something(),
             next: due
                 .into_iter()
                 .chain(tick.next_at)
                 .filter(|at| *at > inner.now())
                 .min(),
+            vain,
         })
     }
 
@@ -224,6 +243,7 @@ impl Inner {
         let now = self.now();
         let fresh = |looked: Timestamp| now.duration_since(looked).abs() < LOOK;
         if !chores.looked.is_some_and(fresh) {
+            told_of(self.end_strays().await);
             self.warn_expiring().await?;
             // What can not be removed now is found again; people are told all the same.
             told_of(self.retain().await);
