@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! ::moorline {"type":"progress","phase":"download","task":"page 3","pct":40}
+//! ::moorline {"type":"progress","crew":"discovery","task":"profile","status":"completed","duration_ms":840}
 //! ::moorline {"type":"metric","name":"rows_read","value":1200}
 //! ::moorline {"type":"result","status":"success","transaction_count":3,"data":{"balance":"12.50"}}
 //! ::moorline {"type":"result","status":"error","class":"auth","code":"15500","reason":"sign-on refused"}
@@ -14,8 +15,8 @@
 //!
 //! | `type` | members | meaning |
 //! |---|---|---|
-//! | `progress` | `phase`, `task`, `message`: texts, `pct`: 0 to 100; each optional, at least one | where the job is; for people, never a decision |
-//! | `metric` | `name`: text, `value`: number | a figure to keep |
+//! | `progress` | `phase`, `crew`, `task`, `agent`, `message`, `error_message`: texts, `status`: `started`, `in_progress`, `completed`, `failed` or `skipped`, `pct` (or `progress_pct`): 0 to 100, `output`: any JSON, `duration_ms`: integer >= 0; each optional, at least one | where the job is; for people, never a decision |
+//! | `metric` | `name` (or `metric`): text, `value`: number | a figure to keep |
 //! | `result`, `status` `success` | `transaction_count`: integer >= 0, `data`: any JSON (`outputs` is another name for it); both optional | the step did its work; `data` is handed to the steps after it |
 //! | `result`, `status` `error` | `class`: `auth`, `validation`, `runtime` or `config`; `reason`: text; `code`: text, optional, the source's own | the step failed, in a way that the job understands |
 //!
@@ -74,15 +75,53 @@ pub struct Progress {
     /// The part of the work, e.g. `download`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// Who works together on it, e.g. `discovery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crew: Option<String>,
     /// The piece of that part, e.g. `page 3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// How much is done, in percent, 0 to 100.
+    /// Which of them works on it, e.g. `researcher`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Where that piece stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<TaskStatus>,
+    /// How much is done, in percent, 0 to 100.
+    #[serde(
+        default,
+        alias = "progress_pct",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub pct: Option<f64>,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What came of it so far, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// Where a piece of the work stands, by the words of seed 003.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// It began.
+    Started,
+    /// It goes on.
+    InProgress,
+    /// It is done.
+    Completed,
+    /// It failed; the step may still succeed.
+    Failed,
+    /// It was left out.
+    Skipped,
 }
 
 /// A figure that a job reports.
@@ -90,6 +129,7 @@ pub struct Progress {
 #[serde(deny_unknown_fields)]
 pub struct Metric {
     /// What was measured.
+    #[serde(alias = "metric")]
     pub name: String,
     /// How much.
     pub value: f64,

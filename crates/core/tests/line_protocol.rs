@@ -4,7 +4,7 @@
 
 use moorline_core::error_code::FailureClass;
 use moorline_core::protocol::{
-    MAX_LINE, Message, Metric, Progress, Reply, ReplyCollector, StepResult, parse_line,
+    MAX_LINE, Message, Metric, Progress, Reply, ReplyCollector, StepResult, TaskStatus, parse_line,
 };
 use moorline_core::spec::ReplyRule;
 use proptest::prelude::*;
@@ -39,6 +39,27 @@ fn messages_are_read_as_they_are_documented() {
                 task: Some("page 3".to_owned()),
                 pct: Some(40.0),
                 message: Some("m".to_owned()),
+                ..Progress::default()
+            }),
+        ),
+        (
+            r#"{"type":"progress","crew":"c","agent":"a","status":"in_progress","progress_pct":0,"output":[1],"error_message":"e","duration_ms":7}"#,
+            Message::Progress(Progress {
+                crew: Some("c".to_owned()),
+                agent: Some("a".to_owned()),
+                status: Some(TaskStatus::InProgress),
+                pct: Some(0.0),
+                output: Some(json!([1])),
+                error_message: Some("e".to_owned()),
+                duration_ms: Some(7),
+                ..Progress::default()
+            }),
+        ),
+        (
+            r#"{"type":"metric","metric":"resonance","value":0}"#,
+            Message::Metric(Metric {
+                name: "resonance".to_owned(),
+                value: 0.0,
             }),
         ),
         (
@@ -139,6 +160,22 @@ fn lines_that_are_not_the_contract_are_bad() {
         (
             r#"::moorline {"type":"progress","pct":101}"#,
             "`pct` is not from 0 to 100",
+        ),
+        (
+            r#"::moorline {"type":"progress","pct":1,"progress_pct":1}"#,
+            "duplicate field `pct`",
+        ),
+        (
+            r#"::moorline {"type":"progress","progress_pct":-1}"#,
+            "`pct` is not from 0 to 100",
+        ),
+        (
+            r#"::moorline {"type":"progress","status":"done"}"#,
+            "unknown variant `done`, expected one of `started`, `in_progress`, `completed`, `failed`, `skipped`",
+        ),
+        (
+            r#"::moorline {"type":"metric","name":"n","metric":"n","value":1}"#,
+            "duplicate field `name`",
         ),
         (
             r#"::moorline {"type":"progress","percent":1}"#,

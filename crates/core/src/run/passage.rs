@@ -201,7 +201,6 @@ impl Draft<'_> {
     fn ask(&mut self, workflow: &Workflow, gate: &Gate) -> Option<Way> {
         let request = self.request(workflow, gate)?;
         let flow = self.run.flow.as_mut()?;
-        flow.requests += 1;
         let iterated = flow.iterations.get(&gate.name).copied().unwrap_or(0);
         let offered = gate.offered(&flow.state, iterated);
         if offered.is_empty() {
@@ -209,6 +208,7 @@ impl Draft<'_> {
             self.end_in_failure(failure(FailureClass::Config, reason));
             return None;
         }
+        flow.requests += 1;
         if let Some((option, because)) = gate.chooses(&offered, &flow.state) {
             return Some(self.choose_by_rule(workflow, option, request, &because));
         }

@@ -226,3 +226,14 @@ fn the_validation_workflow_loads() {
     assert_eq!(super::check(&spec, workflow), []);
     assert_eq!((workflow.phases.len(), workflow.gates.len()), (5, 12));
 }
+
+/// What the documentation shows is a job that loads.
+#[test]
+fn the_documented_workflow_loads() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/workflows.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, rest) = text.split_once("```json\n").unwrap();
+    let (document, _) = rest.split_once("\n```").unwrap();
+    let spec = spec::load(document.as_bytes()).unwrap();
+    assert_eq!(spec.workflow.unwrap().gates.len(), 3);
+}
