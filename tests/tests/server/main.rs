@@ -1,5 +1,6 @@
 //! The server as its users meet it: the real `moorlined`, real sockets, real clients.
 
+mod auth;
 mod browser;
 mod conformance;
 mod killed;
