@@ -305,18 +305,17 @@ async fn a_signed_request_starts_its_job_once() {
     assert_eq!(found["actor"], "ci:hook-billing");
 }
 
-/// A job that asks before it does anything.
+/// A job that asks once it has done its work.
 fn write_gated_job(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     let spec = json!({
         "job_id": "asks",
         "steps": [{"name": "work", "argv": ["/bin/true"], "egress": "none"}],
         "workflow": {
-            "start": "may_it",
-            "steps": {"work": {"then": "end"}},
+            "start": "work",
+            "steps": {"work": {"then": "may_it"}},
             "gates": [{"name": "may_it", "title": "May it?", "options": [
                 {"name": "approved", "to": "end"},
-                {"name": "work", "to": "work"},
                 {"name": "rejected", "to": "reject"},
             ]}],
         },
@@ -333,7 +332,7 @@ async fn a_link_decides_one_request_once() {
     let parked = server.moorline().run(asked).unwrap();
     assert_eq!(parked.code, Some(3), "{parked}");
     let link = || {
-        let link = ["approvals", "link", "latest", "human:ada", "--json"];
+        let link = ["approvals", "link", "latest", "--to", "human:ada", "--json"];
         let link = server.moorline().run(link).unwrap().json().unwrap();
         format!("{}{}", server.url(), link["path"].as_str().unwrap())
     };
