@@ -141,6 +141,7 @@ fn every_operation_that_changes_something_leaves_one_record() {
     let mut session = Session::new();
     runs_and_stops(&mut session);
     approvals(&mut session);
+    tokens(&mut session);
     artifacts(&mut session);
     secrets_and_gates(&mut session);
     schedules_and_sources(&mut session);
@@ -227,6 +228,21 @@ fn approvals(session: &mut Session) {
     session.does(Operation::ApprovalLink, "", &link);
     let decide = ["approvals", "decide", "latest", "approved"];
     session.does(Operation::ApprovalDecide, "approval/", &decide);
+}
+
+fn tokens(session: &mut Session) {
+    let create = ["tokens", "create", "laptop"];
+    session.does(Operation::TokenCreate, "token/", &create);
+    let tokens = json_of(&session.moorline, &["tokens", "list"]);
+    let token = tokens[0]["id"].as_str().unwrap().to_owned();
+    let revoke = [
+        "tokens",
+        "revoke",
+        &token,
+        "--reason",
+        "the laptop was lost",
+    ];
+    session.does(Operation::TokenRevoke, "token/", &revoke);
 }
 
 fn artifacts(session: &mut Session) {

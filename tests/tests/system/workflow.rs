@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use moorline_testkit::moorline::{Moorline, Output};
-use moorline_testkit::{postgres, process};
+use moorline_testkit::{postgres, process, wait};
 use moorline_tests::{Job, run};
 use serde_json::{Value, json};
 
@@ -158,8 +158,10 @@ fn goes_on_when_somebody_decided(moorline: Moorline) {
     let (moorline, run) = (&waiting.moorline, waiting.run.as_str());
     // Nothing is alive: no supervisor, no process of the job, no lease that a wait would wait for.
     let state = moorline.state_dir().display().to_string();
-    let alive = process::matching(&state).unwrap();
-    assert_eq!(alive, Vec::new(), "what is alive while the run waits");
+    wait::until(PATIENCE, "the last process of the run to be gone", || {
+        process::matching(&state).unwrap().is_empty()
+    })
+    .unwrap();
     assert_eq!(waiting.wait().0, Some(3));
     let request = waiting.pending();
     assert_eq!(request["checkpoint"], "approve_offer");

@@ -10,7 +10,7 @@ pub enum ApprovalsCommand {
         after_help = "Examples:\n  moorline approvals list\n  moorline approvals list --status pending\n  moorline approvals list --run latest --json"
     )]
     List {
-        /// Only in this status: pending, approved, rejected, expired, auto_approved or withdrawn
+        /// Only in this status: `pending`, `approved`, `rejected`, `expired`, `auto_approved` or `withdrawn`
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
         /// Only of this run

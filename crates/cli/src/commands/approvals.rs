@@ -170,7 +170,8 @@ fn show(request: &ApprovalRequest) {
         text("context", &format!("{key}: {}", plain(value)));
     }
     for reading in &request.evidence {
-        let found = reading.found.as_ref().map_or("nothing".to_owned(), plain);
+        let found = reading.found.as_ref();
+        let found = found.map_or_else(|| "nothing".to_owned(), plain);
         let holds = match reading.holds {
             Some(true) => "holds",
             Some(false) => "does not hold",

@@ -83,7 +83,7 @@ fn visit(flow: &Flow, step: &Step) -> u32 {
 fn argv(step: &Step, state: &Map<String, Value>) -> Result<Vec<Arg>, ApiError> {
     let filled = step.argv.iter().map(|arg| render(arg.as_bytes(), state));
     filled
-        .map(|filled| filled.map(Arg::from).map_err(unfilled))
+        .map(|filled| filled.map(Arg::from).map_err(|error| unfilled(&error)))
         .collect()
 }
 
@@ -91,7 +91,7 @@ fn env(step: &Step, state: &Map<String, Value>) -> Result<BTreeMap<String, Strin
     step.env
         .iter()
         .map(|(name, value)| {
-            let filled = render(value.as_bytes(), state).map_err(unfilled)?;
+            let filled = render(value.as_bytes(), state).map_err(|error| unfilled(&error))?;
             // Text into text is text.
             Ok((name.clone(), String::from_utf8_lossy(&filled).into_owned()))
         })
@@ -99,7 +99,7 @@ fn env(step: &Step, state: &Map<String, Value>) -> Result<BTreeMap<String, Strin
 }
 
 /// A step that can not be filled in is not started: a command line with holes is nobody's wish.
-fn unfilled(error: RenderError) -> ApiError {
+fn unfilled(error: &RenderError) -> ApiError {
     ApiError::new(ErrorCode::Inputs, error.to_string())
 }
 
