@@ -225,7 +225,7 @@ fn approvals(session: &mut Session) {
         .unwrap();
     assert_eq!(waits.code, Some(3), "{waits}");
     let link = ["approvals", "link", "latest", "--to", ADA];
-    session.does(Operation::ApprovalLink, "", &link);
+    session.does(Operation::ApprovalLink, "token/", &link);
     let decide = ["approvals", "decide", "latest", "approved"];
     session.does(Operation::ApprovalDecide, "approval/", &decide);
 }
