@@ -77,6 +77,24 @@ impl Engine {
         Ok(identity)
     }
 
+    /// Whom a token that was shown before lets in now: for connections that stay open.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unauthenticated`] when it lets nobody in any more; [`ErrorCode::Store`] when that can not
+    /// be said.
+    pub async fn identify(&self, token: TokenId) -> Result<Identity, ApiError> {
+        let inner = &self.inner;
+        let identity = match inner.tokens.get(token) {
+            Some(known) => known,
+            None => inner.identity(token).await?,
+        };
+        if identity.token.is_valid(inner.now()) {
+            Ok(identity)
+        } else {
+            Err(nobody())
+        }
+    }
+
     /// Opens a session with a token that programs and people show. It ends with that token, and after
     /// `lifetime` at the latest.
     ///
