@@ -95,7 +95,7 @@ async fn die_in_the_second_step(idempotent: bool) -> Scene {
     fs::write(volume.join("hangs"), "").unwrap();
     let token = one.token("ada", ["--principal", "human:ada"]).unwrap();
     let api = Api::new(one.url(), Some(&token));
-    let (status, run) = api.post("/kickoff", &body("go")).await;
+    let (status, run) = api.post("/kickoff", &body("an idea in one sentence")).await;
     assert_eq!(status, 202, "{run}");
     let run = run["run_id"].as_str().unwrap().to_owned();
     let path = format!("/v1/runs/{run}");
@@ -200,7 +200,7 @@ async fn a_stop_at_one_machine_ends_what_another_runs() {
     fs::write(volume.join("hangs"), "").unwrap();
     let token = one.token("ada", ["--principal", "human:ada"]).unwrap();
     let api = Api::new(one.url(), Some(&token));
-    let (_, run) = api.post("/kickoff", &body("go")).await;
+    let (_, run) = api.post("/kickoff", &body("an idea in one sentence")).await;
     let path = format!("/v1/runs/{}", run["run_id"].as_str().unwrap());
     api.until(&path, "the second step to run", |seen| {
         seen["attempts"]
@@ -251,10 +251,10 @@ fn an_artifact_is_reviewed_and_run_where_it_was_not_submitted() {
     let id = submitted["artifact"]["id"].as_str().unwrap();
     fs::remove_dir_all(&job).unwrap();
 
-    done(&two, &["artifact", "review", "--artifact", id]);
+    done(&two, &["artifact", "review", id]);
     done(&two, &["artifact", "approve", id, "--reason", "read"]);
     done(&two, &["artifact", "promote", id, "--reason", "good"]);
-    let run = done(&two, &["run", "live:hello"]);
+    let run = done(&two, &["run", "--live", "hello"]);
     assert_eq!(run["status"], "success", "{run:#}");
     // And back: the first machine reads the log of what the other one ran.
     let log = one

@@ -75,9 +75,6 @@ fn an_older_program_goes_on_beside_this_one() {
     );
     worker.signal(Signal::TERM).unwrap();
     let worker = worker.wait(PATIENCE).unwrap();
-    assert_eq!(
-        (worker.code, worker.stderr.as_str()),
-        (Some(0), ""),
-        "{worker}"
-    );
+    assert_eq!(worker.code, Some(0), "{worker}");
+    assert!(!worker.stderr.contains("ERR_"), "{worker}");
 }

@@ -56,6 +56,10 @@ impl Executor for Unconfigured {
         capabilities
     }
 
+    fn only_here(&self) -> bool {
+        false
+    }
+
     async fn launch(&self, _: &Attempt, _: &SecretEnv) -> Result<Handle, ExecutorError> {
         Err(ExecutorError::unsupported(
             NAME,
