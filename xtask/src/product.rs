@@ -15,9 +15,15 @@ use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::workspace::Workspace;
 
-/// Examples that print figures: of the engine, the store, the secrets and the client of Modal.
+/// Examples that print figures: of the engine, the store, the secrets, the client of Modal and the server.
 #[cfg(not(feature = "product"))]
-const EXAMPLES: [&str; 4] = ["measure", "transitions", "throughput", "measure-modal"];
+const EXAMPLES: [&str; 5] = [
+    "measure",
+    "transitions",
+    "throughput",
+    "measure-modal",
+    "live",
+];
 
 /// Runs `cargo xtask gen …` in a development build.
 pub(crate) fn run_gen(

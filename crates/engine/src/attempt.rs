@@ -172,21 +172,19 @@ impl Inner {
             Ok(()) => {}
         }
         let outcome = outcome.map_err(|error| executor_error(&error))?;
-        self.finish(run, &plan, &handle, outcome, telling, Next::Claim)
-            .await
+        self.hear_out(run, &plan, &handle, &outcome, telling).await;
+        self.finish(run, &plan, &handle, outcome, Next::Claim).await
     }
 
-    /// Records the end of an attempt whose outcome is known, after what it said and nobody recorded.
+    /// Records the end of an attempt whose outcome is known. What it said is recorded before.
     pub(crate) async fn finish(
         &self,
         run: &Run,
         plan: &Plan,
         handle: &Handle,
         outcome: Outcome,
-        telling: Telling,
         next: Next,
     ) -> Result<Run, ApiError> {
-        self.hear_out(run, plan, handle, &outcome, telling).await;
         let mut verdict = judge(&outcome, &plan.attempt.step, plan.reply_required);
         let collected = match outcome.exit {
             Exit::NotStarted { .. } | Exit::Lost { .. } => Ok(Vec::new()),

@@ -30,7 +30,7 @@ impl Engine {
             .tasks
             .spawn(async move {
                 let id = run.id;
-                if let Err(error) = inner.carry(run, slot).await {
+                if let Err(error) = Box::pin(inner.carry(run, slot)).await {
                     error!(run = %id, code = error.code.as_str(), "{error}");
                 }
                 inner.changed.notify_waiters();

@@ -136,7 +136,7 @@ impl Inner {
                 }
             }
             // The store is going away; the poll is what is left.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let closing = async {
             while !self.closing.load(Ordering::Relaxed) {

@@ -226,8 +226,9 @@ impl Inner {
         let Some(run) = self.take_over(run.clone(), of).await? else {
             return Ok(false);
         };
+        self.hear_out(&run, &plan, &handle, &outcome, telling).await;
         let run = self
-            .finish(&run, &plan, &handle, outcome, telling, Next::LeaveDue)
+            .finish(&run, &plan, &handle, outcome, Next::LeaveDue)
             .await?;
         if run.status.is_terminal() {
             self.settle(&run).await?;

@@ -21,7 +21,8 @@
 //! up nobody, and costs its place in the log and what the socket holds. One that takes nothing for
 //! [`STALLED`] is cut off by the kernel ([`cut_when_stalled`]); it may come back with its cursor.
 //!
-//! Whoever is let in is looked at again every 15 s: a token that is revoked or expires ends its streams.
+//! Whoever is let in is looked at again every 15 s: a token that is revoked or expires, and a principal who loses
+//! the role, end their streams.
 //!
 //! An emergency goes on when its client is gone. Everything else that streams only reads.
 
@@ -41,7 +42,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use moorline_api::routes::{Method, Route};
 use moorline_api::{
     ApiError, AuditExportLine, ControlPlane as _, EmergencyOperations as _, EmergencyRequest,
-    EventsRequest, LogLine, LogsRequest, RunRequest, TrailOperations as _,
+    EventsRequest, LogLine, LogsRequest, Operation, RunRequest, TrailOperations as _,
 };
 use moorline_core::emergency::Emergency;
 use moorline_core::error_code::ErrorCode;
@@ -352,7 +353,13 @@ fn respond<D: Document>(
     documents: BoxStream<'static, Result<D, ApiError>>,
 ) -> Response {
     let form = Form::of(headers);
-    let body = written(form, documents, app.closing.clone(), caller.clone());
+    let body = written(
+        form,
+        documents,
+        app.closing.clone(),
+        caller.clone(),
+        route.operation,
+    );
     let mut response = Response::new(Body::from_stream(body));
     *response.status_mut() = StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK);
     let headers = response.headers_mut();
@@ -369,6 +376,7 @@ fn written<D: Document>(
     mut documents: BoxStream<'static, Result<D, ApiError>>,
     closing: CancellationToken,
     caller: Caller,
+    operation: Operation,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     async_stream::stream! {
         let retry = retry_ms();
@@ -388,7 +396,7 @@ fn written<D: Document>(
                     return;
                 }
                 _ = ticks.tick() => {
-                    if let Err(error) = still_let_in(&caller).await {
+                    if let Err(error) = still_permitted(&caller, operation).await {
                         form.word("problem", &Problem(error).document(), &mut out);
                         yield Ok(out.freeze());
                         return;
@@ -434,20 +442,23 @@ pub(crate) fn retry_ms() -> u64 {
     rand::rng().random_range(500..2_000)
 }
 
-/// Whether the token that opened a stream still lets anyone in. While the store does not answer, it does.
+/// Whether whoever opened a stream may still have it: the token may have ended since, or its principal lost a
+/// role. While the store does not answer, they may.
 ///
 /// # Errors
-/// [`ErrorCode::Unauthenticated`].
-pub(crate) async fn still_let_in(caller: &Caller) -> Result<(), ApiError> {
-    let engine = &caller.project.engine;
-    let Ok(token) = engine.store().token_get(caller.identity.token.id).await else {
-        return Ok(());
+/// [`ErrorCode::Unauthenticated`] and [`ErrorCode::Forbidden`].
+pub(crate) async fn still_permitted(caller: &Caller, operation: Operation) -> Result<(), ApiError> {
+    let token = caller.identity.token.id;
+    let identity = match caller.project.engine.identify(token).await {
+        Ok(identity) => identity,
+        Err(error) if error.code == ErrorCode::Unauthenticated => return Err(error),
+        Err(error) => {
+            debug!("whether a stream is still permitted is not known: {error}");
+            return Ok(());
+        }
     };
-    if token.is_some_and(|token| token.is_valid(engine.clock().now())) {
-        return Ok(());
-    }
-    let message = "the token of this stream lets nobody in any more";
-    Err(ApiError::new(ErrorCode::Unauthenticated, message).hint("open it again with a valid one"))
+    let project = Arc::clone(&caller.project);
+    Caller { project, identity }.permit(operation)
 }
 
 /// Lets the kernel cut a connection off whose client takes nothing for [`STALLED`], however alive it is.

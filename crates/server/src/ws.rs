@@ -47,7 +47,7 @@ use tokio_stream::StreamMap;
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::stream::{HEARTBEAT, STALLED, retry_ms, still_let_in};
+use crate::stream::{HEARTBEAT, STALLED, retry_ms, still_permitted};
 
 /// Bytes of one message of a client.
 const LARGEST: usize = 64 << 10;
@@ -256,7 +256,7 @@ impl Connection {
 
     /// A sign of life, and a look whether the client may still be here.
     async fn look_again(&mut self) -> Result<(), Over> {
-        if let Err(error) = still_let_in(&self.caller).await {
+        if let Err(error) = still_permitted(&self.caller, Operation::EventWatch).await {
             let problem = Problem(error).document();
             self.say(&Told::Problem { id: None, problem }).await?;
             return self.close(close_code::POLICY, "not let in any more").await;

@@ -389,3 +389,28 @@ async fn a_web_socket_is_for_those_who_are_let_in() {
         assert_eq!(refused, status, "{origin:?}");
     }
 }
+
+/// L49: an emergency goes on when whoever called it is gone, and its first word is that the gate is in force.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emergency_goes_on_without_its_caller() {
+    let home = tempfile::tempdir().unwrap();
+    let script = "while :; do sleep 1; done";
+    let server = serving(ServerOptions::new().unwrap(), home.path(), script);
+    let api = api(&server);
+    let run = kickoff(&api).await;
+    let which = json!({"choice": "call", "lane": null, "reason": "a drill", "grace_seconds": 0.0});
+    let response = api
+        .request(Method::POST, "/v1/emergencies")
+        .json(&json!({"which": which}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    let (_, stops) = api.get("/v1/stops").await;
+    assert_eq!(stops.as_array().map(Vec::len), Some(1), "{stops:#}");
+    drop(response);
+    let done = |seen: &Value| seen[0]["state"] == "complete";
+    api.until("/v1/emergencies", "the emergency to be over", done)
+        .await;
+    assert_eq!(ended(&api, &run).await["summary"]["status"], "killed");
+}

@@ -158,10 +158,14 @@ proptest! {
             })
             .collect();
         let mut whole = telling();
-        log.iter().for_each(|chunk| whole.take(chunk));
+        for chunk in &log {
+            whole.take(chunk);
+        }
         let mut first = telling();
         let cut = cut.index(log.len());
-        log[..cut].iter().for_each(|chunk| first.take(chunk));
+        for chunk in &log[..cut] {
+            first.take(chunk);
+        }
         let recorded = first.pending.len();
         prop_assert_eq!(&whole.pending[..recorded], &first.pending[..]);
     }

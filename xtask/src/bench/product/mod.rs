@@ -1,12 +1,14 @@
 //! What Moorline does, held against the floors.
 //!
 //! The figures of one process come from the example `measure` of the engine, `transitions` of the
-//! store and `throughput` of the secrets; those of the command line from whole processes of the built
-//! `moorline`. Everything is durable: `synchronous=FULL` on SQLite, `fsync` on with PostgreSQL.
+//! store, `throughput` of the secrets and `live` of the server; those of the command line from whole
+//! processes of the built `moorline`. Everything is durable: `synchronous=FULL` on SQLite, `fsync` on with
+//! PostgreSQL.
 
 mod cli;
 mod growth;
 mod idle;
+mod live;
 mod modal;
 mod parts;
 mod runs;
@@ -24,6 +26,7 @@ pub(super) fn probes() -> Vec<Probe> {
     let mut probes = cli::start_up();
     probes.extend(runs::probes());
     probes.extend(stop::probes());
+    probes.extend(live::probes());
     probes.extend(cli::runs(&filled));
     probes.extend(parts::probes());
     probes.extend(growth::probes(&filled));
@@ -53,9 +56,14 @@ struct Samples(Vec<(String, Vec<f64>)>);
 impl Samples {
     /// Runs the engine's example `measure` on a state directory.
     fn of_engine(bench: &Bench, what: &str, state: &str, count: usize) -> Result<Self> {
+        Self::of(bench, "measure", what, state, count)
+    }
+
+    /// Runs an example that takes what to measure, the supervisor, a state directory and a count.
+    fn of(bench: &Bench, example: &str, what: &str, state: &str, count: usize) -> Result<Self> {
         let helper = bench.binary("moorline-supervisor");
         let output = bench.output_of(
-            "measure",
+            example,
             [
                 what.as_ref(),
                 helper.as_os_str(),
