@@ -43,29 +43,29 @@ async function visit(made, name, look, path) {
   await page.close();
 }
 
-await withBrowser(async (browser) => {
-  for (const [look, options] of Object.entries(looks)) {
-    const outside = await context(browser, options, complaints);
-    const login = await outside.newPage();
-    await login.goto(`${url}/login`);
-    await login.evaluate(axeText);
-    await check(login, "login", look);
-    await outside.close();
+async function look(browser, name, options) {
+  const outside = await context(browser, options, complaints);
+  const login = await outside.newPage();
+  await login.goto(`${url}/login`);
+  await login.evaluate(axeText);
+  await check(login, "login", name);
+  await outside.close();
 
-    const made = await context(browser, options, complaints);
-    const first = await made.newPage();
-    await logIn(first);
-    await first.close();
-    for (const [name, path] of paths) await visit(made, name, look, path);
+  const made = await context(browser, options, complaints);
+  const first = await made.newPage();
+  await logIn(first);
+  await first.close();
+  for (const [page, path] of paths) await visit(made, page, name, path);
 
-    const page = await made.newPage();
-    await page.goto(`${url}/`);
-    await page.keyboard.press("!");
-    await page.getByRole("dialog").waitFor();
-    await page.evaluate(axeText);
-    await check(page, "stop-dialog", look);
-    await made.close();
-  }
-});
+  const page = await made.newPage();
+  await page.goto(`${url}/`);
+  await page.keyboard.press("!");
+  await page.getByRole("dialog").waitFor();
+  await page.evaluate(axeText);
+  await check(page, "stop-dialog", name);
+  await made.close();
+}
+
+await withBrowser((browser) => Promise.all(Object.entries(looks).map((one) => look(browser, ...one))));
 demandNone(complaints.filter((text) => !text.includes("status of 404")));
 console.log(`${paths.length + 2} pages, each in ${Object.keys(looks).join(", ")}: ok`);

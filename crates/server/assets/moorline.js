@@ -124,6 +124,9 @@
   // What the server wrote into each region: the times in it have changed here since.
   const written = new WeakMap();
 
+  // What a region says, but for how long ago that was.
+  const said = (region) => region.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1");
+
   function busy(region) {
     const active = document.activeElement;
     return region.contains(active) && active.matches("input, textarea, select");
@@ -161,7 +164,7 @@
         for (const region of all("[data-region]")) {
           const other = fresh.getElementById(region.id);
           if (!other || busy(region)) continue;
-          const raw = other.innerHTML;
+          const raw = said(other);
           if (raw === written.get(region)) continue;
           const says = other.dataset.announce;
           if (says && says !== region.dataset.announce) announce(says);
@@ -206,7 +209,7 @@
   });
 
   if (cursor && live && "EventSource" in window) {
-    for (const region of all("[data-region]")) written.set(region, region.innerHTML);
+    for (const region of all("[data-region]")) written.set(region, said(region));
     live.hidden = false;
     const told = {
       "approval.requested": "A run waits for a decision",

@@ -11,7 +11,10 @@ use moorline_testkit::moorline::{Moorline, Running, binary};
 use moorline_testkit::moorlined::{Server, ServerOptions};
 use moorline_testkit::wait;
 use moorline_tests::{Job, repository};
+use reqwest::Method;
 use serde_json::{Value, json};
+
+use super::support::Api;
 
 /// For one script; a hung one is killed.
 const SCRIPT: Duration = Duration::from_mins(5);
@@ -364,6 +367,89 @@ fn a_person_watches_decides_follows_stops_and_releases() {
     let second = asked.map(|()| house.moorline().spawn(["run", path(house.chatter.path())]));
     ended(script);
     drop(second.unwrap());
+}
+
+/// What changes something, by any id: who may do it is asked before whether it is there.
+const ACTIONS: [&str; 14] = [
+    "/stop",
+    "/stops/release",
+    "/runs/01900000-0000-7000-8000-000000000001/cancel",
+    "/runs/01900000-0000-7000-8000-000000000001/retry",
+    "/approvals/01900000-0000-7000-8000-000000000001/decision",
+    "/schedules/dev/nightly/enable",
+    "/schedules/dev/nightly/disable",
+    "/schedules/dev/nightly/resume",
+    "/schedules/dev/nightly/run-now",
+    "/jobs/nightly/run",
+    "/sources/atlas/pause",
+    "/sources/atlas/resume",
+    "/alerts/01900000-0000-7000-8000-000000000001/replay",
+    "/access/tokens/01900000-0000-7000-8000-000000000001/revoke",
+];
+
+/// Posts a form as a client without a browser does.
+async fn posts(api: &Api, path: &str) -> reqwest::Response {
+    let form = "scope=all&reason=a+try&option=approved";
+    let request = api.request(Method::POST, path).body(form);
+    let kind = "application/x-www-form-urlencoded";
+    request.header("content-type", kind).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn who_may_not_sees_no_control_and_is_refused() {
+    let house = House::new();
+    let looks = house
+        .server
+        .token("looks", ["--principal", "human:eve", "--role", "viewer"]);
+    let viewer = Api::new(house.server.url(), Some(&looks.unwrap()));
+    for page in [
+        "/",
+        "/runs",
+        "/approvals",
+        "/schedules",
+        "/sources",
+        "/stops",
+        "/access",
+    ] {
+        let seen = viewer.request(Method::GET, page).send().await.unwrap();
+        assert_eq!(seen.status(), 200, "{page}");
+        let policy = seen.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{page}: {policy}");
+        let html = seen.text().await.unwrap();
+        for control in ["action=\"/stop", "stop-switch", "/revoke\"", "/pause\""] {
+            assert!(!html.contains(control), "{page} shows {control}");
+        }
+    }
+    for action in ACTIONS {
+        let refused = posts(&viewer, action).await;
+        assert_eq!(refused.status(), 403, "{action}");
+        let html = refused.text().await.unwrap();
+        assert!(html.contains("ERR_FORBIDDEN"), "{action}: {html}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_shown_anything_but_the_login() {
+    let house = House::new();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    let client = client.build().unwrap();
+    for page in ["/", "/runs", "/runs/latest/log.txt", "/audit", "/stop"] {
+        let answer = client.get(format!("{}{page}", house.server.url())).send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 303, "{page}");
+        let to = answer.headers()["location"].to_str().unwrap();
+        assert!(to.starts_with("/login"), "{page}: {to}");
+    }
+    for action in ACTIONS {
+        let answer = client
+            .post(format!("{}{action}", house.server.url()))
+            .send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 303, "{action}");
+        assert_eq!(answer.headers()["location"], "/login", "{action}");
+    }
 }
 
 #[test]

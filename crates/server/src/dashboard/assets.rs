@@ -1,8 +1,8 @@
 //! Style sheet, script and icon. They are embedded in the binary, and their names hold a piece of their hash:
 //! a browser keeps one for ever, and asks for another when its content is another.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Path;
@@ -43,11 +43,12 @@ fn hash(name: &str) -> String {
     let Some(file) = Files::get(name) else {
         return String::new();
     };
-    file.metadata
-        .sha256_hash()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut hex = String::with_capacity(64);
+    for byte in file.metadata.sha256_hash() {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 fn path(name: &str) -> String {

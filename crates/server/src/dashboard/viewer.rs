@@ -99,6 +99,11 @@ impl Viewer {
         Ok(self.caller.permit(operation)?)
     }
 
+    /// Refuses what they may not do, and records the refusal: for what changes something.
+    pub(crate) async fn admit(&self, operation: Operation, subject: &str) -> Result<(), Fault> {
+        Ok(self.caller.admit(operation, subject).await?)
+    }
+
     /// A point in time, as they see it.
     pub(crate) const fn moment(&self, at: Timestamp) -> Moment {
         Moment::new(at, self.now)

@@ -1,25 +1,24 @@
 //! A workflow as a picture: phases from top to bottom, steps and gates of a phase from left to right, the way
 //! that the run took, and where it stands.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use askama::filters::HtmlSafe;
 use moorline_api::WorkflowView;
-use moorline_core::workflow::{END, REJECT, Then};
+use moorline_core::workflow::REJECT;
 
-use super::fit;
 use crate::dashboard::parts::{Escaped, Tone};
+
+mod layout;
+
+use layout::{kind, label_lines, lay_out, order, phase, ways};
 
 const NODE_WIDTH: f64 = 146.0;
 const NODE_HEIGHT: f64 = 44.0;
 const GAP_X: f64 = 30.0;
 const GAP_Y: f64 = 58.0;
 const MARGIN: f64 = 20.0;
-/// Characters of a line in a node.
-const LINE: usize = 18;
-/// Nodes side by side.
-const COLUMNS: usize = 6;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,12 +152,12 @@ impl Graph {
                 "M{middle1:.0} {foot1:.0}C{middle1:.0} {down:.0} {middle2:.0} {down:.0} {middle2:.0} {foot2:.0}"
             )
         } else if y2 > y1 {
-            let half = (foot1 + y2) / 2.0;
+            let half = f64::midpoint(foot1, y2);
             format!(
                 "M{middle1:.0} {foot1:.0}C{middle1:.0} {half:.0} {middle2:.0} {half:.0} {middle2:.0} {y2:.0}"
             )
         } else {
-            let half = (foot2 + y1) / 2.0;
+            let half = f64::midpoint(foot2, y1);
             format!(
                 "M{middle1:.0} {y1:.0}C{middle1:.0} {half:.0} {middle2:.0} {half:.0} {middle2:.0} {foot2:.0}"
             )
@@ -258,156 +257,6 @@ impl Graph {
     }
 }
 
-/// A name in one line where it fits, else in two.
-fn label_lines(label: &str) -> Vec<String> {
-    if label.chars().count() <= LINE {
-        return vec![label.to_owned()];
-    }
-    let mut lines = vec![String::new()];
-    for word in label.split(' ') {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        let fits = line.is_empty() || line.chars().count() + 1 + word.chars().count() <= LINE;
-        if fits || last == 1 {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.iter().map(|line| fit(line, LINE)).collect()
-}
-
-/// Where each node can lead, without repetition, the usual way first.
-fn ways(view: &WorkflowView) -> BTreeMap<String, Vec<String>> {
-    let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut add = |from: &str, to: &str| {
-        let list = ways.entry(from.to_owned()).or_default();
-        if !list.iter().any(|known| known == to) {
-            list.push(to.to_owned());
-        }
-    };
-    for (at, step) in view.steps.iter().enumerate() {
-        let usual = view.steps.get(at + 1).map_or(END, String::as_str);
-        match view
-            .graph
-            .steps
-            .get(step)
-            .and_then(|flow| flow.then.as_ref())
-        {
-            None => add(step, usual),
-            Some(Then::To(to)) => add(step, to),
-            Some(Then::By(routes)) => {
-                for to in routes
-                    .routes
-                    .iter()
-                    .map(|route| &route.to)
-                    .chain([&routes.otherwise])
-                    .chain(&routes.on_missing)
-                {
-                    add(step, to);
-                }
-            }
-        }
-    }
-    for gate in &view.graph.gates {
-        for option in &gate.options {
-            add(&gate.name, &option.to);
-        }
-    }
-    ways
-}
-
-/// Every node, those near the start first; what can not be reached comes last.
-fn order(view: &WorkflowView, ways: &BTreeMap<String, Vec<String>>) -> Vec<String> {
-    let first = view.graph.start.as_ref().or_else(|| view.steps.first());
-    let mut queue: VecDeque<&str> = first.map(String::as_str).into_iter().collect();
-    queue.extend(view.steps.iter().map(String::as_str));
-    queue.extend(view.graph.gates.iter().map(|gate| gate.name.as_str()));
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut order = Vec::new();
-    // What the first node leads to goes before the rest of the queue.
-    while let Some(node) = queue.pop_front() {
-        if node == END || node == REJECT || !seen.insert(node) {
-            continue;
-        }
-        order.push(node.to_owned());
-        let next = ways.get(node).into_iter().flatten().map(String::as_str);
-        for node in next.collect::<Vec<_>>().into_iter().rev() {
-            if !seen.contains(node) {
-                queue.push_front(node);
-            }
-        }
-    }
-    for over in [END, REJECT] {
-        let reached = ways.values().flatten().any(|to| to == over);
-        if reached || view.flow.at == over {
-            order.push(over.to_owned());
-        }
-    }
-    order
-}
-
-fn kind(view: &WorkflowView, name: &str) -> Kind {
-    if name == END || name == REJECT {
-        Kind::Over
-    } else if view.graph.gates.iter().any(|gate| gate.name == name) {
-        Kind::Gate
-    } else {
-        Kind::Step
-    }
-}
-
-fn phase<'a>(view: &'a WorkflowView, name: &str) -> Option<&'a str> {
-    let gate = view.graph.gates.iter().find(|gate| gate.name == name);
-    match gate {
-        Some(gate) => gate.phase.as_deref(),
-        None => view.graph.steps.get(name)?.phase.as_deref(),
-    }
-}
-
-/// A place for each node, and a title for each row at which a phase begins.
-fn lay_out(nodes: &[Node]) -> (BTreeMap<String, (usize, usize)>, BTreeMap<usize, String>) {
-    let mut phases: Vec<Option<&str>> = Vec::new();
-    for node in nodes.iter().filter(|node| node.kind != Kind::Over) {
-        if !phases.contains(&node.phase.as_deref()) {
-            phases.push(node.phase.as_deref());
-        }
-    }
-    let mut places = BTreeMap::new();
-    let mut titles = BTreeMap::new();
-    let (mut row, mut column) = (0, 0);
-    let mut place = |row: &mut usize, column: &mut usize, node: &Node| {
-        if *column == COLUMNS {
-            (*row, *column) = (*row + 1, 0);
-        }
-        places.insert(node.name.clone(), (*row, *column));
-        *column += 1;
-    };
-    for phase in phases {
-        if column > 0 {
-            (row, column) = (row + 1, 0);
-        }
-        if let Some(title) = phase {
-            titles.insert(row, title.to_owned());
-        }
-        for node in nodes {
-            if node.kind != Kind::Over && node.phase.as_deref() == phase {
-                place(&mut row, &mut column, node);
-            }
-        }
-    }
-    if !titles.is_empty() && column > 0 {
-        (row, column) = (row + 1, 0);
-    }
-    for node in nodes.iter().filter(|node| node.kind == Kind::Over) {
-        place(&mut row, &mut column, node);
-    }
-    (places, titles)
-}
-
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self
@@ -432,11 +281,12 @@ impl fmt::Display for Graph {
             "<svg class=\"graph\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" \
              aria-labelledby=\"graph-title graph-desc\"><title id=\"graph-title\">Workflow</title>\
              <desc id=\"graph-desc\">{} nodes; the run is at {}. The table below says the same.</desc>\
-             <defs><marker id=\"to\" class=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker>\
-             <marker id=\"to-taken\" class=\"head taken\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker></defs>",
+             <defs><marker id=\"to\" class=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerUnits=\"userSpaceOnUse\" markerWidth=\"9\" markerHeight=\"9\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker>\
+             <marker id=\"to-taken\" class=\"head taken\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerUnits=\"userSpaceOnUse\" markerWidth=\"9\" markerHeight=\"9\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker></defs>",
             self.nodes.len(),
             Escaped(here.map_or("none of them", |node| &node.name))
         )?;
+        self.edges(f)?;
         for (row, title) in &self.titles {
             #[expect(clippy::cast_precision_loss, reason = "some hundred rows at most")]
             let y = MARGIN + *row as f64 * (NODE_HEIGHT + GAP_Y) + 4.0;
@@ -446,7 +296,6 @@ impl fmt::Display for Graph {
                 Escaped(title)
             )?;
         }
-        self.edges(f)?;
         self.nodes.iter().try_for_each(|node| self.node(node, f))?;
         f.write_str("</svg>")
     }
@@ -525,19 +374,6 @@ mod tests {
         assert!(svg.contains("the run is at go"), "{svg}");
         assert!(svg.contains(">×2</text>"), "{svg}");
         assert!(!svg.contains("NaN"), "{svg}");
-    }
-
-    #[test]
-    fn long_names_take_two_lines_and_no_more() {
-        assert_eq!(label_lines("founders brief"), ["founders brief"]);
-        assert_eq!(
-            label_lines("approve founders brief"),
-            ["approve founders", "brief"]
-        );
-        assert_eq!(
-            label_lines("a very long name of a node that nobody can read"),
-            ["a very long name", "of a node that no…"]
-        );
     }
 
     #[test]

@@ -135,7 +135,8 @@ pub(super) async fn revoke(
     Path(token): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::TokenRevoke)?;
+    let subject = format!("token/{token}");
+    viewer.admit(Operation::TokenRevoke, &subject).await?;
     let request = TokenRevokeRequest {
         token,
         actor: viewer.actor(),

@@ -148,7 +148,8 @@ pub(super) async fn replay(
     Path(alert): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::AlertReplay)?;
+    let subject = format!("alert/{alert}");
+    viewer.admit(Operation::AlertReplay, &subject).await?;
     let request = AlertReplayRequest {
         alert,
         destination: fields.text("destination"),

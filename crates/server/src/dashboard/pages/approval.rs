@@ -217,7 +217,8 @@ pub(super) async fn decide(
     Path(approval): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::ApprovalDecide)?;
+    let subject = format!("approval/{approval}");
+    viewer.admit(Operation::ApprovalDecide, &subject).await?;
     let input: Map<String, Value> = fields
         .with_prefix("input.")
         .filter(|(_, text)| !text.trim().is_empty())

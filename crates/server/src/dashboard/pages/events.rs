@@ -11,12 +11,15 @@ use super::runs::Choice;
 use crate::dashboard::chrome::{Area, Chrome};
 use crate::dashboard::fault::Fault;
 use crate::dashboard::fields::Fields;
+use crate::dashboard::parts::id::shortened;
 use crate::dashboard::parts::tree::inline;
 use crate::dashboard::parts::{Badge, Id, Moment};
 use crate::dashboard::viewer::Viewer;
 
 /// Events that stand on the page.
 const SHOWN: u32 = 100;
+/// Bytes of a word that are told; longer ones are ids and hashes.
+const LONGEST: usize = 32;
 /// Members of an event's data that are told in a line.
 const TOLD: usize = 6;
 
@@ -54,7 +57,13 @@ fn in_a_line(data: &Value) -> String {
     let told: Vec<String> = members
         .iter()
         .filter(|(_, value)| !value.is_null())
-        .filter_map(|(key, value)| Some(format!("{} {}", key.replace('_', " "), inline(value)?)))
+        .filter_map(|(key, value)| {
+            let value = inline(value)?;
+            // Ids and hashes are told by their ends; the command line and the API have them whole.
+            let long = value.len() > LONGEST && !value.contains([' ', '/']);
+            let value = if long { shortened(&value) } else { value };
+            Some(format!("{} {value}", key.replace('_', " ")))
+        })
         .take(TOLD)
         .collect();
     told.join(" · ")

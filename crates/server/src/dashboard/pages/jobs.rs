@@ -214,7 +214,8 @@ pub(super) async fn start(
     Path(job): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::RunSubmit)?;
+    let subject = format!("job/{job}");
+    viewer.admit(Operation::RunSubmit, &subject).await?;
     let request = SubmitRequest {
         job: format!("live:{job}").into(),
         lane: fields.text("lane"),

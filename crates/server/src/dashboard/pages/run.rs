@@ -160,7 +160,7 @@ pub(super) async fn page(viewer: Viewer, Path(run): Path<String>) -> Result<Resp
         format!("Run of {}", view.summary.job_id),
     )
     .await?;
-    let mut page = of(&viewer, chrome, view, tail, &failed(&told));
+    let mut page = of(&viewer, chrome, &view, tail, &failed(&told));
     (page.progress, page.metrics) = reports::read(&viewer, &reported);
     page.events = told
         .into_iter()
@@ -173,14 +173,14 @@ pub(super) async fn page(viewer: Viewer, Path(run): Path<String>) -> Result<Resp
 fn of(
     viewer: &Viewer,
     chrome: Chrome,
-    view: RunView,
+    view: &RunView,
     tail: Tail,
     failed: &BTreeMap<String, String>,
 ) -> Page {
     let summary = &view.summary;
     let status = Badge::from(summary.status);
     let over = summary.status.is_terminal();
-    let spans = spans(&view, failed);
+    let spans = spans(view, failed);
     let timeline = Timeline {
         from: spans
             .iter()
@@ -387,11 +387,11 @@ fn line(viewer: &Viewer, span: &Span, attempts: &[AttemptView]) -> SpanLine {
     });
     let mut detail: Vec<String> = Vec::new();
     if let Some(attempt) = attempt {
-        match &attempt.exit {
-            Some(
-                Exit::NotStarted { reason } | Exit::Lost { reason } | Exit::Preempted { reason },
-            ) => detail.push(reason.clone()),
-            _ => {}
+        if let Some(
+            Exit::NotStarted { reason } | Exit::Lost { reason } | Exit::Preempted { reason },
+        ) = &attempt.exit
+        {
+            detail.push(reason.clone());
         }
         detail.extend(attempt.limits_hit.iter().map(|limit| limit.detail.clone()));
         if let Some(usage) = &attempt.usage {
@@ -418,7 +418,8 @@ pub(super) async fn cancel(
     Path(run): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::RunCancel)?;
+    let subject = format!("run/{run}");
+    viewer.admit(Operation::RunCancel, &subject).await?;
     let request = change(&viewer, run, &fields, "cancelled from the dashboard");
     let summary = viewer.engine().run_cancel(request).await?;
     let word = if summary.status == RunStatus::Cancelled {
@@ -435,7 +436,8 @@ pub(super) async fn retry(
     Path(run): Path<String>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    viewer.permit(Operation::RunRetry)?;
+    let subject = format!("run/{run}");
+    viewer.admit(Operation::RunRetry, &subject).await?;
     let request = change(&viewer, run, &fields, "retried from the dashboard");
     let row = viewer.engine().run_retry(request).await?;
     Ok(done(&format!("/runs/{}", row.run_id), "retried"))

@@ -237,6 +237,7 @@ pub(super) async fn act(
     fields: Fields,
 ) -> Result<Response, Fault> {
     let schedule = named(&lane, &job)?;
+    let subject = format!("schedule/{schedule}");
     let engine = viewer.engine();
     let change = |otherwise: &str| ScheduleChangeRequest {
         schedule: schedule.clone(),
@@ -247,21 +248,21 @@ pub(super) async fn act(
     };
     let word = match action.as_str() {
         "enable" => {
-            viewer.permit(Operation::ScheduleEnable)?;
+            viewer.admit(Operation::ScheduleEnable, &subject).await?;
             engine
                 .schedule_enable(change("enabled from the dashboard"))
                 .await?;
             "enabled"
         }
         "resume" => {
-            viewer.permit(Operation::ScheduleResume)?;
+            viewer.admit(Operation::ScheduleResume, &subject).await?;
             engine
                 .schedule_resume(change("resumed from the dashboard"))
                 .await?;
             "resumed"
         }
         "disable" => {
-            viewer.permit(Operation::ScheduleDisable)?;
+            viewer.admit(Operation::ScheduleDisable, &subject).await?;
             let change = change("disabled from the dashboard");
             let request = ScheduleDisableRequest {
                 scope: StopScope::Schedule(change.schedule),
@@ -272,7 +273,7 @@ pub(super) async fn act(
             "disabled"
         }
         "run-now" => {
-            viewer.permit(Operation::ScheduleRunNow)?;
+            viewer.admit(Operation::ScheduleRunNow, &subject).await?;
             let run: RunRow = engine
                 .schedule_run_now(change("started from the dashboard"))
                 .await?;

@@ -120,9 +120,10 @@ pub(super) async fn act(
     fields: Fields,
 ) -> Result<Response, Fault> {
     let engine = viewer.engine();
+    let subject = format!("source/{source}");
     let word = match action.as_str() {
         "pause" => {
-            viewer.permit(Operation::SourcePause)?;
+            viewer.admit(Operation::SourcePause, &subject).await?;
             let request = SourceChangeRequest {
                 source_id: source.clone(),
                 actor: viewer.actor(),
@@ -132,7 +133,7 @@ pub(super) async fn act(
             "source-paused"
         }
         "resume" => {
-            viewer.permit(Operation::SourceResume)?;
+            viewer.admit(Operation::SourceResume, &subject).await?;
             let request = SourceResumeRequest {
                 source_id: source.clone(),
                 actor: viewer.actor(),

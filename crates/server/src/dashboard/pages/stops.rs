@@ -46,11 +46,13 @@ struct ReportPage {
 
 /// Stops, and says what became of it: the stops in force, or, where something could not be reached, what.
 pub(super) async fn stop(viewer: Viewer, fields: Fields) -> Result<Response, Fault> {
-    viewer.permit(Operation::Stop)?;
-    let scope: Option<StopScope> = fields.parse("scope")?;
+    // An emergency is no time for a form that was not filled in: nothing chosen means everything.
+    let scope = fields.parse("scope")?.unwrap_or(StopScope::All);
+    viewer
+        .admit(Operation::Stop, &format!("stop/{scope}"))
+        .await?;
     let request = StopRequest {
-        // An emergency is no time for a form that was not filled in: nothing chosen means everything.
-        scope: scope.unwrap_or(StopScope::All),
+        scope,
         actor: viewer.actor(),
         reason: fields
             .text("reason")
@@ -144,9 +146,12 @@ pub(super) async fn page(viewer: Viewer) -> Result<Response, Fault> {
 
 /// Releases a stop. A person's alone.
 pub(super) async fn release(viewer: Viewer, fields: Fields) -> Result<Response, Fault> {
-    viewer.permit(Operation::Release)?;
+    let scope = released(&fields)?;
+    viewer
+        .admit(Operation::Release, &format!("stop/{scope}"))
+        .await?;
     let request = ReleaseRequest {
-        scope: released(&fields)?,
+        scope,
         actor: viewer.actor(),
         reason: fields.need("reason")?.to_owned(),
     };

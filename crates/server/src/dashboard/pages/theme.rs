@@ -8,7 +8,6 @@ use crate::dashboard::login::local;
 use crate::dashboard::viewer::{THEME_COOKIE, Theme};
 
 /// Keeps a theme, and goes back to where the viewer was.
-#[expect(clippy::unused_async, reason = "axum calls async handlers")]
 pub(super) async fn switch(fields: Fields) -> Response {
     let theme = Theme::named(fields.get("theme").unwrap_or_default());
     let next = local(fields.get("next").unwrap_or("/")).to_owned();

@@ -74,7 +74,9 @@ fn what(data: &Value) -> String {
     let parts = ["crew", "task", "agent"]
         .into_iter()
         .filter_map(|member| text(data, member));
-    let all: Vec<String> = phase.into_iter().chain(parts).collect();
+    let mut all: Vec<String> = phase.into_iter().chain(parts).collect();
+    // What says the same twice, such as a crew named after its task, is said once.
+    all.dedup_by_key(|part| part.replace('_', " "));
     if all.is_empty() {
         text(data, "step").unwrap_or_else(|| "progress".to_owned())
     } else {
@@ -149,6 +151,10 @@ mod tests {
         assert_eq!(
             what(&json!({"phase": 2, "crew": "discovery", "task": "interviews", "status": "x"})),
             "phase 2 · discovery · interviews"
+        );
+        assert_eq!(
+            what(&json!({"crew": "founders_brief", "task": "founders brief"})),
+            "founders_brief"
         );
         assert_eq!(what(&json!({"phase": "Desirability"})), "Desirability");
         assert_eq!(what(&json!({"step": "load", "progress_pct": 4})), "load");
