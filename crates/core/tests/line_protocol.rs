@@ -179,7 +179,8 @@ fn lines_that_are_not_the_contract_are_bad() {
         ),
         (
             r#"::moorline {"type":"progress","percent":1}"#,
-            "unknown field `percent`, expected one of `phase`, `task`, `pct`, `message`",
+            "unknown field `percent`, expected one of `phase`, `crew`, `task`, `agent`, `status`, `pct`, \
+             `progress_pct`, `message`, `output`, `error_message`, `duration_ms`",
         ),
         (r#"::moorline {"type":"result"}"#, "missing field `status`"),
         (

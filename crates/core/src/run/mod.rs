@@ -9,6 +9,8 @@
 
 mod command;
 mod decide;
+#[cfg(test)]
+mod flow_tests;
 mod judge;
 mod machine;
 mod passage;
