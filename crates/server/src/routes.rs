@@ -4,8 +4,10 @@
 //! form of errors, the headers of every answer, whose pages may call, how often, and from where.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
@@ -30,6 +32,10 @@ use crate::{
 
 /// The header with the id of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A body of at most so many bytes is read before anything is answered.
+const SMALL_BODY: usize = 64 << 10;
+/// How long such a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
 /// The longest id of a request that a client may give.
 const LONGEST_ID: usize = 128;
 
@@ -61,6 +67,8 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
         .merge(openapi::routes())
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(limits::cors(app.server()))
+        // Inside of the compression, which is of what is really sent.
+        .layer(from_fn(problem::complete))
         .layer(CompressionLayer::new().compress_when(
             DefaultPredicate::new().and(NotForContentType::const_new(stream::LINES)),
         ))
@@ -77,7 +85,6 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
         router
     };
     Ok(router
-        .layer(from_fn(problem::complete))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn_with_state(Arc::clone(&app), metrics::count))
         .layer(trace::layer())
@@ -89,6 +96,7 @@ pub(crate) fn router(app: Arc<App>) -> Result<Router, ApiError> {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, NewId))
         .layer(from_fn(own_id))
+        .layer(from_fn(with_its_body))
         .with_state(app))
 }
 
@@ -118,6 +126,23 @@ async fn own_id(mut request: Request, next: Next) -> Response {
         request.headers_mut().remove(&REQUEST_ID);
     }
     next.run(request).await
+}
+
+/// A middleware: a small body is there before the request is looked at. An answer that comes before the body
+/// was read makes the connection be closed, and a client that is still sending would see that instead of the
+/// answer.
+async fn with_its_body(request: Request, next: Next) -> Result<Response, StatusCode> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if !length.is_some_and(|length| (1..=SMALL_BODY).contains(&length)) {
+        return Ok(next.run(request).await);
+    }
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, SMALL_BODY);
+    let body = tokio::time::timeout(BODY_TIME, body).await;
+    let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
+    let body = body.map_err(|_| StatusCode::BAD_REQUEST)?;
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
 /// A middleware: a body is JSON.

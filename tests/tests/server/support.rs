@@ -72,7 +72,12 @@ impl Api {
     ///
     /// # Panics
     /// When it does not within [`PATIENCE`].
-    pub(crate) async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(
+        &self,
+        path: &str,
+        what: &str,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Value {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let (status, seen) = self.get(path).await;
