@@ -44,7 +44,6 @@ pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
         .find_state()
         .unwrap_or_else(|| env.cwd.join(STATE));
     let setup = Setup {
-        keys: surroundings.keys(&state),
         helper: surroundings::helper(env.program.as_deref())?,
         vars: env.vars.clone(),
         settings: Arc::new(settings),
@@ -72,7 +71,6 @@ pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
 
 /// What a server is made from.
 struct Setup {
-    keys: moorline_engine::KeyPlace,
     helper: PathBuf,
     vars: std::collections::BTreeMap<String, String>,
     settings: Arc<Settings>,
@@ -93,7 +91,8 @@ impl Setup {
             project: project.to_owned(),
             dirs: assemble::Options::dirs_of(&self.state, project),
             settings: Arc::clone(&self.settings),
-            keys: self.keys.clone(),
+            // People keep their own keys, and send what they signed (D-ART-3).
+            keys: moorline_engine::KeyPlace::elsewhere(),
             vars: self.vars.clone(),
             helper: self.helper.clone(),
         }

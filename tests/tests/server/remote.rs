@@ -171,6 +171,31 @@ fn an_approval_is_signed_where_the_person_is() {
     assert!(refused.stderr.contains("D-AUDIT-2"), "{refused}");
 }
 
+/// A decision that comes unsigned is refused: the server would have to sign in somebody's name.
+#[tokio::test]
+async fn a_decision_that_is_not_signed_is_refused_over_http() {
+    let server = Server::start().unwrap();
+    let laptop = Laptop::new();
+    laptop.log_in(&server, "acme");
+    let job = laptop.job("report", "echo report\n");
+    laptop.ok(["artifact", "submit", &job]);
+    let token = server.token("plain", ADA).unwrap();
+    let api = super::support::Api::new(server.url(), Some(&token));
+    let body = json!({"reason": "read it"});
+    let (status, refused) = api.post("/v1/artifacts/latest/approve", &body).await;
+    assert_eq!(
+        (status, &refused["code"]),
+        (422, &json!("ERR_INPUTS")),
+        "{refused:#}"
+    );
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("D-ART-3"), "{detail}");
+    assert!(
+        !server.root().join("home/.config/moorline/keys").exists(),
+        "no key was made"
+    );
+}
+
 #[test]
 fn contexts_say_which_server_and_flags_count_before_them() {
     let server = Server::start().unwrap();
