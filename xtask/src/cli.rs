@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Dist,
     /// Put seeded faults into a copy of the source; the tests of the invariants must notice each.
     Mutants(MutantsArguments),
+    /// Build the program before this one, and run the tests of upgrades beside it; takes minutes.
+    Upgrade,
     /// Write the generated files, or check that they are current.
     Gen(GenArguments),
     /// Compare our files of Modal's protocol with the official package.

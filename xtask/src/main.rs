@@ -22,6 +22,7 @@ mod product;
 mod setup;
 mod shell;
 mod test;
+mod upgrade;
 #[cfg(feature = "product")]
 mod wire;
 mod workspace;
@@ -53,6 +54,7 @@ fn run(command: &Command) -> Result {
         Command::Ci => ci::run(&workspace),
         Command::Dist => dist::run(&workspace),
         Command::Mutants(arguments) => mutants::run(&workspace, *arguments),
+        Command::Upgrade => upgrade::run(&workspace),
         #[cfg(feature = "product")]
         Command::Gen(arguments) => r#gen::run(&workspace, *arguments),
         #[cfg(feature = "product")]
