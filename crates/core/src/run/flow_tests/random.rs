@@ -139,7 +139,9 @@ fn distances(workflow: &Workflow, steps: &[String]) -> BTreeMap<String, usize> {
                 .filter_map(|option| before.get(&option.to).copied())
                 .min();
             if let (Some(most), Some(best)) = (all(by_rule), best) {
-                known.entry(gate.name.clone()).or_insert(most.max(best) + 1);
+                known
+                    .entry(gate.name.clone())
+                    .or_insert_with(|| most.max(best) + 1);
             }
         }
         if known == before {

@@ -17,7 +17,7 @@ fn a_run_goes_from_step_to_gate_to_step_to_its_end() {
     );
     assert_eq!(came.effects, []);
     let request = walk.open();
-    assert_eq!(came.approvals, [request.clone()]);
+    assert_eq!(came.approvals, std::slice::from_ref(&request));
     assert_eq!(
         (
             request.checkpoint.as_str(),
@@ -68,7 +68,7 @@ fn a_run_goes_from_step_to_gate_to_step_to_its_end() {
 #[test]
 fn a_run_is_routed_at_the_exact_boundary() {
     for (resonance, gate) in [
-        (json!(0.29999999999999993), "approve_plan"),
+        (json!(0.299_999_999_999_999_93), "approve_plan"),
         (json!(0.3), "check_cost"),
         (json!("0.30"), "check_cost"),
         (json!(0), "approve_plan"),
