@@ -74,32 +74,36 @@ impl Stage {
     }
 }
 
-/// A text in which every UUID is the same.
+/// A text in which every id and every time is the same.
 fn without_ids(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(is_uuid_start(rest)) {
-        kept.push_str(&rest[..at]);
-        kept.push_str("ID");
-        rest = &rest[at + 36..];
+    while let Some(first) = rest.chars().next() {
+        let (name, length) = if is_like(rest, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") {
+            ("ID", 36)
+        } else if is_like(rest, "xxxx-xx-xxTxx:xx:xx") {
+            ("TIME", rest.find('Z').map_or(19, |end| end + 1))
+        } else {
+            kept.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        kept.push_str(name);
+        rest = &rest[length..];
     }
-    kept.push_str(rest);
     kept
 }
 
-/// Whether a UUID begins at a character of `text`; given to `find`, which asks for each in turn.
-fn is_uuid_start(text: &str) -> impl FnMut(char) -> bool + '_ {
-    let mut at = 0;
-    move |character| {
-        let here = at;
-        at += character.len_utf8();
-        text.get(here..here + 36).is_some_and(|word| {
-            word.bytes().enumerate().all(|(index, byte)| match index {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
+/// Whether a text begins like this, where `x` is any hexadecimal digit.
+fn is_like(text: &str, form: &str) -> bool {
+    text.len() >= form.len()
+        && text
+            .bytes()
+            .zip(form.bytes())
+            .all(|(byte, form)| match form {
+                b'x' => byte.is_ascii_hexdigit(),
+                _ => byte == form,
             })
-        })
-    }
 }
 
 fn ada() -> Principal {
