@@ -293,9 +293,10 @@ impl Inner {
     pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
         self.lock
             .get_or_try_init(|| async {
-                let end = match self.is_shared() {
-                    true => End::Leave,
-                    false => End::Remove,
+                let end = if self.is_shared() {
+                    End::Leave
+                } else {
+                    End::Remove
                 };
                 DriverLock::take(&self.config.dirs.drivers(), self.driver, end)
             })

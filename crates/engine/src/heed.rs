@@ -50,7 +50,7 @@ impl Inner {
             match self.end_here(unwanted, grace).await {
                 Ok(()) => heeded = id_of(unwanted),
                 Err(error) => {
-                    warn!(run = %run.id, %error, "could not end an attempt; trying again")
+                    warn!(run = %run.id, %error, "could not end an attempt; trying again");
                 }
             }
         }

@@ -117,11 +117,10 @@ fn line(record: &AttemptRecord, number: u64, chunk: LogChunk) -> LogLine {
 
 /// Says why there are no lines of an attempt. No line of the log: it has the number of the one before it.
 fn elsewhere(record: &AttemptRecord, number: u64, over: bool, now: Timestamp) -> LogLine {
-    let text = match over {
-        true => "this attempt ran on another machine, which kept no copy of its log",
-        false => {
-            "this attempt runs on another machine; its log can be read there, and here when it is over"
-        }
+    let text = if over {
+        "this attempt ran on another machine, which kept no copy of its log"
+    } else {
+        "this attempt runs on another machine; its log can be read there, and here when it is over"
     };
     LogLine {
         line: number,

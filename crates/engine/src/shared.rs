@@ -63,13 +63,11 @@ impl Inner {
         }
         let dir = bundle::location(&self.config.dirs.artifacts(), id);
         let packed = blocking(move || bundle::pack(&dir, BLOB_LIMIT)).await;
-        match packed.map_err(io_error("pack the job directory"))? {
-            Some(packed) => self.put(id, packed).await,
-            None => {
-                too_large(&format!("job directory {id}"));
-                Ok(())
-            }
-        }
+        let Some(packed) = packed.map_err(io_error("pack the job directory"))? else {
+            too_large(&format!("job directory {id}"));
+            return Ok(());
+        };
+        self.put(id, packed).await
     }
 
     /// Where a bundle is on this machine, after fetching it when another one kept it.
@@ -82,9 +80,10 @@ impl Inner {
         if here.is_dir() {
             return Ok(here);
         }
-        let packed = match self.is_shared() {
-            true => self.store.blob_get(id).await.map_err(store_error)?,
-            false => None,
+        let packed = if self.is_shared() {
+            self.store.blob_get(id).await.map_err(store_error)?
+        } else {
+            None
         };
         let Some(packed) = packed else {
             let message = format!("the content {id} is not kept on this machine");

@@ -26,7 +26,7 @@ async fn events(store: &dyn Store) -> Result<usize, StoreError> {
     Ok(listed.expect("the store answers soon")?.len())
 }
 
-fn is_gone<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn is_gone<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(
         matches!(answer, Err(StoreError::Unavailable { .. })),
         "{answer:?}"
@@ -63,9 +63,9 @@ async fn goes_and_comes_back(network: Network, cut: bool) {
         events(&store),
         submit(&store, &world)
     );
-    is_gone(first_write);
-    is_gone(read);
-    is_gone(second_write);
+    is_gone(&first_write);
+    is_gone(&read);
+    is_gone(&second_write);
 
     proxy.set(Network::Whole);
     let second = recovered(&store, &world).await;
@@ -111,5 +111,5 @@ async fn postgres_that_is_not_there_is_told_at_once() {
     let (proxy, url) = database.behind_a_network().unwrap();
     proxy.set(Network::Refusing);
     let connected = timeout(SOON, PostgresStore::connect(&url)).await;
-    is_gone(connected.expect("it is told soon"));
+    is_gone(&connected.expect("it is told soon"));
 }

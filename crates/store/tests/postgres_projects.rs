@@ -3,7 +3,7 @@
 #![cfg(feature = "postgres")]
 
 use moorline_store::conformance::{Shape, World};
-use moorline_store::{EventFilter, PostgresStore, Store, StoreError, StoreIsolation};
+use moorline_store::{EventFilter, PostgresStore, RunFilter, Store, StoreError, StoreIsolation};
 use moorline_testkit::canary;
 use moorline_testkit::postgres::{TestDatabase, create_database};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
@@ -136,7 +136,7 @@ async fn postgres_shows_no_row_to_a_session_that_is_of_no_project() {
         assert!(refused.contains("row-level security policy"), "{refused}");
     }
     assert_eq!(
-        store.runs_list(Default::default()).await.unwrap().len(),
+        store.runs_list(RunFilter::default()).await.unwrap().len(),
         1,
         "nothing was deleted"
     );
@@ -227,7 +227,7 @@ async fn postgres_checks_the_schema_of_a_project_that_was_never_made() {
         .await
         .unwrap();
     assert_eq!(check.found, 0);
-    assert_eq!(check.pending.len() as u32, check.program);
+    assert_eq!(check.pending.len(), check.program as usize);
     let mut server = server(&database).await;
     let made = format!("SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'moorline_{acme}'");
     assert_eq!(count(&mut server, made).await, 0);

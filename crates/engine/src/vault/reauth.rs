@@ -27,7 +27,6 @@ use moorline_core::secret::{Reauth, ReauthStage, SecretChangeKind};
 use moorline_core::spec::{Entity, JobSpec, Mode, SecretDecl, SessionArtifact, is_ci};
 use moorline_store::{RunFilter, ScheduleFilter};
 
-use crate::bundle;
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 use crate::secrets::requirements;
@@ -217,6 +216,7 @@ impl Inner {
         let (session, declared) = session(&spec, &entity, request.secret.as_deref())?;
         let requirement = requirements([declared])?;
         let requirement = requirement.first();
+        let dir = self.bring_bundle(&content).await?;
         Ok(Reader {
             secret: requirement.map_or_else(String::new, |found| found.secret().kebab()),
             keys: declared.keys.clone(),
@@ -224,7 +224,7 @@ impl Inner {
             spec: Arc::clone(&spec),
             entity,
             lane,
-            dir: bundle::location(&self.config.dirs.artifacts(), &content),
+            dir,
             content,
             job,
         })
@@ -271,7 +271,7 @@ impl Inner {
         let runs = self.store.runs_list(filter).await.map_err(store_error)?;
         let run = runs.into_iter().find(|run| run.lane == *lane);
         let run = run.ok_or_else(|| no_reader(lane, source_id))?;
-        let dir = bundle::location(&self.config.dirs.artifacts(), &run.artifact_hash);
+        let dir = self.bring_bundle(&run.artifact_hash).await?;
         Ok((self.spec_of(&run).await?, run.artifact_hash, dir))
     }
 }

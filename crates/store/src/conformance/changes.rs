@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::types::EventFilter;
 
 /// Far beyond what any machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until an event is told.
 async fn told(changes: &mut watch::Receiver<u64>, event: u64) -> Result<(), Failure> {

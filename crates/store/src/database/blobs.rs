@@ -58,7 +58,7 @@ impl<B: Backend> BlobStore for B {
             for (part, bytes) in bytes.chunks(PART).enumerate() {
                 let part = Part {
                     content: found.content.clone(),
-                    part: part as u64,
+                    number: part as u64,
                     data: BASE64_STANDARD.encode(bytes),
                 };
                 self.write(part).await?;
@@ -152,7 +152,7 @@ impl Query for Get {
 #[derive(Debug)]
 struct Part {
     content: String,
-    part: u64,
+    number: u64,
     data: String,
 }
 
@@ -160,7 +160,7 @@ impl Intent for Part {
     type Reply = ();
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<(), StoreError> {
-        let args = args![&self.content, self.part, &self.data];
+        let args = args![&self.content, self.number, &self.data];
         unit.tx.execute(sql::BLOB_PART_INSERT, args).await?;
         Ok(())
     }

@@ -42,10 +42,9 @@ fn script(history: &str, initial: &str, governance: &str) -> String {
     for (version, name, sql) in applied {
         let checksum = ContentId::of_bytes(sql.as_bytes());
         script.push_str(sql);
-        script.push_str(&format!(
-            "INSERT INTO schema_history (version, name, checksum) \
-             VALUES ({version}, '{name}', '{checksum}');"
-        ));
+        let row = format!("VALUES ({version}, '{name}', '{checksum}');");
+        script.push_str("INSERT INTO schema_history (version, name, checksum) ");
+        script.push_str(&row);
     }
     script + ROWS
 }

@@ -67,12 +67,11 @@ impl ConnectionUrl {
         if let Some(password) = found.get("PGPASSWORD") {
             user = format!("{user}:{}", encoded(password.clone()));
         }
-        let upstream = match host.starts_with('/') {
-            true => Upstream::Unix(Path::new(&host).join(format!(".s.PGSQL.{port}"))),
-            false => {
-                let host = host.trim_matches(['[', ']']);
-                Upstream::Tcp(format!("{host}:{port}"))
-            }
+        let upstream = if host.starts_with('/') {
+            Upstream::Unix(Path::new(&host).join(format!(".s.PGSQL.{port}")))
+        } else {
+            let host = host.trim_matches(['[', ']']);
+            Upstream::Tcp(format!("{host}:{port}"))
         };
         (upstream, user)
     }

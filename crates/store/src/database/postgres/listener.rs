@@ -51,7 +51,7 @@ impl Listener {
 }
 
 /// Listens for ever.
-async fn listen(options: &PgConnectOptions, bell: &Bell) {
+async fn listen(options: &PgConnectOptions, bell: &Bell) -> ! {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECTING)
