@@ -82,7 +82,7 @@ fn every_object_of_a_job_spec_is_closed_and_every_field_documented() {
             );
         }
     });
-    assert_eq!(open, ["metadata", "params", "params_schema"]);
+    assert_eq!(open, ["metadata", "params", "params_schema", "state"]);
 }
 
 #[test]
