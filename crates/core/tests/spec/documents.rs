@@ -89,8 +89,8 @@ fn violations_say_what_to_do_and_never_repeat_a_value() {
          /steps/0/env/AMEX_SESSION: is a key of the secret `amex-session`, set here in clear (D-SEC-3); \
          remove it, and name the secret in the step's `secrets`\n\
          /steps/0/retries/on/0: must be one of `auth`, `validation`, `runtime`, `timeout`, `config`, \
-         `policy`, `leak`, `cancelled`, `stopped`, `preempted`, `overlap` (schema); did you mean \
-         `runtime`?\n\
+         `policy`, `leak`, `cancelled`, `stopped`, `preempted`, `overlap`, `rejected`, `expired` \
+         (schema); did you mean `runtime`?\n\
          /steps/0/timeout_seconds: must be an integer, not a string (schema)\n\
          /timezone: is not a field of this object (schema); did you mean `time_zone`?"
     );
