@@ -311,6 +311,14 @@ pub(super) async fn events_are_filtered_before_the_limit(subject: Subject) -> Re
             Vec::new(),
         ),
         (
+            // The empty name is a condition too, and no job has it.
+            EventFilter {
+                job_id: Some(String::new()),
+                ..none.clone()
+            },
+            Vec::new(),
+        ),
+        (
             EventFilter {
                 kinds: ended.clone(),
                 level: Some(Level::Error),

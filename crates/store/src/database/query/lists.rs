@@ -88,7 +88,7 @@ impl Query for Events {
                 tx,
                 filter,
                 (sql::EVENTS_RUN, sql::EVENTS_RUN_NEWEST),
-                run_id,
+                Some(run_id),
                 limit,
             )
             .await?
@@ -97,7 +97,7 @@ impl Query for Events {
                 tx,
                 filter,
                 (sql::EVENTS_JOB, sql::EVENTS_JOB_NEWEST),
-                job_id,
+                Some(job_id),
                 limit,
             )
             .await?
@@ -105,14 +105,14 @@ impl Query for Events {
             let mut found = Vec::new();
             let statements = (sql::EVENTS_KIND, sql::EVENTS_KIND_NEWEST);
             for kind in &filter.kinds {
-                found.extend(events_of(tx, filter, statements, kind.as_str(), limit).await?);
+                found.extend(events_of(tx, filter, statements, Some(kind.as_str()), limit).await?);
             }
             found
         } else if filter.level.is_some_and(|level| level_number(level) > 0) {
             let statements = (sql::EVENTS_NOTABLE, sql::EVENTS_NOTABLE_NEWEST);
-            events_of(tx, filter, statements, "", limit).await?
+            events_of(tx, filter, statements, None, limit).await?
         } else {
-            events_of(tx, filter, (sql::EVENTS, sql::EVENTS_NEWEST), "", limit).await?
+            events_of(tx, filter, (sql::EVENTS, sql::EVENTS_NEWEST), None, limit).await?
         };
         found.sort_by_key(|event| event.id);
         found.dedup_by_key(|event| event.id);
@@ -131,12 +131,12 @@ impl Query for Events {
 }
 
 /// Events by one of a pair of statements, oldest first or newest first. `key` is what the statement
-/// selects by, empty for those that select by nothing.
+/// selects by, none for those that select by nothing; it may be the empty text.
 async fn events_of<T: Tx>(
     tx: &mut T,
     filter: &EventFilter,
     (oldest, newest): (&'static str, &'static str),
-    key: &str,
+    key: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Event>, StoreError> {
     let mut kinds = String::new();
@@ -145,9 +145,7 @@ async fn events_of<T: Tx>(
     }
     let level = filter.level.map_or(0, level_number);
     let mut args = vec![Val::from(filter.after), level.into(), kinds.into()];
-    if !key.is_empty() {
-        args.push(key.into());
-    }
+    args.extend(key.map(Val::from));
     args.push(limit.into());
     all(
         tx,
