@@ -223,12 +223,13 @@ impl Server {
     pub fn end(&mut self) -> Result<Output, HarnessError> {
         self.signal(Signal::TERM)?;
         let running = self.running.take();
-        running.map(|running| running.wait(END)).unwrap_or_else(|| {
-            Err(HarnessError::Io {
+        match running {
+            Some(running) => running.wait(END),
+            None => Err(HarnessError::Io {
                 what: "end a server that does not run".to_owned(),
                 source: std::io::ErrorKind::NotFound.into(),
-            })
-        })
+            }),
+        }
     }
 
     /// Starts it again over the same state and on the same port, after [`Server::kill`] or [`Server::end`];
@@ -247,6 +248,19 @@ impl Server {
         self.launch(port.unwrap_or(0))
     }
 
+    /// Runs another command of the server's program over the same state to its end, such as `migrate --check`.
+    ///
+    /// # Errors
+    ///
+    /// [`HarnessError::Io`] and [`HarnessError::TimedOut`].
+    pub fn command<I>(&self, arguments: I) -> Result<Output, HarnessError>
+    where
+        I: IntoIterator<Item: AsRef<OsStr>>,
+    {
+        let mut command = self.program()?;
+        Running::start(command.args(arguments))?.wait(END)
+    }
+
     /// Another server over the same state: a replica, with a port of its own. It ends with its value; the
     /// home stays with this one.
     ///
@@ -254,7 +268,7 @@ impl Server {
     ///
     /// As [`ServerOptions::start`].
     pub fn replica(&self) -> Result<Replica, HarnessError> {
-        let running = Running::start(&mut self.command(0)?)?;
+        let running = Running::start(&mut self.serving(0)?)?;
         let mut replica = Replica {
             running,
             url: String::new(),
@@ -264,7 +278,7 @@ impl Server {
     }
 
     fn launch(&mut self, port: u16) -> Result<(), HarnessError> {
-        let running = Running::start(&mut self.command(port)?)?;
+        let running = Running::start(&mut self.serving(port)?)?;
         let listening = listening(&running);
         self.running = Some(running);
         self.url = listening?;
@@ -275,7 +289,7 @@ impl Server {
         clippy::disallowed_methods,
         reason = "test support: the subject is a process"
     )]
-    fn command(&self, port: u16) -> Result<Command, HarnessError> {
+    fn program(&self) -> Result<Command, HarnessError> {
         let options = &self.options;
         let moorline = &options.moorline;
         let mut command = Command::new(binary("moorlined")?);
@@ -288,9 +302,16 @@ impl Server {
             .current_dir(moorline.work_dir())
             .stdin(Stdio::null())
             .arg("--state")
-            .arg(moorline.state_dir())
+            .arg(moorline.state_dir());
+        Ok(command)
+    }
+
+    /// The program as a server on a port.
+    fn serving(&self, port: u16) -> Result<Command, HarnessError> {
+        let mut command = self.program()?;
+        command
             .args(["--bind", &format!("127.0.0.1:{port}")])
-            .args(&options.arguments);
+            .args(&self.options.arguments);
         Ok(command)
     }
 }

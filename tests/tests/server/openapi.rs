@@ -40,7 +40,13 @@ async fn everything_in_the_document_is_served() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         let real: Vec<&str> = path
             .split('/')
-            .map(|part| if part.starts_with('{') { "nothing" } else { part })
+            .map(|part| {
+                if part.starts_with('{') {
+                    "nothing"
+                } else {
+                    part
+                }
+            })
             .collect();
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();

@@ -11,6 +11,7 @@ use super::support::{Api, PATIENCE};
 
 struct House {
     server: Server,
+    token: String,
     api: Api,
 }
 
@@ -23,7 +24,7 @@ impl House {
         let server = options.start().unwrap();
         let token = server.token("ada", ["--principal", "human:ada"]).unwrap();
         let api = Api::new(server.url(), Some(&token));
-        Self { server, api }
+        Self { server, token, api }
     }
 
     /// Sends a directory of the repository: how to name it.
@@ -67,9 +68,27 @@ async fn every_error_is_a_problem_with_the_id_of_its_request() {
         (Method::GET, "/v1/runs?limit=many", None, 400, "ERR_USAGE"),
         (Method::GET, "/v1/runs?colour=red", None, 400, "ERR_USAGE"),
         (Method::GET, "/v1/runs/01a2", None, 404, "ERR_NOT_FOUND"),
-        (Method::POST, "/v1/runs", Some(("text/plain", "{}")), 415, "ERR_USAGE"),
-        (Method::POST, "/v1/runs", Some(("application/json", "{")), 400, "ERR_USAGE"),
-        (Method::POST, "/v1/runs", Some(("application/json", "[]")), 400, "ERR_USAGE"),
+        (
+            Method::POST,
+            "/v1/runs",
+            Some(("text/plain", "{}")),
+            415,
+            "ERR_USAGE",
+        ),
+        (
+            Method::POST,
+            "/v1/runs",
+            Some(("application/json", "{")),
+            400,
+            "ERR_USAGE",
+        ),
+        (
+            Method::POST,
+            "/v1/runs",
+            Some(("application/json", "[]")),
+            400,
+            "ERR_USAGE",
+        ),
         (
             Method::POST,
             "/v1/explain",
@@ -79,7 +98,10 @@ async fn every_error_is_a_problem_with_the_id_of_its_request() {
         ),
     ];
     for (method, path, body, status, code) in cases {
-        let mut request = house.api.request(method, path).header("x-request-id", "mine-1");
+        let mut request = house
+            .api
+            .request(method, path)
+            .header("x-request-id", "mine-1");
         if let Some((kind, body)) = body {
             request = request.header("content-type", kind).body(body);
         }
@@ -101,10 +123,19 @@ async fn every_error_is_a_problem_with_the_id_of_its_request() {
 async fn every_path_that_is_no_upload_is_refused() {
     let house = House::new();
     let inside = house.server.state_dir();
-    for path in ["/etc", ".", "../state", inside.to_str().unwrap(), "upload:../../etc"] {
+    for path in [
+        "/etc",
+        ".",
+        "../state",
+        inside.to_str().unwrap(),
+        "upload:../../etc",
+    ] {
         let (status, problem) = house.api.post("/v1/runs", &submission(path)).await;
         assert!(matches!(status, 400 | 404), "{path}: {status} {problem}");
-        let (status, problem) = house.api.post("/v1/jobs/check", &json!({"job": path})).await;
+        let (status, problem) = house
+            .api
+            .post("/v1/jobs/check", &json!({"job": path}))
+            .await;
         assert!(matches!(status, 400 | 404), "{path}: {status} {problem}");
     }
     let inputs = json!({"job": "live:hello", "inputs": {"a": "/etc/passwd"}, "params": {}});
@@ -121,7 +152,10 @@ async fn an_uploaded_job_runs_and_its_end_can_be_waited_for() {
     let summary = loop {
         let request = house.api.request(Method::GET, &path);
         let response = request.header("prefer", "wait=10").send().await.unwrap();
-        assert_eq!(header(&response, "preference-applied").as_deref(), Some("wait=10"));
+        assert_eq!(
+            header(&response, "preference-applied").as_deref(),
+            Some("wait=10")
+        );
         let status = response.status();
         if status == 200 {
             break response.json::<Value>().await.unwrap();
@@ -139,7 +173,8 @@ async fn a_submission_with_a_known_key_starts_nothing_new() {
     let job = house.uploaded("examples/hello").await;
     let mut runs = Vec::new();
     for _ in 0..3 {
-        let sent = house.api.post_once("/v1/runs", "key-1", &submission(&job));
+        let body = submission(&job);
+        let sent = house.api.post_once("/v1/runs", "key-1", &body);
         let (status, row) = sent.await.unwrap();
         assert_eq!(status, 202, "{row}");
         runs.push(row["run_id"].as_str().unwrap().to_owned());
@@ -166,7 +201,9 @@ async fn what_is_known_is_not_sent_again_and_what_changed_is_not_overwritten() {
     assert_eq!(again.status(), 304);
     let change = |etag: &str| {
         let request = house.api.request(Method::POST, &format!("{path}/cancel"));
-        request.header("if-match", etag).json(&json!({"reason": "seen"}))
+        request
+            .header("if-match", etag)
+            .json(&json!({"reason": "seen"}))
     };
     let stale = change("\"of-yesterday\"").send().await.unwrap();
     assert_eq!(stale.status(), 412);
@@ -194,7 +231,10 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
             path.trim_start_matches('<').to_owned()
         });
         let rows: Vec<Value> = page.json().await.unwrap();
-        seen.extend(rows.iter().map(|row| row["run_id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            rows.iter()
+                .map(|row| row["run_id"].as_str().unwrap().to_owned()),
+        );
     }
     assert_eq!(seen, started);
 }
@@ -206,11 +246,18 @@ async fn probes_need_no_token_and_tell_no_secret() {
     assert_eq!(anyone.get("/healthz").await, (200, json!("ok\n")));
     let (status, ready) = anyone.get("/readyz").await;
     assert_eq!((status, &ready["ready"]), (200, &json!(true)), "{ready}");
-    let names: Vec<&str> = ready["checks"].as_array().unwrap().iter()
+    let names: Vec<&str> = ready["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|check| check["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["serving", "store", "clock", "stop_gate"]);
-    assert!(!ready.to_string().contains(house.server.root().to_str().unwrap()));
+    assert!(
+        !ready
+            .to_string()
+            .contains(house.server.root().to_str().unwrap())
+    );
     house.api.get("/v1/runs").await;
     let (status, numbers) = anyone.get("/metrics").await;
     let numbers = numbers.as_str().unwrap();
@@ -264,13 +311,11 @@ async fn a_server_that_is_told_to_end_finishes_what_runs() {
     let address = house.server.url().trim_start_matches("http://").to_owned();
     assert!(TcpStream::connect(&address).is_err());
     house.server.restart().unwrap();
+    // With connections of its own: those of before are closed.
+    let api = Api::new(house.server.url(), Some(&house.token));
     let path = format!("/v1/runs/{run}");
-    let view = house
-        .api
-        .until(&path, "the end of the run", |view| {
-            view["summary"]["status"] == "success"
-        })
-        .await;
+    let ended = |view: &Value| view["summary"]["status"] == "success";
+    let view = api.until(&path, "the end of the run", ended).await;
     assert_eq!(view["attempts"].as_array().unwrap().len(), 1, "{view}");
 }
 

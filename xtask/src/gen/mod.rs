@@ -82,10 +82,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: GenArguments) -> Result {
     Ok(())
 }
 
-/// The published JSON Schemas, 2020-12.
+/// The published JSON Schemas, 2020-12, and the OpenAPI document of the server.
 fn json_schemas(_: &Workspace) -> Result<BTreeMap<PathBuf, String>> {
+    let openapi = ("openapi", moorline_server::openapi::document());
     moorline_core::schema::all()
         .into_iter()
+        .chain([openapi])
         .map(|(name, schema)| {
             let json = |source| Error::Json {
                 what: format!("the schema {name}"),
