@@ -3,6 +3,7 @@
 mod auth;
 mod browser;
 mod conformance;
+mod coverage;
 mod killed;
 mod live;
 mod openapi;

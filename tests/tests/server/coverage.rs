@@ -1,0 +1,325 @@
+//! Every route of the server, by who may not call it: without a token, without the role, without the scope,
+//! and from another project. A route that is in the document and not tried here fails the suite.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use moorline_api::routes::{Method, ROUTES, Route};
+use moorline_api::{Operation, authorization};
+use moorline_core::principal::Role;
+use moorline_testkit::moorlined::{Server, ServerOptions};
+use serde_json::{Map, Value, json};
+
+use super::support::Api;
+
+/// The workflow that ships with Moorline.
+const VALIDATION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../examples/validation-workflow"
+);
+
+/// A job directory that can be submitted for review.
+const ARTIFACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bank-statement");
+
+/// Paths of the document that are no operation of the list, with why no token is asked for, or how that is
+/// tried elsewhere.
+const SPECIAL: &[(&str, &str)] = &[
+    ("/healthz", "a probe tells nothing but that it lives"),
+    ("/readyz", "a probe tells which of its own checks fail"),
+    ("/openapi.json", "the document is no secret"),
+    ("/hooks/{name}", "signed instead: see `auth`"),
+];
+
+fn server() -> Server {
+    let config = format!(
+        "[server]\nprojects = [\"acme\"]\nkickoff_job = \"{VALIDATION}\"\nrate_per_second = 10000\n"
+    );
+    ServerOptions::new()
+        .unwrap()
+        .config(&config)
+        .unwrap()
+        .start()
+        .unwrap()
+}
+
+async fn document(server: &Server) -> Value {
+    let (status, document) = Api::new(server.url(), None).get("/openapi.json").await;
+    assert_eq!(status, 200);
+    document
+}
+
+/// Every path of the document with its methods, in upper case.
+fn paths(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().keys();
+            methods
+                .filter(|method| ["get", "post", "put"].contains(&method.as_str()))
+                .map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect()
+}
+
+/// The path with something in each of its braces.
+fn filled(path: &str, ids: &BTreeMap<&str, String>) -> String {
+    let mut filled = path.to_owned();
+    while let (Some(open), Some(close)) = (filled.find('{'), filled.find('}')) {
+        let name = filled.get(open + 1..close).unwrap().to_owned();
+        let id = ids
+            .get(name.as_str())
+            .cloned()
+            .unwrap_or_else(|| "nothing".to_owned());
+        filled.replace_range(open..=close, &id.replace('/', "%2F"));
+    }
+    filled
+}
+
+async fn call(api: &Api, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let mut request = api.request(method.clone(), path);
+    if method != reqwest::Method::GET {
+        request = request.json(body);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap_or_default())
+}
+
+/// L28: no route but the named ones answers without a token, and each says how to get in.
+#[tokio::test]
+async fn no_route_answers_without_a_token() {
+    let server = server();
+    let document = document(&server).await;
+    let mut missing = Vec::new();
+    for (method, path) in paths(&document) {
+        if SPECIAL.iter().any(|(special, _)| *special == path) {
+            continue;
+        }
+        for token in [
+            None,
+            Some("mlt_default_00000000000000000000000000000000_no"),
+        ] {
+            let api = Api::new(server.url(), token);
+            let (status, answer) =
+                call(&api, &method, &filled(&path, &BTreeMap::new()), &json!({})).await;
+            if (status, &answer["code"]) != (401, &json!("ERR_UNAUTHENTICATED")) {
+                missing.push(format!("{method} {path} with {token:?}: {status} {answer}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    // What is in the list of operations is in the document: nothing can be left out of the above.
+    let documented = paths(&document);
+    for route in ROUTES {
+        let place = (route.method.as_str().to_owned(), route.path.to_owned());
+        assert!(
+            documented.contains(&place),
+            "{place:?} is not in the document"
+        );
+    }
+}
+
+/// Whom an operation is not for: arguments of `tokens create`, by what they lack.
+fn who_may_not(operation: Operation) -> Vec<(&'static str, &'static str)> {
+    let rule = authorization::rule(operation);
+    let mut who = vec![("unscoped", "unscoped")];
+    if rule.least > Role::Viewer {
+        who.push(("viewer", "D-AUDIT-2"));
+    }
+    if let Some(rule) = rule.humans_only {
+        who.push(("agent", rule));
+    }
+    who
+}
+
+/// L28, L74: each operation refuses who has not the role, who is no person where only a person may, and a token
+/// whose scopes do not name it; nothing happens, and the refusal is on record.
+#[tokio::test]
+async fn each_operation_refuses_who_may_not() {
+    let server = server();
+    let token = |name: &str, arguments: &[&str]| server.token(name, arguments).unwrap();
+    let tokens = BTreeMap::from([
+        (
+            "viewer",
+            token("viewer", &["--principal", "human:vera", "--role", "viewer"]),
+        ),
+        (
+            "agent",
+            token(
+                "agent",
+                &["--principal", "agent:codex", "--role", "operator"],
+            ),
+        ),
+        (
+            "unscoped",
+            token(
+                "unscoped",
+                &["--principal", "human:ada", "--scope", "health"],
+            ),
+        ),
+    ]);
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for route in ROUTES {
+        for (who, rule) in who_may_not(route.operation) {
+            // A scope that names the operation is no lack of scope.
+            if who == "unscoped" && route.operation == Operation::Health {
+                continue;
+            }
+            let api = Api::new(server.url(), Some(&tokens[who]));
+            let path = filled(route.path, &BTreeMap::new());
+            let (status, answer) = call(&api, route.method.as_str(), &path, &json!({})).await;
+            let says = answer["detail"].as_str().unwrap_or_default();
+            tried += 1;
+            if status != 403 || !(says.contains(rule) || says.contains("D-AUDIT-2")) {
+                wrong.push(format!("{} as {who}: {status} {answer}", route.name));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(tried > 2 * ROUTES.len() / 2, "{tried}");
+}
+
+/// Members that requests have, as they would be asked; each request is given those that it knows.
+fn asked() -> Map<String, Value> {
+    let Value::Object(asked) = json!({
+        "reason": "from another project", "note": "x", "option": "approved", "run": "latest",
+        "principal": "human:bob", "fresh": false, "looked_into": true,
+    }) else {
+        unreachable!("it is an object");
+    };
+    asked
+}
+
+fn body(document: &Value, route: &Route) -> Value {
+    let method = route.method.as_str().to_lowercase();
+    let operation = &document["paths"][route.path][method];
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let name = schema["$ref"].as_str().and_then(|r| r.rsplit('/').next());
+    let schema = name.map_or(schema, |name| &document["components"]["schemas"][name]);
+    let known = schema["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let members = asked()
+        .into_iter()
+        .filter(|(member, _)| known.contains_key(member));
+    Value::Object(members.collect())
+}
+
+/// Things of the project `acme`, by the name that paths have for them.
+async fn things_of_acme(server: &Server) -> BTreeMap<&'static str, String> {
+    let acme = |arguments: &[&str]| {
+        let all: Vec<&str> = ["--project", "acme"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        server.moorline().run(all).unwrap()
+    };
+    let made = acme(&[
+        "tokens",
+        "create",
+        "acme",
+        "--principal",
+        "human:ada",
+        "--json",
+    ]);
+    let made = made.json().unwrap();
+    let api = Api::new(server.url(), made["token"].as_str());
+    let kickoff = json!({
+        "project_id": "5b0c9f1e-6f1f-4b7e-9a63-0d5a1c1f6a01",
+        "user_id": "5b0c9f1e-6f1f-4b7e-9a63-0d5a1c1f6a02",
+        "entrepreneur_input": "A secret idea of acme",
+    });
+    let (status, run) = api.post("/kickoff", &kickoff).await;
+    assert_eq!(status, 202, "{run:#}");
+    let run = run["run_id"].as_str().unwrap().to_owned();
+    let status = api
+        .until(&format!("/status/{run}"), "a request", |seen| {
+            seen["hitl_pending"].is_object()
+        })
+        .await;
+    let submitted = acme(&["artifact", "submit", ARTIFACT, "--json"]);
+    let artifact = submitted.json().unwrap()["artifact"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let called = acme(&[
+        "emergency",
+        "run",
+        "--lane",
+        "staging",
+        "--reason",
+        "x",
+        "--json",
+    ]);
+    let emergency = called.json().unwrap()["id"].as_str().unwrap().to_owned();
+    BTreeMap::from([
+        ("run", run.clone()),
+        ("run_id", run),
+        (
+            "approval",
+            status["hitl_pending"]["request_id"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        ),
+        ("token", made["record"]["id"].as_str().unwrap().to_owned()),
+        ("artifact", artifact),
+        ("emergency", emergency),
+    ])
+}
+
+/// L29: what is another project's is not there: 404 for each id, and in no list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_another_project_s_is_not_there() {
+    let server = server();
+    let document = document(&server).await;
+    let theirs = things_of_acme(&server).await;
+    let token = server.token("ada", ["--principal", "human:ada"]).unwrap();
+    let api = Api::new(server.url(), Some(&token));
+    let mut wrong = Vec::new();
+    let mut tried = BTreeSet::new();
+    let named = |path: &str| {
+        theirs
+            .keys()
+            .find(|name| path.contains(&format!("{{{name}}}")))
+    };
+    for route in ROUTES {
+        let path = filled(route.path, &theirs);
+        if let Some(name) = named(route.path) {
+            let (status, answer) =
+                call(&api, route.method.as_str(), &path, &body(&document, route)).await;
+            tried.insert(*name);
+            if status != 404 {
+                wrong.push(format!("{}: {status} {answer}", route.name));
+            }
+        } else if route.method == Method::Get
+            && !route.path.contains('{')
+            && route.path != "/v1/events/stream"
+        {
+            let response = api
+                .request(reqwest::Method::GET, &path)
+                .send()
+                .await
+                .unwrap();
+            let text = response.text().await.unwrap();
+            for id in theirs.values() {
+                if text.contains(id.as_str()) {
+                    wrong.push(format!("{} tells of {id}", route.name));
+                }
+            }
+        }
+    }
+    let (status, _) = api.get(&format!("/status/{}", theirs["run"])).await;
+    assert_eq!(status, 404);
+    let decision = json!({"run_id": theirs["run"], "checkpoint": "approve_founders_brief", "decision": "approved"});
+    let (status, _) = api.post("/hitl/approve", &decision).await;
+    assert_eq!(status, 404);
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(
+        tried,
+        BTreeSet::from(["approval", "artifact", "emergency", "run", "token"])
+    );
+}
