@@ -68,10 +68,10 @@ pub use env::Env;
 /// # Errors
 /// As of the settings of the server.
 pub fn embed(
-    app: Arc<app::App>,
+    app: &Arc<app::App>,
     listener: TcpListener,
-) -> Result<impl Future<Output = ()> + Send, ApiError> {
-    let router = routes::router(Arc::clone(&app))?;
+) -> Result<impl Future<Output = ()> + Send + use<>, ApiError> {
+    let router = routes::router(Arc::clone(app))?;
     let closing = app.closing.clone();
     Ok(listen::serve(listener, None, router, closing, serve::GRACE))
 }
@@ -82,7 +82,7 @@ pub fn dispatch(env: &Env) -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    match serve::run(env, args) {
+    match serve::run(env, &args) {
         Ok(code) => code,
         Err(error) => report::failure(&error),
     }

@@ -104,7 +104,7 @@ async fn serve(stage: &Stage) -> Result<(SocketAddr, String)> {
             ..TokenCreateRequest::default()
         })
         .await?;
-    let serving = moorline_server::embed(app, listener)?;
+    let serving = moorline_server::embed(&app, listener)?;
     spawn(serving);
     Ok((address, token.token))
 }
