@@ -221,6 +221,7 @@ fn is_bare(headers: &HeaderMap) -> bool {
 }
 
 /// What a handler that panicked is answered with.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let said = panic
         .downcast_ref::<String>()

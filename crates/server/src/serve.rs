@@ -29,7 +29,7 @@ use crate::{limits, listen, report, routes, tls, trace, uploads};
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Does what the arguments ask for.
-pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
+pub(crate) fn run(env: &Env, args: &Cli) -> Result<ExitCode, ApiError> {
     let surroundings = Surroundings {
         vars: &env.vars,
         cwd: &env.cwd,
@@ -61,9 +61,9 @@ pub(crate) fn run(env: &Env, args: Cli) -> Result<ExitCode, ApiError> {
         let _entered = runtime.enter();
         trace::init(&args.global, &env.vars)?
     };
-    let done = match args.command {
+    let done = match &args.command {
         None => runtime.block_on(serve(setup)).map(|()| ExitCode::SUCCESS),
-        Some(Command::Migrate { check }) => runtime.block_on(migrate(setup, check)),
+        Some(Command::Migrate { check }) => runtime.block_on(migrate(setup, *check)),
     };
     telling.end();
     done

@@ -199,7 +199,9 @@ fn strip(schema: &mut Value, elsewhere: &dyn Fn(&str) -> bool) {
     }
     for parts in ["oneOf", "anyOf", "allOf"] {
         if let Some(Value::Array(parts)) = members.get_mut(parts) {
-            parts.iter_mut().for_each(|part| strip(part, elsewhere));
+            for part in parts {
+                strip(part, elsewhere);
+            }
         }
     }
     if members.contains_key("properties") && !members.contains_key("oneOf") {

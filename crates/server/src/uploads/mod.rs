@@ -145,7 +145,9 @@ pub(crate) async fn sweep(app: Arc<App>) {
             .map(|project| Place::of(&project.engine))
             .collect();
         let swept = tokio::task::spawn_blocking(move || {
-            places.iter().for_each(|place| place.sweep(now));
+            for place in places {
+                place.sweep(now);
+            }
         });
         if let Err(error) = swept.await {
             warn!("old uploads were not looked through: {error}");

@@ -98,13 +98,12 @@ async fn one(
     // Only ids lead anywhere: nothing of the text becomes a part of a path.
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let place = Place::of(&caller.project.engine);
-    let found = match place.find(id) {
-        Some(found) => found,
-        None => {
-            let limit = mebibytes(app.server().upload_limit_mb) as u64;
-            receive::fetch(&caller.project.engine, place.clone(), id, limit).await?;
-            place.find(id).ok_or_else(missing)?
-        }
+    let found = if let Some(found) = place.find(id) {
+        found
+    } else {
+        let limit = mebibytes(app.server().upload_limit_mb) as u64;
+        receive::fetch(&caller.project.engine, place.clone(), id, limit).await?;
+        place.find(id).ok_or_else(missing)?
     };
     *text = shown(&found)?;
     Ok(())
