@@ -85,8 +85,8 @@ pub struct ConfigFlag {
 
 /// Variables of the environment and the keys that they set.
 ///
-/// Lanes, principals and alerts have names of their own and are set in files alone.
-pub const VARIABLES: [(&str, &str); 18] = [
+/// Lanes, principals, alerts and webhooks have names of their own and are set in files alone, as lists are.
+pub const VARIABLES: [(&str, &str); 24] = [
     ("MOORLINE_LANE", "lane"),
     ("MOORLINE_EXECUTOR", "executor"),
     ("MOORLINE_CAPACITY", "capacity"),
@@ -106,8 +106,17 @@ pub const VARIABLES: [(&str, &str); 18] = [
     ("MOORLINE_SERVER_BIND", "server.bind"),
     ("MOORLINE_SERVER_PUBLIC_URL", "server.public_url"),
     ("MOORLINE_SERVER_KICKOFF_JOB", "server.kickoff_job"),
+    ("MOORLINE_SERVER_BODY_LIMIT_MB", "server.body_limit_mb"),
+    ("MOORLINE_SERVER_UPLOAD_LIMIT_MB", "server.upload_limit_mb"),
+    ("MOORLINE_SERVER_RATE_PER_SECOND", "server.rate_per_second"),
+    ("MOORLINE_SERVER_RATE_BURST", "server.rate_burst"),
+    (
+        "MOORLINE_SERVER_REQUEST_TIMEOUT_SECONDS",
+        "server.request_timeout_seconds",
+    ),
     ("MOORLINE_SERVER_TLS_CERT", "server.tls_cert"),
     ("MOORLINE_SERVER_TLS_KEY", "server.tls_key"),
+    ("MOORLINE_SERVER_SESSION_HOURS", "server.session_hours"),
 ];
 
 /// One layer, read.
@@ -267,7 +276,18 @@ fn misspelt(variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
 
 /// Keys whose value is text, whatever it looks like.
 fn is_text(key: &str) -> bool {
-    !matches!(key, "capacity" | "lease_seconds" | "review.two_person")
+    !matches!(
+        key,
+        "capacity"
+            | "lease_seconds"
+            | "review.two_person"
+            | "server.body_limit_mb"
+            | "server.upload_limit_mb"
+            | "server.rate_per_second"
+            | "server.rate_burst"
+            | "server.request_timeout_seconds"
+            | "server.session_hours"
+    )
 }
 
 /// A number or a truth value where the text is one, else the text.
