@@ -60,11 +60,14 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// So many a second in the long run, and so many at once.
+    /// So many a second in the long run, and so many at once, a second's worth at least.
     pub(crate) fn new(settings: &ServerSettings) -> Self {
         let least = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(least(settings.rate_per_second));
-        Self::of(quota.allow_burst(least(settings.rate_burst)))
+        // Never less at once than in a second: a thread that is held up between looking at the clock and
+        // counting would otherwise refuse what is well within the rate.
+        let burst = settings.rate_burst.max(settings.rate_per_second);
+        Self::of(quota.allow_burst(least(burst)))
     }
 
     /// So many in a minute, all at once if need be.

@@ -26,6 +26,7 @@ const SPECIAL: &[(&str, &str)] = &[
     ("/healthz", "a probe tells nothing but that it lives"),
     ("/readyz", "a probe tells which of its own checks fail"),
     ("/openapi.json", "the document is no secret"),
+    ("/metrics", "numbers alone, without ids and names, for whoever reaches the address"),
     ("/hooks/{name}", "signed instead: see `auth`"),
 ];
 
@@ -184,7 +185,7 @@ async fn each_operation_refuses_who_may_not() {
 fn asked() -> Map<String, Value> {
     let Value::Object(asked) = json!({
         "reason": "from another project", "note": "x", "option": "approved", "run": "latest",
-        "principal": "human:bob", "fresh": false, "looked_into": true,
+        "principal": "human:bob", "fresh": false, "looked_into": true, "decision": "approve",
     }) else {
         unreachable!("it is an object");
     };
