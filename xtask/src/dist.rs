@@ -4,6 +4,7 @@
 //! (`+crt-static` on the gnu target), so that they run on any Linux of the architecture. What is
 //! written is checked: a program that asks for a dynamic loader fails the command.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -34,7 +35,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     fs::create_dir_all(&dist).map_err(failed)?;
     step("dist");
     for (_, program) in PROGRAMS {
-        let built = workspace.target().join(TARGET).join("release").join(program);
+        let built = workspace
+            .target()
+            .join(TARGET)
+            .join("release")
+            .join(program);
         let bytes = fs::read(&built).map_err(failed)?;
         if asks_for_a_loader(&bytes) {
             let message = format!("{program} is not static: it asks for a dynamic loader");
@@ -44,10 +49,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         fs::copy(&built, &to).map_err(failed)?;
         // It starts, on its own: no library is looked for.
         Shell::new(&to, Path::new("/")).args(["--version"]).run()?;
-        let digest: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut digest = String::new();
+        for byte in Sha256::digest(&bytes) {
+            let _never_fails = write!(digest, "{byte:02x}");
+        }
         say!("{digest}  {} ({} bytes)", to.display(), bytes.len());
     }
     Ok(())
@@ -57,17 +62,21 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
 /// can not be read as one counts as if it had.
 fn asks_for_a_loader(elf: &[u8]) -> bool {
     /// Type of the segment that names the loader.
-    const INTERP: u32 = 3;
+    const INTERP: usize = 3;
     let number = |at: usize, length: usize| {
         let bytes = elf.get(at..at + length)?;
-        let value = bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        let value = bytes
+            .iter()
+            .rev()
+            .fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
         usize::try_from(value).ok()
     };
     let headers = || Some((number(32, 8)?, number(54, 2)?, number(56, 2)?));
-    let Some((start, size, count)) = headers().filter(|_| elf.starts_with(b"\x7fELF\x02\x01")) else {
+    let Some((start, size, count)) = headers().filter(|_| elf.starts_with(b"\x7fELF\x02\x01"))
+    else {
         return true;
     };
-    (0..count).any(|i| number(start + i * size, 4).is_none_or(|kind| kind == INTERP as usize))
+    (0..count).any(|i| number(start + i * size, 4).is_none_or(|kind| kind == INTERP))
 }
 
 #[cfg(test)]

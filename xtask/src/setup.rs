@@ -84,6 +84,10 @@ const NEEDS: &[Need] = &[
 /// Packages of the Python environment `target/venv`, as pip takes them, with exact versions.
 const PYTHON_PACKAGES: &[&str] = &["modal==1.6.4", "fastapi==0.165.0"];
 
+/// Packages of the Python environment `target/venv-schemathesis`, with exact versions. It is one of its own, so
+/// that what the official client needs and what schemathesis needs never have to agree.
+const SCHEMATHESIS_PACKAGES: &[&str] = &["schemathesis==4.32.5", "cryptography==50.0.2"];
+
 /// Packages of the Node.js environment `target/npm`, as npm takes them, with exact versions.
 const NODE_PACKAGES: &[&str] = &["modal@0.11.1"];
 
@@ -107,6 +111,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         install(&missing)?;
     }
     python_environment(workspace)?;
+    let schemathesis = workspace.target().join("venv-schemathesis");
+    environment(workspace, &schemathesis, SCHEMATHESIS_PACKAGES)?;
     node_environment(workspace)?;
     browser_environment(workspace)
 }

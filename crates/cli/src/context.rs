@@ -197,7 +197,7 @@ impl<'a> Context<'a> {
     {
         let dirs = StateDirs::new(self.state()?);
         let settings = self.settings_of_stop();
-        let options = self.options(dirs, settings, self.env.vars.clone())?;
+        let options = self.options(&dirs, settings, self.env.vars.clone())?;
         runtime()?.block_on(async {
             let engine = assemble::embedded(options).await?;
             let done = work(engine.clone()).await;
@@ -216,7 +216,7 @@ impl<'a> Context<'a> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
-        let options = self.options(dirs, self.settings()?, vars)?;
+        let options = self.options(&dirs, self.settings()?, vars)?;
         let engine = assemble::embedded(options).await?;
         let left = engine.tidy().await?;
         if left > 0 && !self.json() {
@@ -233,7 +233,7 @@ impl<'a> Context<'a> {
     /// What the engine of this invocation is made from.
     fn options(
         &self,
-        dirs: StateDirs,
+        dirs: &StateDirs,
         settings: Arc<Settings>,
         vars: BTreeMap<String, String>,
     ) -> Result<assemble::Options, ApiError> {

@@ -30,7 +30,7 @@ use moorline_core::run::Run;
 use moorline_core::spec::Retention;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::engine::{Engine, Inner};
 use crate::error::{io_error, store_error};
@@ -132,9 +132,9 @@ impl Inner {
         for (name, executor) in &self.executors {
             let owned = match executor.find_owned(&owner).await {
                 Ok(owned) => owned,
-                // One that can not be asked is asked again; it holds the others up no longer.
+                // One that can not be asked, as where it is not set up, is asked again; it holds nothing up.
                 Err(error) => {
-                    warn!(executor = name, %error, "could not look for logs to remove");
+                    debug!(executor = name, %error, "could not look for logs to remove");
                     continue;
                 }
             };

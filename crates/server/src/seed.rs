@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Path, Query, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
@@ -163,7 +163,7 @@ pub(crate) struct StatusQuery {
 
 /// Where a validation stands.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Status {
+pub(crate) struct Standing {
     run_id: RunId,
     status: RunStatus,
     /// Number of the phase that it is in, from 0; absent for a job without phases.
@@ -210,7 +210,7 @@ async fn status(
     caller: Caller,
     Path(run_id): Path<String>,
     Query(query): Query<StatusQuery>,
-) -> Result<Json<Status>, Problem> {
+) -> Result<Json<Standing>, Problem> {
     caller.permit(Operation::RunGet)?;
     let run_id: RunId = run_id
         .parse()
@@ -237,7 +237,7 @@ async fn status(
     Ok(Json(describe(&view, rows, newest.first(), query.cursor)))
 }
 
-fn describe(view: &RunView, rows: Vec<Event>, newest: Option<&Event>, cursor: u64) -> Status {
+fn describe(view: &RunView, rows: Vec<Event>, newest: Option<&Event>, cursor: u64) -> Standing {
     let summary = &view.summary;
     let workflow = view.workflow.as_ref();
     let phase = workflow.and_then(|view| {
@@ -253,7 +253,7 @@ fn describe(view: &RunView, rows: Vec<Event>, newest: Option<&Event>, cursor: u6
         let open = |request: &&ApprovalRequest| request.status == ApprovalStatus::Pending;
         view.approvals.iter().find(open)
     });
-    Status {
+    Standing {
         run_id: summary.run_id,
         status: summary.status,
         current_phase: phase.as_ref().map(|(number, _)| *number),

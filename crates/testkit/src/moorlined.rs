@@ -349,8 +349,13 @@ impl Replica {
     }
 }
 
-/// Waits for the line that says where a server listens.
-fn listening(running: &Running) -> Result<String, HarnessError> {
+/// Waits for the line by which a server says where it listens: its URL, without a path.
+///
+/// # Errors
+///
+/// [`HarnessError::TimedOut`] when it says nothing within a minute, [`HarnessError::NotListening`] when it ends
+/// instead.
+pub fn listening(running: &Running) -> Result<String, HarnessError> {
     let line = || {
         let text = running.stdout_so_far();
         let line = text

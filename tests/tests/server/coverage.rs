@@ -26,7 +26,10 @@ const SPECIAL: &[(&str, &str)] = &[
     ("/healthz", "a probe tells nothing but that it lives"),
     ("/readyz", "a probe tells which of its own checks fail"),
     ("/openapi.json", "the document is no secret"),
-    ("/metrics", "numbers alone, without ids and names, for whoever reaches the address"),
+    (
+        "/metrics",
+        "numbers alone, without ids and names, for whoever reaches the address",
+    ),
     ("/hooks/{name}", "signed instead: see `auth`"),
 ];
 

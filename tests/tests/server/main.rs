@@ -1,9 +1,20 @@
 //! The server as its users meet it: the real `moorlined`, real sockets, real clients.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::string_slice,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, its helpers are test code too, and it waits by the real clock"
+)]
 
 mod auth;
 mod browser;
 mod conformance;
 mod coverage;
+mod fuzz;
 mod killed;
 mod live;
 mod openapi;

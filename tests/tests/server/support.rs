@@ -6,7 +6,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 /// How long anything that must come is waited for: far more than it takes, on a busy machine too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Someone who calls a server: an address and, usually, a token.
 #[derive(Debug, Clone)]

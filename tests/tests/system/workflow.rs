@@ -321,7 +321,11 @@ fn a_decision_means_what_it_names() {
 fn of_many_decisions_at_once_one_has_an_effect() {
     let waiting = Waiting::here();
     let decide = |number: usize| {
-        let option = if number % 2 == 0 { "approved" } else { "again" };
+        let option = if number.is_multiple_of(2) {
+            "approved"
+        } else {
+            "again"
+        };
         let key = format!("key {number}");
         let decide = ["approvals", "decide", &waiting.run, option, "--key", &key];
         waiting.moorline.spawn(decide).unwrap()

@@ -126,12 +126,16 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorCode::Usage`] when the address is none, or the token has characters that no token has.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a client is made of its options, which nobody else needs then"
+    )]
     pub fn new(options: Options) -> Result<Self, ApiError> {
         Ok(Self {
             signer: options.signer.clone(),
             ids: Arc::clone(&options.ids),
             fetched: Arc::default(),
-            wire: Arc::new(Wire::new(options)?),
+            wire: Arc::new(Wire::new(&options)?),
         })
     }
 

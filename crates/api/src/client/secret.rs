@@ -56,7 +56,7 @@ impl WithSecrets for ReauthSession {
 
 /// The JSON body of members and values.
 pub(super) fn body(
-    members: Map<String, Value>,
+    members: &Map<String, Value>,
     values: &BTreeMap<String, SecretInput>,
 ) -> Result<Bytes, ApiError> {
     let unfit = |error: serde_json::Error| {
@@ -66,7 +66,7 @@ pub(super) fn body(
         )
         .because(error)
     };
-    let open = serde_json::to_string(&members).map_err(unfit)?;
+    let open = serde_json::to_string(members).map_err(unfit)?;
     // An escaped character has at most six bytes: `\u001f`.
     let room: usize = values
         .iter()

@@ -75,7 +75,7 @@ pub(super) enum Broken {
 pub(super) type Lines<T> = BoxStream<'static, Result<T, Broken>>;
 
 impl Wire {
-    pub(super) fn new(options: Options) -> Result<Self, ApiError> {
+    pub(super) fn new(options: &Options) -> Result<Self, ApiError> {
         let usage = |message: String| {
             ApiError::new(ErrorCode::Usage, message)
                 .hint("give an address such as `https://moorline.example.org`")
@@ -162,7 +162,7 @@ impl Wire {
         request: &R,
     ) -> Result<A, ApiError> {
         let spread = spread(endpoint.method, endpoint.path, request.open())?;
-        let body = super::secret::body(spread.body.unwrap_or_default(), request.values())?;
+        let body = super::secret::body(&spread.body.unwrap_or_default(), request.values())?;
         let call = Call {
             method: endpoint.method,
             target: spread.target,

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::{DestinationChannel, LaneSettings, SecretBackendKind, SecretNaming, Settings};
 use crate::app_name::{EnvironmentName, LaneScope};
 use crate::error_code::AlertLevel;
-use crate::event::EventKind;
 use crate::lane::Lane;
 use crate::principal::{Principal, Role};
 use crate::spec::{Egress, Permission};
@@ -203,24 +202,8 @@ pub struct ServerDocument {
     /// How long the session of a browser lasts.
     #[schemars(range(min = 1, max = 8760))]
     pub session_hours: Option<u32>,
-    /// Whom to send events to, by a name of one's own.
-    pub webhooks: BTreeMap<String, WebhookDocument>,
     /// Signed requests that start a job, by a name of one's own.
     pub incoming: BTreeMap<String, IncomingDocument>,
-}
-
-/// Someone to send events to, as signed HTTP requests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookDocument {
-    /// Where to; without credentials.
-    pub url: String,
-    /// The secret key that signs (HMAC-SHA256).
-    #[schemars(length(min = 1))]
-    pub secret: String,
-    /// Kinds of events to send; all when absent.
-    #[serde(default)]
-    pub kinds: Vec<EventKind>,
 }
 
 /// A signed request that starts a job.

@@ -85,7 +85,7 @@ pub struct ConfigFlag {
 
 /// Variables of the environment and the keys that they set.
 ///
-/// Lanes, principals, alerts and webhooks have names of their own and are set in files alone, as lists are.
+/// Lanes, principals, alerts and incoming requests have names of their own and are set in files alone, as lists are.
 pub const VARIABLES: [(&str, &str); 24] = [
     ("MOORLINE_LANE", "lane"),
     ("MOORLINE_EXECUTOR", "executor"),

@@ -38,14 +38,12 @@ use crate::spec::{Egress, Permission, ToolPermissions};
 
 pub use document::{
     AlertDocument, AppNamesDocument, ConfigDocument, DevPrefixDocument, IncomingDocument,
-    LaneDocument, ReviewDocument, SecretsDocument, ServerDocument, ToolsDocument, WebhookDocument,
+    LaneDocument, ReviewDocument, SecretsDocument, ServerDocument, ToolsDocument,
 };
 pub use layer::{ConfigFile, ConfigFlag, Origin, VARIABLES, store_of};
 pub use problem::{Problem, Problems};
 pub use resolve::{Entry, Layers, Resolved, resolve};
-pub use server::{
-    DEFAULT_PROJECT, IncomingSettings, ServerSettings, WebhookSettings, is_project_name,
-};
+pub use server::{DEFAULT_PROJECT, IncomingSettings, ServerSettings, is_project_name};
 
 /// Everything that is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

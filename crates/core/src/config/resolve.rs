@@ -54,7 +54,7 @@ pub struct Resolved {
 }
 
 /// Tables of names of one's own, which are there though nothing is in them.
-const NAMED: [&str; 4] = ["principals", "alerts", "server.webhooks", "server.incoming"];
+const NAMED: [&str; 3] = ["principals", "alerts", "server.incoming"];
 
 impl Resolved {
     /// The values at a key or below it.

@@ -9,10 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::document::{IncomingDocument, ServerDocument, WebhookDocument};
+use super::document::{IncomingDocument, ServerDocument};
 use super::problem::Problem;
 use super::resolve::Resolved;
-use crate::event::EventKind;
 
 /// The project that is always there.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -47,21 +46,8 @@ pub struct ServerSettings {
     pub tls_key: Option<String>,
     /// How long the session of a browser lasts, in hours.
     pub session_hours: u32,
-    /// Whom to send events to, by a name of one's own.
-    pub webhooks: BTreeMap<String, WebhookSettings>,
     /// Signed requests that start a job, by a name of one's own.
     pub incoming: BTreeMap<String, IncomingSettings>,
-}
-
-/// Someone to send events to, as signed HTTP requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WebhookSettings {
-    /// Where to; `https://` or `http://`, without credentials.
-    pub url: String,
-    /// The secret key that signs (HMAC-SHA256).
-    pub secret: String,
-    /// Kinds of events to send; empty means all.
-    pub kinds: Vec<EventKind>,
 }
 
 /// A signed request that starts a job.
@@ -90,7 +76,6 @@ impl Default for ServerSettings {
             tls_cert: None,
             tls_key: None,
             session_hours: 12,
-            webhooks: BTreeMap::new(),
             incoming: BTreeMap::new(),
         }
     }
@@ -119,13 +104,6 @@ pub(super) fn settings(
         tls_cert: document.tls_cert,
         tls_key: document.tls_key,
         session_hours: document.session_hours.unwrap_or(default.session_hours),
-        webhooks: document
-            .webhooks
-            .into_iter()
-            .map(|(name, WebhookDocument { url, secret, kinds })| {
-                (name, WebhookSettings { url, secret, kinds })
-            })
-            .collect(),
         incoming: document
             .incoming
             .into_iter()
@@ -172,17 +150,6 @@ fn check(settings: &ServerSettings, resolved: &Resolved, problems: &mut Vec<Prob
         let message = format!("`{origin}` is not an origin");
         let hint = "write for example `https://console.example.org`, without a path";
         refuse("server.cors_origins".to_owned(), message, hint);
-    }
-    for (name, webhook) in &settings.webhooks {
-        let rest = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| webhook.url.strip_prefix(scheme));
-        let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
-        if authority.is_none_or(|host| host.is_empty() || host.contains('@')) {
-            let message = "is not a URL without credentials".to_owned();
-            let hint = "write for example `https://hooks.example.org/moorline`";
-            refuse(format!("server.webhooks.{name}.url"), message, hint);
-        }
     }
 }
 

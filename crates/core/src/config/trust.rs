@@ -37,10 +37,8 @@ pub(super) fn check(project: &Resolved, all: &Resolved, problems: &mut Vec<Probl
                 DECIDED.contains(&field) && field != "egress"
             }
             Some(("alerts", _)) => true,
-            // What leaves the installation, and what starts a job in it.
-            Some(("server", field)) => {
-                field.starts_with("webhooks") || field.starts_with("incoming")
-            }
+            // What starts a job in it from outside.
+            Some(("server", field)) => field.starts_with("incoming"),
             Some(("app_names", field)) => !field.starts_with("dev_prefix"),
             _ => false,
         };

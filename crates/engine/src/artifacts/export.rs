@@ -181,6 +181,11 @@ impl Inner {
         &self,
         request: ExportRequest,
     ) -> Result<ExportReport, ApiError> {
+        if request.out.as_os_str().is_empty() {
+            let message = "an export makes a directory: `out` does not name one";
+            return Err(ApiError::new(ErrorCode::Usage, message)
+                .hint("give the name of a directory to make; over HTTP it is `upload:new`"));
+        }
         let artifact = self
             .find_artifact(&request.artifact, request.lane.as_deref())
             .await?;

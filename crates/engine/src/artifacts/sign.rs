@@ -86,9 +86,11 @@ impl Inner {
             let signed = attestation(now)?.sign(&key).map_err(unsigned)?;
             return Ok((signed, now));
         };
-        let says = signed.check().map_err(|error| refused(error.to_string()))?;
+        let says = signed
+            .check()
+            .map_err(|error| refused(&error.to_string()))?;
         if says != attestation(says.at)? {
-            let why = "it is not of this decision about the artifact as it is now".to_owned();
+            let why = "it is not of this decision about the artifact as it is now";
             return Err(ApiError {
                 code: ErrorCode::Precondition,
                 ..refused(why)
@@ -96,17 +98,17 @@ impl Inner {
         }
         let now = self.now();
         if says.at > now || now.duration_since(says.at) > HOLDS {
-            return Err(refused(format!("it is of {}, and it is {now}", says.at)));
+            return Err(refused(&format!("it is of {}, and it is {now}", says.at)));
         }
         let keys = self.public_keys(by).await?;
         if !signed.is_by(&keys, says.at) || !signed.is_by(&keys, now) {
-            return Err(refused(format!("its key is not a valid one of {by}")));
+            return Err(refused(&format!("its key is not a valid one of {by}")));
         }
         Ok((signed.clone(), says.at))
     }
 }
 
-fn refused(why: String) -> ApiError {
+fn refused(why: &str) -> ApiError {
     let message = format!("the signature of the decision does not count: {why}");
     Denial::new(ErrorCode::Conflict, "D-ART-3", message)
         .hint("look at the artifact again, then ask for what is to be signed anew")

@@ -77,7 +77,8 @@ impl SecretOperations for Engine {
             None => "secret/all".to_owned(),
         };
         let actor = request.actor.clone();
-        let work = inner.revoke(request);
+        // Boxed: it holds what it waits for, every run that holds one of them.
+        let work = Box::pin(inner.revoke(request));
         inner
             .guarded(Operation::SecretRevoke, &actor, subject, work)
             .await

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::subschema;
 use crate::probes::Readiness;
-use crate::seed::{Approve, Decided, Kickoff, Started, Status};
+use crate::seed::{Approve, Decided, Kickoff, Standing, Started};
 use crate::uploads::Uploaded;
 
 /// One of them.
@@ -98,7 +98,7 @@ pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Special> {
 fn seed(generator: &mut SchemaGenerator) -> Vec<Special> {
     let kickoff = subschema::<Kickoff>(generator);
     let started = subschema::<Started>(generator);
-    let status = subschema::<Status>(generator);
+    let status = subschema::<Standing>(generator);
     let approve = subschema::<Approve>(generator);
     let decided = subschema::<Decided>(generator);
     vec![

@@ -95,9 +95,9 @@ pub(super) async fn receive(
 
 /// The name of a file, which stands for no path.
 fn file_name(name: Option<String>) -> Result<String, ApiError> {
-    let name = name.filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| UNNAMED.to_owned());
-    let wrong = name.len() > LONGEST_NAME
+    let wrong = name.is_empty()
+        || name.len() > LONGEST_NAME
         || matches!(name.as_str(), "." | "..")
         || name.contains(|c: char| c == '/' || c.is_control());
     if wrong {

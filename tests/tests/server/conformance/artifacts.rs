@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use moorline_api::{
     ArtifactDiffRequest, ArtifactListRequest, ArtifactRequest, ArtifactReviewRequest,
@@ -58,7 +59,7 @@ fn named(artifact: impl ToString) -> ArtifactRequest {
 #[test]
 fn an_artifact_is_reviewed_approved_promoted_rolled_back_and_verified_elsewhere() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let first = reviewable(&stage, "first", "one");
         let review = ArtifactReviewRequest {
             dir: Some(first.clone()),
@@ -182,7 +183,7 @@ fn an_artifact_is_reviewed_approved_promoted_rolled_back_and_verified_elsewhere(
 #[test]
 fn what_is_found_in_a_submission_refuses_it() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let bare = stage.shell("bare", "true");
         let done = plane.artifact_submit(submit(&bare)).await;
         stage.refused("a directory without what a reviewer reads", done);

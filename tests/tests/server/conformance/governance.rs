@@ -1,5 +1,7 @@
 //! Schedules, gates, sources, secrets, alerts, the trail, principals, tokens, requests for decisions.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
 use moorline_api::reauth::ReauthRequest;
 use moorline_api::secrets::{
@@ -24,7 +26,7 @@ use super::{ADA, ada, on_both};
 #[test]
 fn schedules_gates_sources_and_alerts_that_are_not_there_are_told_alike() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let schedule: ScheduleId = "prod/report".parse().unwrap();
         let listed = plane
             .schedule_list(ScheduleListRequest::default())
@@ -123,7 +125,7 @@ fn schedules_gates_sources_and_alerts_that_are_not_there_are_told_alike() {
 #[test]
 fn a_secret_is_set_rotated_compared_and_removed_and_never_told() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let value = "s3cret \"quoted\" \\ \u{1f} ä";
         let set = |value: &str| SecretSetRequest {
             lane: None,
@@ -189,7 +191,7 @@ fn a_secret_is_set_rotated_compared_and_removed_and_never_told() {
 #[test]
 fn who_may_what_is_changed_and_every_change_is_on_the_trail() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let me = plane
             .principal_whoami(WhoamiRequest { actor: ada() })
             .await
@@ -299,7 +301,7 @@ fn who_may_what_is_changed_and_every_change_is_on_the_trail() {
 #[test]
 fn requests_for_decisions_that_are_not_there_are_told_alike() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let listed = plane
             .approval_list(ApprovalListRequest::default())
             .await

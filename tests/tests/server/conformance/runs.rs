@@ -1,5 +1,7 @@
 //! Jobs, runs, logs, events, stops.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
 use moorline_api::{
     EventsRequest, JobCheckRequest, LogsRequest, ReleaseRequest, RunChangeRequest, RunListRequest,
@@ -43,7 +45,7 @@ fn a_run_from_its_submission_to_its_log() {
         );
         let mut request = submit(&job);
         request.idempotency_key = Some("once".to_owned());
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let row = plane.run_submit(request.clone()).await.unwrap();
         // L30: the same key is the same run.
         let again = plane.run_submit(request.clone()).await.unwrap();
@@ -89,7 +91,7 @@ fn a_run_from_its_submission_to_its_log() {
 #[test]
 fn lists_have_pages_and_unknown_things_are_not_found() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let job = stage.shell("quick", "true");
         let mut ids = Vec::new();
         for _ in 0..3 {
@@ -153,7 +155,7 @@ fn lists_have_pages_and_unknown_things_are_not_found() {
 #[test]
 fn what_runs_is_cancelled_and_run_again_and_a_stop_holds_until_its_release() {
     on_both(|mut stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let job = stage.shell("sleeps", "exec sleep 1000");
         let row = plane.run_submit(submit(&job)).await.unwrap();
         let cancelled = plane.run_cancel(change(row.run_id)).await.unwrap();
@@ -172,7 +174,7 @@ fn what_runs_is_cancelled_and_run_again_and_a_stop_holds_until_its_release() {
             grace_seconds: Some(0.0),
         };
         let report = plane.stop(request).await.unwrap();
-        assert_eq!(report.unreached, Default::default());
+        assert_eq!(report.unreached, std::collections::BTreeMap::default());
         let ended = plane.run_wait(run(retried.run_id)).await.unwrap();
         assert!(ended.status.is_terminal(), "{ended:?}");
         let stops = plane.stop_list().await.unwrap();
@@ -196,7 +198,7 @@ fn what_runs_is_cancelled_and_run_again_and_a_stop_holds_until_its_release() {
 #[test]
 fn watching_gives_what_listing_gives_and_goes_on() {
     on_both(|stage| async move {
-        let plane = stage.plane.clone();
+        let plane = Arc::clone(&stage.plane);
         let job = stage.shell("quick", "true");
         let row = plane.run_submit(submit(&job)).await.unwrap();
         plane.run_wait(run(row.run_id)).await.unwrap();

@@ -11,7 +11,6 @@ fn the_server_is_set_by_every_layer_and_says_what_is_wrong() {
         ]),
         ..project(
             "[server]\nprojects = [\"acme\"]\nbody_limit_mb = 2\n\
-             [server.webhooks.ops]\nurl = \"https://ops.example\"\nsecret = \"OPS\"\nkinds = [\"run.ended\"]\n\
              [server.incoming.bank]\nsecret = \"BANK\"\njob = \"live:statement\"\n",
         )
     };
@@ -21,14 +20,6 @@ fn the_server_is_set_by_every_layer_and_says_what_is_wrong() {
         projects: ["acme".to_owned()].into(),
         body_limit_mb: 2,
         rate_burst: 7,
-        webhooks: BTreeMap::from([(
-            "ops".to_owned(),
-            WebhookSettings {
-                url: "https://ops.example".to_owned(),
-                secret: "OPS".to_owned(),
-                kinds: vec![crate::event::EventKind::RunEnded],
-            },
-        )]),
         incoming: BTreeMap::from([(
             "bank".to_owned(),
             IncomingSettings {
@@ -50,20 +41,21 @@ fn the_server_is_set_by_every_layer_and_says_what_is_wrong() {
         "public_url = \"https://moorline.example/path\"",
         "cors_origins = [\"*\"]",
         "session_hours = 0",
-        "webhooks.ops = { url = \"https://user:pw@ops.example\", secret = \"OPS\" }",
     ] {
         let told = refused(&project(&format!("[server]\n{wrong}\n")));
         assert!(told.starts_with("moorline.toml:"), "{wrong}: {told}");
     }
 }
 
-/// What leaves the installation is for the project's file to say, and for no layer above it.
+/// What starts a job from outside is for the project's file to say, and for no layer above it.
 #[test]
-fn only_the_project_says_where_its_events_go() {
-    let hook = |url: &str| format!("[server.webhooks.ops]\nurl = \"{url}\"\nsecret = \"OPS\"\n");
+fn only_the_project_says_what_starts_its_jobs() {
+    let hook = |secret: &str| {
+        format!("[server.incoming.bank]\nsecret = \"{secret}\"\njob = \"live:statement\"\n")
+    };
     let layers = Layers {
-        user: Some(file("config.toml", &hook("https://elsewhere.example"))),
-        ..project(&hook("https://ops.example"))
+        user: Some(file("config.toml", &hook("OTHER"))),
+        ..project(&hook("BANK"))
     };
     let told = refused(&layers);
     assert!(
