@@ -27,9 +27,8 @@ WAIT = 5
 ADA = "human:ada"
 #: The schedule of the job `tide`.
 SCHEDULE = "prod/tide"
-#: Its source and the secret that holds the source's session.
+#: The source that it reads.
 SOURCE = "harbour"
-SESSION = {"secret": "harbour", "values": {"HARBOUR_SESSION": "a session"}}
 
 HELLO = {
     "job_id": "hello",
@@ -247,7 +246,6 @@ class World:
         self.call("PUT", "/v1/secrets/harbour-session", dict(lane="prod", **secret("a session")))
         for _ in range(2):
             artifact = self.approved()
-            # The first version is a difference in secrets to nothing at all (D-ART-5).
             self.post(
                 f"/v1/artifacts/{artifact}/promote", {"lane": "prod", "reason": "it is time"}
             )
@@ -257,7 +255,7 @@ class World:
 
     @cached_property
     def verified(self) -> str:
-        """The schedule, with every gate passed but that of the first run, which this run can pass."""
+        """A run that can pass the last gate of the schedule, of which the others are passed."""
         assert self.promoted
         for gate in ["check-secrets", "probe-egress"]:
             self.post(f"/v1/schedules/{SCHEDULE_IN_PATH}/gates/{gate}")
