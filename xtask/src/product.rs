@@ -17,12 +17,13 @@ use crate::workspace::Workspace;
 
 /// Examples that print figures: of the engine, the store, the secrets, the client of Modal and the server.
 #[cfg(not(feature = "product"))]
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "measure",
     "transitions",
     "throughput",
     "measure-modal",
     "live",
+    "bare",
 ];
 
 /// Runs `cargo xtask gen …` in a development build.

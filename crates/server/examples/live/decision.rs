@@ -16,13 +16,13 @@ use moorline_engine::Until;
 
 use crate::{Result, Stage, now, say, spawn};
 
-/// A job that asks before it does anything.
+/// A job that asks between its two steps.
 const JOB: &str = r#"{
     "job_id": "asks",
-    "steps": [{"name": "work", "argv": ["/bin/true"]}],
+    "steps": [{"name": "look", "argv": ["/bin/true"]}, {"name": "work", "argv": ["/bin/true"]}],
     "workflow": {
-        "start": "may_it",
-        "steps": {"work": {"then": "end"}},
+        "start": "look",
+        "steps": {"look": {"then": "may_it"}, "work": {"then": "end"}},
         "gates": [{"name": "may_it", "title": "May it?", "options": [
             {"name": "go", "to": "work"}, {"name": "no", "to": "reject"}
         ]}]
@@ -42,8 +42,8 @@ pub(crate) async fn measure(stage: &Stage, count: usize) -> Result {
     spawn(async move { drop(worker.work(Until::Told, std::future::pending()).await) });
     let mut times = Vec::with_capacity(count);
     for n in 0..WARM_UP + count {
-        let run = parked(stage, job.clone()).await?;
-        let milliseconds = decide(stage, run).await?;
+        let (run, asked) = parked(stage, job.clone()).await?;
+        let milliseconds = decide(stage, run, asked).await?;
         if n >= WARM_UP {
             times.push(milliseconds);
         }
@@ -52,8 +52,8 @@ pub(crate) async fn measure(stage: &Stage, count: usize) -> Result {
     Ok(())
 }
 
-/// A run that waits for a decision.
-async fn parked(stage: &Stage, job: PathBuf) -> Result<RunId> {
+/// A run that waits for a decision, and the id of the event that says so.
+async fn parked(stage: &Stage, job: PathBuf) -> Result<(RunId, u64)> {
     let request = SubmitRequest {
         job,
         isolation: Some(IsolationNeed::Off),
@@ -61,12 +61,12 @@ async fn parked(stage: &Stage, job: PathBuf) -> Result<RunId> {
         ..SubmitRequest::default()
     };
     let run = stage.engine.run_submit(request).await?.run_id;
-    until(stage, run, EventKind::ApprovalRequested).await?;
-    Ok(run)
+    let asked = until(stage, run, EventKind::ApprovalRequested, 0).await?;
+    Ok((run, asked))
 }
 
 /// Decides; milliseconds until the step that follows is launched, its process being alive.
-async fn decide(stage: &Stage, run: RunId) -> Result<f64> {
+async fn decide(stage: &Stage, run: RunId, asked: u64) -> Result<f64> {
     let begun = now();
     let request = ApprovalDecideRequest {
         run: Some(run.to_string()),
@@ -75,23 +75,24 @@ async fn decide(stage: &Stage, run: RunId) -> Result<f64> {
         ..ApprovalDecideRequest::default()
     };
     stage.engine.approval_decide(request).await?;
-    until(stage, run, EventKind::AttemptLaunched).await?;
+    until(stage, run, EventKind::AttemptLaunched, asked).await?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1_000.0;
     let run = run.to_string();
     stage.engine.run_wait(RunRequest { run }).await?;
     Ok(milliseconds)
 }
 
-/// Waits for the first event of a kind of a run.
-async fn until(stage: &Stage, run: RunId, kind: EventKind) -> Result {
+/// Waits for the first event of a kind of a run behind another event: its id.
+async fn until(stage: &Stage, run: RunId, kind: EventKind, after: u64) -> Result<u64> {
     let request = EventsRequest {
+        after,
         run: Some(run.to_string()),
         kinds: vec![kind],
         ..EventsRequest::default()
     };
     let mut events = stage.engine.event_watch(request);
-    tokio::time::timeout(PATIENCE, events.next())
+    let event = tokio::time::timeout(PATIENCE, events.next())
         .await?
         .ok_or("the events have ended")??;
-    Ok(())
+    Ok(event.id)
 }

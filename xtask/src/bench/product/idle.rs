@@ -81,24 +81,47 @@ pub(super) fn probe(filled: &Rc<Filled>) -> Probe {
             &["--state", &state, "events", "watch"],
         ))?;
         let engine = start(engine(bench, &state))?;
-        std::thread::sleep(SETTLE);
-        let (begun, before) = (
-            clock::now(),
-            [watch.processor_time()?, engine.processor_time()?],
-        );
-        std::thread::sleep(WATCH);
-        let after = [watch.processor_time()?, engine.processor_time()?];
-        let watched = begun.elapsed().as_secs_f64();
-        let percent = |after: Duration, before: Duration| {
-            Figure::of_value(after.saturating_sub(before).as_secs_f64() / watched * 100.0)
-        };
+        let [watch, engine] = look([&watch, &engine])?;
         Ok(vec![
-            ("idle.watch.memory", Figure::of_value(watch.resident()?)),
-            ("idle.watch.cpu", percent(after[0], before[0])),
-            ("idle.engine.memory", Figure::of_value(engine.resident()?)),
-            ("idle.engine.cpu", percent(after[1], before[1])),
+            ("idle.watch.memory", watch.memory),
+            ("idle.watch.cpu", watch.processor),
+            ("idle.engine.memory", engine.memory),
+            ("idle.engine.cpu", engine.processor),
         ])
     })
+}
+
+/// What a process takes that idles.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// Resident, in mebibytes.
+    pub(super) memory: Figure,
+    /// In percent of one core.
+    pub(super) processor: Figure,
+}
+
+/// Looks at processes that were just started, all in the same seconds.
+pub(super) fn look<const N: usize>(idlers: [&Idler; N]) -> Result<[Taken; N]> {
+    std::thread::sleep(SETTLE);
+    let begun = clock::now();
+    let mut before = [Duration::ZERO; N];
+    for (time, idler) in before.iter_mut().zip(idlers) {
+        *time = idler.processor_time()?;
+    }
+    std::thread::sleep(WATCH);
+    let mut taken = [Taken {
+        memory: Figure::of_value(0.0),
+        processor: Figure::of_value(0.0),
+    }; N];
+    for ((taken, idler), before) in taken.iter_mut().zip(idlers).zip(before) {
+        let time = idler.processor_time()?.saturating_sub(before);
+        let share = time.as_secs_f64() / begun.elapsed().as_secs_f64();
+        *taken = Taken {
+            memory: Figure::of_value(idler.resident()?),
+            processor: Figure::of_value(share * 100.0),
+        };
+    }
+    Ok(taken)
 }
 
 fn engine(bench: &Bench, state: &str) -> std::process::Command {
@@ -117,7 +140,7 @@ fn engine(bench: &Bench, state: &str) -> std::process::Command {
 }
 
 /// A process that idles. It is ended with the value.
-struct Idler(Child);
+pub(super) struct Idler(pub(super) Child);
 
 impl Drop for Idler {
     fn drop(&mut self) {

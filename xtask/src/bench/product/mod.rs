@@ -1,9 +1,9 @@
 //! What Moorline does, held against the floors.
 //!
 //! The figures of one process come from the example `measure` of the engine, `transitions` of the
-//! store, `throughput` of the secrets and `live` of the server; those of the command line from whole
-//! processes of the built `moorline`. Everything is durable: `synchronous=FULL` on SQLite, `fsync` on with
-//! PostgreSQL.
+//! store, `throughput` of the secrets and `live` of the server; those of the command line and of the
+//! server from whole processes of the built `moorline` and `moorlined`, the latter beside the example
+//! `bare`. Everything is durable: `synchronous=FULL` on SQLite, `fsync` on with PostgreSQL.
 
 mod cli;
 mod growth;
@@ -12,6 +12,7 @@ mod live;
 mod modal;
 mod parts;
 mod runs;
+mod server;
 mod state;
 mod stop;
 
@@ -31,6 +32,7 @@ pub(super) fn probes() -> Vec<Probe> {
     probes.extend(parts::probes());
     probes.extend(growth::probes(&filled));
     probes.push(idle::probe(&filled));
+    probes.extend(server::probes(&filled));
     probes.extend(modal::probes());
     probes
 }
