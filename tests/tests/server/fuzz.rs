@@ -107,6 +107,7 @@ impl House {
             .envs(env::read("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.server.root())
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("HYPOTHESIS_STORAGE_DIRECTORY", self.server.root())
             .env("MOORLINE_URL", url)
             .env("MOORLINE_TOKEN", &self.token)
             .env("BILLING_HOOK_KEY", HOOK_KEY)
