@@ -70,7 +70,7 @@ impl Client {
         stream.write_all(&message.bytes).map_err(failed())?;
         let mut line = String::new();
         self.0.read_line(&mut line).map_err(failed())?;
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status: Option<u16> = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let mut length = None;
         loop {
             line.clear();
@@ -84,8 +84,11 @@ impl Client {
                 length = value.trim().parse().ok();
             }
         }
-        let length: usize = length
-            .ok_or_else(|| Error::Refused("an answer does not say how long it is".to_owned()))?;
+        let unmeasured = || {
+            let text = format!("an answer without a length: {status:?}");
+            Error::Refused(text)
+        };
+        let length: usize = length.ok_or_else(unmeasured)?;
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).map_err(failed())?;
         let body = String::from_utf8_lossy(&body).into_owned();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use moorline_testkit::postgres::Postgres;
+use moorline_testkit::postgres::{Postgres, TestDatabase};
 
 use super::super::super::row::{Bench, Figure, Goal, Probe, Row, Unit};
 use super::client::{Client, Message, rate, times};
@@ -78,15 +78,17 @@ fn postgres() -> Probe {
     ];
     Probe::new(rows, |bench| {
         let cluster = Postgres::start()?;
-        let databases = [cluster.create_database()?, cluster.create_database()?];
-        let [first, second] = &databases;
+        let (first, second) = (cluster.create_database()?, cluster.create_database()?);
+        // A state directory belongs to its database, and a round has databases of its own.
+        let state = |database: &TestDatabase| format!("state-{}", database.name());
+        let states = (state(&first), state(&second));
         let one = Options {
             store: Some(first.url()),
-            ..Options::of("state-kickoff-pg")
+            ..Options::of(&states.0)
         };
         let many = Options {
             store: Some(second.url()),
-            ..Options::of("state-kickoff-pg-rate")
+            ..Options::of(&states.1)
         };
         Ok(vec![
             ("kickoff.pg", one_by_one(bench, one)?),

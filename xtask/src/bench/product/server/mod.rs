@@ -70,6 +70,7 @@ impl Server {
             .args(["--state", options.state, "--bind", "127.0.0.1:0"])
             // What is measured is the server and not the limit that it keeps.
             .args(["--set", "server.rate_per_second=1000000"])
+            .args(["--set", "server.rate_burst=1000000"])
             .arg("--set")
             .arg(format!("server.kickoff_job={}", job.display()))
             .args((!options.work).then_some("--no-work"))
