@@ -34,6 +34,7 @@ async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
     let path = std::env::var("PATH").unwrap_or_default();
     let options = assemble::Options {
         dirs: StateDirs::new(&state),
+        project: "default".to_owned(),
         settings: Arc::default(),
         keys: KeyPlace::new(state.join("keys")),
         vars: BTreeMap::from([("PATH".to_owned(), path)]),
@@ -54,6 +55,7 @@ async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
         run: run.clone(),
         follow: true,
         step: None,
+        after: 0,
     });
     while let Some(line) = log.next().await {
         println!("{}", line?.text);

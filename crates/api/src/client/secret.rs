@@ -114,7 +114,7 @@ mod tests {
             panic!("an object")
         };
         open.remove("secret");
-        let body = body(open, request.values()).unwrap();
+        let body = body(&open, request.values()).unwrap();
         let expected = json!({
             "lane": "prod", "ttl_hours": 4, "warn_hours": null, "source_id": null, "reason": null,
             "values": {"A": "one \"two\"\n\u{1f}ä", "B": "three"},
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_body_of_values_alone_is_whole() {
         let values = [("A".to_owned(), SecretInput::from("x"))].into();
-        let body = body(Map::new(), &values).unwrap();
+        let body = body(&Map::new(), &values).unwrap();
         assert_eq!(&body[..], b"{\"values\":{\"A\":\"x\"}}");
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn the_longest_escapes_fit_into_the_first_buffer() {
         let values: BTreeMap<_, _> =
             [("K".to_owned(), SecretInput::from("\u{1}".repeat(5000)))].into();
-        let body = body(Map::new(), &values).unwrap();
+        let body = body(&Map::new(), &values).unwrap();
         assert!(body.len() <= 6 * 5001 + 8 + 16 + 2, "{}", body.len());
     }
 }
