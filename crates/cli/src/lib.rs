@@ -13,7 +13,6 @@ mod error;
 mod output;
 mod progress;
 mod remote;
-mod test_clock_guard;
 
 use std::process::ExitCode;
 

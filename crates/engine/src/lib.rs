@@ -67,6 +67,7 @@ pub mod surroundings;
 mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
+mod test_clock_guard;
 mod tokens;
 mod trail;
 mod undeploy;

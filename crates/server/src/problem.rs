@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457), with our code, rules and findings.
 //!
 //! Every error has this form, also those of the router (no such path, no such method, a body that is too
-//! large): [`complete`] sees to that, and adds the id of the request.
+//! large): the middleware `complete` sees to that, and adds the id of the request.
 
 use axum::body::Body;
 use axum::extract::Request;

@@ -163,7 +163,7 @@ impl Shared {
                 }
                 Network::Slow(by) => {
                     drop(state);
-                    thread::sleep(by);
+                    thread::sleep(by); // L77: a slow network is what is asked for
                     return true;
                 }
                 Network::Whole | Network::Refusing => return true,

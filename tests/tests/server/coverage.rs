@@ -188,7 +188,7 @@ async fn each_operation_refuses_who_may_not() {
 fn asked() -> Map<String, Value> {
     let Value::Object(asked) = json!({
         "reason": "from another project", "note": "x", "option": "approved", "run": "latest",
-        "principal": "human:bob", "fresh": false, "looked_into": true, "decision": "approve",
+        "principal": "human:bob", "fresh": false, "looked_into": true, "decision": "approve", "out": "upload:new",
     }) else {
         unreachable!("it is an object");
     };

@@ -38,16 +38,21 @@ fn write_job(job: &Path, marker: &str, idempotent: bool) {
          cat \"$(sed -n 's/.*\"path\": *\"\\([^\"]*first.txt\\)\".*/\\1/p' \"$MOORLINE_INPUT\")\"\n",
     )
     .unwrap();
+    let mut second = json!({
+        "name": "second", "argv": ["/bin/sh", "second.sh", marker], "egress": "none",
+        "mounts": [{"volume": "machine", "path": "/machine", "read_only": false}],
+    });
+    if idempotent {
+        second["idempotent"] = json!(true);
+        second["retries"] = json!({"max": 1, "initial_delay_seconds": 0.1, "on": ["preempted"]});
+    }
     let spec = json!({
         "job_id": "travels",
         "params": {"project_id": "", "user_id": "", "entrepreneur_input": ""},
         "steps": [
             {"name": "first", "argv": ["/bin/sh", "first.sh", marker], "egress": "none",
              "outputs": [{"path": "first.txt"}]},
-            {"name": "second", "argv": ["/bin/sh", "second.sh", marker], "egress": "none",
-             "idempotent": idempotent,
-             "retries": {"max": 1, "initial_delay_seconds": 0.1, "on": ["preempted"]},
-             "mounts": [{"volume": "machine", "path": "/machine", "read_only": false}]},
+            second,
         ],
     });
     fs::write(job.join("job_spec.json"), spec.to_string()).unwrap();

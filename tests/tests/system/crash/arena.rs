@@ -62,6 +62,9 @@ impl Arena {
             marker,
             moorline,
         };
+        // A kill before the first run has made it would leave the next command nothing to look at.
+        let made = arena.moorline.run(["init"]).unwrap();
+        assert_eq!(made.code, Some(0), "{made}");
         fs::create_dir(arena.witness_dir()).unwrap();
         for variant in Variant::ALL {
             job::write(
