@@ -49,18 +49,20 @@ await withBrowser(async (browser) => {
   const file = await page.request.get(`${url}/runs/${RUN}/log.txt`);
   if (!(await file.text()).includes("line 1")) throw new Error("the file has the whole log");
 
-  // The switch: two clicks, and everything is dead.
+  // The switch: two clicks, and everything is dead, also on a page that has changed since it was opened.
+  const scopes = page.locator("#stop-scope option");
+  await scopes.evaluateAll((old) => old.forEach((option) => option.classList.add("old")));
+  await until("counts that are new", async () => (await page.locator("#stop-scope option.old").count()) === 0);
   await page.getByRole("link", { name: "Stop", exact: true }).click();
   const dialog = page.getByRole("dialog");
+  const scope = await dialog.getByLabel("What").inputValue();
+  if (scope !== "all") throw new Error(`the switch would stop ${scope}, not everything`);
   await dialog.getByText(/everything: [1-9]\d* runs?/).first().waitFor({ state: "attached" });
   await dialog.getByRole("button", { name: "Stop now" }).click();
   await page.getByText("Everything that it covered is dead").waitFor();
   await page.getByText("Nothing that these stops cover is alive").waitFor();
-  // Looked at anew: an event between the page's making and its following of events changes nothing on it.
-  await until("the run to be killed", async () => {
-    await page.goto(`${url}/runs/${RUN}`);
-    return (await page.locator("#status").getByText("killed").count()) > 0;
-  });
+  await page.goto(`${url}/runs/${RUN}`);
+  await page.locator("#status").getByText("killed").waitFor();
 
   // It stays until a person releases it, with a reason.
   await page.getByRole("region", { name: "Stops in force" }).getByRole("link", { name: "Release" }).click();

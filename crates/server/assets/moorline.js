@@ -146,6 +146,17 @@
     if (path) $(path, region)?.focus({ preventScroll: true });
   }
 
+  // The counts of the switch, unless somebody is about to use it. What it stops stays what it was, or everything:
+  // options that are moved from one list to another are all selected, and the last of them would win.
+  function recount(fresh) {
+    if (dialog.open) return;
+    const scope = $("#stop-scope");
+    const chosen = scope.value;
+    scope.replaceChildren(...fresh.childNodes);
+    scope.value = chosen;
+    if (scope.selectedIndex < 0) scope.selectedIndex = 0;
+  }
+
   async function refresh() {
     due = null;
     if (asking) {
@@ -171,9 +182,8 @@
           take(region, other);
           written.set(region, raw);
         }
-        // The counts of the switch, unless somebody is about to use it.
         const scope = fresh.querySelector("#stop-scope");
-        if (dialog && !dialog.open && scope) $("#stop-scope").replaceChildren(...scope.childNodes);
+        if (dialog && scope) recount(scope);
         tick();
       }
     } catch {
