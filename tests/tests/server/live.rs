@@ -1,7 +1,7 @@
 //! Live updates: what every reader of the events and of a log gets, whatever happens to servers on the way.
 
-mod reader;
-mod socket;
+pub(crate) mod reader;
+pub(crate) mod socket;
 
 use std::fs;
 use std::path::Path;

@@ -13,21 +13,21 @@ use super::super::support::{Api, PATIENCE};
 
 /// One message.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Message {
-    pub(super) id: Option<u64>,
-    pub(super) event: String,
-    pub(super) data: Value,
+pub(crate) struct Message {
+    pub(crate) id: Option<u64>,
+    pub(crate) event: String,
+    pub(crate) data: Value,
 }
 
 /// An open connection.
-pub(super) struct Sse {
+pub(crate) struct Sse {
     bytes: BoxStream<'static, reqwest::Result<Vec<u8>>>,
     buffer: Vec<u8>,
 }
 
 impl Sse {
     /// Opens a stream, behind an event when one is given.
-    pub(super) async fn open(api: &Api, path: &str, last: Option<u64>) -> reqwest::Result<Self> {
+    pub(crate) async fn open(api: &Api, path: &str, last: Option<u64>) -> reqwest::Result<Self> {
         let mut request = api
             .request(Method::GET, path)
             .header("accept", "text/event-stream");
@@ -45,7 +45,7 @@ impl Sse {
     }
 
     /// The next message; none when the connection ended, however it did.
-    pub(super) async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let rest = self.buffer.split_off(end + 2);
@@ -66,7 +66,7 @@ impl Sse {
     }
 
     /// The next message, which must come.
-    pub(super) async fn next_event(&mut self) -> Message {
+    pub(crate) async fn next_event(&mut self) -> Message {
         self.next().await.expect("the stream goes on")
     }
 }
