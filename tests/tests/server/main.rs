@@ -15,6 +15,7 @@ mod conformance;
 mod coverage;
 mod draining;
 mod denials;
+mod fails_closed;
 mod fuzz;
 mod killed;
 mod live;

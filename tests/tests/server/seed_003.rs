@@ -252,6 +252,11 @@ async fn a_validation_is_decided_in_every_way_and_outlives_each_of_its_machines(
     machines.hold("campaign");
     take(&ada, machines.url(0), &status, last).await;
     let dies = machines.at_work("campaign", 1);
+    let launched = format!("/v1/events?run={run}&kinds=attempt.launched&after=0&limit=1000");
+    let started: usize = machines.started().values().sum();
+    let is_on_record = |seen: &Value| seen.as_array().is_some_and(|all| all.len() == started);
+    let told = apis[0].until(&launched, "the launch to be on record", is_on_record);
+    told.await;
     let stays = 1 - dies;
     machines.release(stays, "campaign");
     machines.servers[dies].kill().unwrap();

@@ -3,7 +3,9 @@
 use moorline_api::{ApiError, Fact, Point, WorkflowView};
 use moorline_core::approval::{ApprovalRequest, ApprovalStatus};
 use moorline_core::run::Run;
-use moorline_core::workflow::Flow;
+use moorline_core::workflow::{Flow, Workflow};
+use moorline_store::StoreError;
+use tracing::warn;
 
 use crate::engine::Inner;
 
@@ -13,15 +15,28 @@ impl Inner {
         let Some(flow) = &run.flow else {
             return Ok(None);
         };
-        let spec = self.spec_of(run).await?;
+        let graph = self.graph_of(run).await?;
         let mut approvals = self.requests_of(run.id).await?;
         approvals.reverse();
-        Ok(spec.workflow.clone().map(|graph| WorkflowView {
+        Ok(graph.map(|graph| WorkflowView {
             graph,
             steps: run.steps.iter().map(|step| step.name.clone()).collect(),
             flow: (**flow).clone(),
             approvals,
         }))
+    }
+
+    /// The graph of a run. It is empty where the spec is in the store and can not be read: the run and what it
+    /// waits for can be seen all the same, so that somebody can mend or end it (L42).
+    async fn graph_of(&self, run: &Run) -> Result<Option<Workflow>, ApiError> {
+        match self.spec_of(run).await {
+            Ok(spec) => Ok(spec.workflow.clone()),
+            Err(error) if error.source.as_ref().is_some_and(|e| e.is::<StoreError>()) => Err(error),
+            Err(error) => {
+                warn!(run = %run.id, %error, "a run is shown without its graph");
+                Ok(Some(Workflow::default()))
+            }
+        }
     }
 
     /// The way that a run took and what was decided on it, for `explain run`. Empty without a workflow.

@@ -153,7 +153,7 @@ pub(super) fn witnessed(marker: &str) -> TempDir {
 /// A server with a state directory of its own, whose leases are short.
 fn server(database: &TestDatabase, job: &Path) -> Server {
     let config = format!(
-        "lease_seconds = 5\n[server]\nkickoff_job = \"{}\"\nrate_per_second = 10000\n",
+        "lease_seconds = 8\n[server]\nkickoff_job = \"{}\"\nrate_per_second = 10000\n",
         job.display()
     );
     let options = ServerOptions::new().unwrap().store(database.url());
