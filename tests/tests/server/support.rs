@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long anything that must come is waited for: far more than it takes, on a busy machine too.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -20,11 +20,21 @@ impl Api {
     /// Calls the server at `base` with this token.
     pub(crate) fn new(base: &str, token: Option<&str>) -> Self {
         let client = Client::builder().timeout(PATIENCE).no_proxy();
+        Self::through(client.build().unwrap(), base, token)
+    }
+
+    /// As [`Api::new`], with a client of one's own.
+    pub(crate) fn through(client: Client, base: &str, token: Option<&str>) -> Self {
         Self {
-            client: client.build().unwrap(),
+            client,
             base: base.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
         }
+    }
+
+    /// The same, with connections of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(&self.base, self.token.as_deref())
     }
 
     /// The same, at another server.
@@ -98,4 +108,34 @@ async fn answer(response: Response) -> (u16, Value) {
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
     (status, body)
+}
+
+/// The archive of a job directory whose one step is a script, without network.
+pub(crate) fn packed(job_id: &str, script: &str) -> Vec<u8> {
+    packed_spec(&json!({"job_id": job_id, "steps": [
+        {"name": "main", "argv": ["/bin/sh", "-c", script], "egress": "none"}
+    ]}))
+}
+
+/// The archive of a job directory that holds nothing but its spec.
+pub(crate) fn packed_spec(spec: &Value) -> Vec<u8> {
+    let spec = spec.to_string();
+    let mut header = tar::Header::new_gnu();
+    header.set_size(spec.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive
+        .append_data(&mut header, "job_spec.json", spec.as_bytes())
+        .unwrap();
+    archive.into_inner().unwrap()
+}
+
+/// Sends an archive: how requests name it.
+pub(crate) async fn uploaded(api: &Api, archive: Vec<u8>) -> String {
+    let request = api.request(Method::POST, "/v1/uploads");
+    let request = request.header("content-type", "application/x-tar");
+    let answer = request.body(archive).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let answer: Value = answer.json().await.unwrap();
+    answer["upload"].as_str().unwrap().to_owned()
 }
