@@ -244,6 +244,7 @@ impl<'a> Context<'a> {
             dirs: assemble::Options::dirs_of(dirs.root(), &project),
             project,
             vars,
+            ambient_secrets: true,
             helper: self.helper()?,
         })
     }

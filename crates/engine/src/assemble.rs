@@ -32,8 +32,11 @@ pub struct Options {
     pub settings: Arc<Settings>,
     /// Where the private keys of this machine's people are.
     pub keys: KeyPlace,
-    /// The environment, read once by the program. Jobs never see it; declared secrets are looked up in it.
+    /// The environment, read once by the program. Jobs never see it; what the settings name is looked up in it.
     pub vars: BTreeMap<String, String>,
+    /// Whether secrets that jobs declare are looked up in it too, where the lane is interactive. Not on a server:
+    /// its environment has what lets into its store and its workspace, and is not of who submits jobs.
+    pub ambient_secrets: bool,
     /// The supervisor program of the executors.
     pub helper: PathBuf,
 }
@@ -72,6 +75,7 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
     config.default_executor.clone_from(&settings.executor);
     config.settings = Arc::clone(&settings);
     config.ci = var("CI");
+    config.ambient_secrets = options.ambient_secrets;
     #[cfg(feature = "test-clock")]
     let clock = crate::test_clock::clock(&options.vars, &mut config)?;
     #[cfg(not(feature = "test-clock"))]
@@ -82,7 +86,12 @@ pub async fn embedded(options: Options) -> Result<Engine, ApiError> {
         .map_err(io_error("create the state directory"))?;
     let store = open_store(&config, settings.store.as_ref()).await?;
     #[cfg(feature = "modal")]
-    let deployer = modal::deployer(var, &settings.app_names, options.vars.clone());
+    let deployer = modal::deployer(
+        var,
+        &settings.app_names,
+        options.vars.clone(),
+        &config.project,
+    );
     #[cfg(feature = "modal")]
     let modal = modal::executor(
         var,
@@ -115,8 +124,22 @@ fn vault(config: &EngineConfig, vars: &BTreeMap<String, String>) -> Result<Vault
     let (settings, root) = (&config.settings, config.dirs.root());
     match settings.secrets.backend {
         SecretBackendKind::File => Ok(Vault::file(settings, root)),
+        SecretBackendKind::Modal if config.project != DEFAULT_PROJECT => {
+            Err(one_workspace(&config.project))
+        }
         SecretBackendKind::Modal => modal_vault(settings, root, vars),
     }
+}
+
+/// A workspace knows secrets by environment and name alone: a project would name, set and revoke another's.
+fn one_workspace(project: &str) -> ApiError {
+    let message = format!(
+        "the project `{project}` can not keep its secrets in a Modal workspace: there each name is one secret, \
+         whichever project names it (D-AUDIT-3)"
+    );
+    ApiError::new(ErrorCode::Config, message).hint(
+        "set `secrets.backend` to `file`, or give the project a server and a workspace of its own",
+    )
 }
 
 #[cfg(feature = "modal")]

@@ -45,6 +45,9 @@ pub struct EngineConfig {
     pub default_executor: String,
     /// Value of `CI` in the environment, for the safety guard of D-RUN-8.
     pub ci: Option<String>,
+    /// Whether the environment and `secrets.env` may supply secrets of jobs in interactive lanes: they are of who
+    /// runs the jobs, or, on a server, of somebody else.
+    pub ambient_secrets: bool,
     /// How often a worker looks for what is due and for what other processes changed.
     pub poll: Duration,
     /// How long `stop` and `cancel` wait for the last process before they report it as unreached.
@@ -66,6 +69,7 @@ impl EngineConfig {
             lease: Duration::from_secs(30),
             default_executor: "local".to_owned(),
             ci: None,
+            ambient_secrets: true,
             poll: Duration::from_secs(1),
             stop_patience: Duration::from_secs(30),
             delivery_timeout: Duration::from_secs(10),

@@ -9,7 +9,8 @@
 //! | any other (`staging`, `prod`, …) | what is kept for the lane, and nothing else |
 //!
 //! So neither a forgotten variable nor a file for trying things can supply or replace a secret of
-//! production, and a run of `dev` finds nothing that is kept for another lane.
+//! production, and a run of `dev` finds nothing that is kept for another lane. A server's environment is of
+//! whoever runs the server, not of those who submit jobs to it: there every lane takes what is kept alone.
 //!
 //! A back end that gives no values back (Modal) is only *named*: the attempt then carries the objects, and
 //! an executor that runs where they are kept hands the values over itself.
@@ -74,8 +75,8 @@ struct Named {
 
 impl Inner {
     /// Whether the environment and the file of the state directory may supply secrets of a lane.
-    pub(crate) fn takes_ambient(settings: &LaneSettings) -> bool {
-        settings.rules.interactive
+    pub(crate) fn takes_ambient(&self, settings: &LaneSettings) -> bool {
+        settings.rules.interactive && self.config.ambient_secrets
     }
 
     /// Everything that the steps need must be there before the run exists (D-SEC-5). Mock needs nothing.
@@ -181,7 +182,7 @@ impl Inner {
         needed: &[SecretRequirement],
     ) -> Result<Found, ApiError> {
         let settings = self.lane_settings(lane)?;
-        let mut chain = if Self::takes_ambient(settings) {
+        let mut chain = if self.takes_ambient(settings) {
             (*self.secrets).clone()
         } else {
             SourceChain::new()

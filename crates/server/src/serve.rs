@@ -94,6 +94,7 @@ impl Setup {
             // People keep their own keys, and send what they signed (D-ART-3).
             keys: moorline_engine::KeyPlace::elsewhere(),
             vars: self.vars.clone(),
+            ambient_secrets: false,
             helper: self.helper.clone(),
         }
     }

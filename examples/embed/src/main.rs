@@ -38,6 +38,7 @@ async fn run(job: PathBuf) -> Result<(), Box<dyn Error>> {
         settings: Arc::default(),
         keys: KeyPlace::new(state.join("keys")),
         vars: BTreeMap::from([("PATH".to_owned(), path)]),
+        ambient_secrets: true,
         helper: std::env::current_exe()?,
     };
     let engine = assemble::embedded(options).await?;

@@ -62,6 +62,7 @@ fn main() -> Result {
         settings: Arc::new(configure(&layers)?.settings),
         keys: KeyPlace::new(state.join("keys")),
         vars: BTreeMap::from([variable("PATH")]),
+        ambient_secrets: true,
         helper: PathBuf::from(helper),
     };
     // As the command line has it.

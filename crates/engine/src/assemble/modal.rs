@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use moorline_api::ApiError;
 use moorline_core::app_name::{AppPolicy, LaneScope};
+use moorline_core::config::DEFAULT_PROJECT;
 use moorline_core::error_code::ErrorCode;
 use moorline_executor::modal::{
     ModalConfig, ModalDeployer, ModalExecutor, ModalSecrets, Unconfigured,
@@ -54,14 +55,20 @@ pub(super) fn deployer(
     var: impl Fn(&str) -> Option<String>,
     policy: &AppPolicy,
     vars: impl IntoIterator<Item = (String, String)>,
+    project: &str,
 ) -> ModalDeployer {
     let image = var("MOORLINE_MODAL_PYTHON_IMAGE").unwrap_or_else(|| PYTHON_IMAGE.to_owned());
-    match Config::from_env(vars).and_then(Client::new) {
+    let deployer = match Config::from_env(vars).and_then(Client::new) {
         Ok(client) => {
             let environments = policy.scope != LaneScope::AppSuffix;
             ModalDeployer::new(client, policy.clone(), environments, image)
         }
         Err(error) => ModalDeployer::unconfigured(error.to_string()),
+    };
+    if project == DEFAULT_PROJECT {
+        deployer
+    } else {
+        deployer.of_project(project)
     }
 }
 

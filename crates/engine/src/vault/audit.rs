@@ -175,7 +175,7 @@ impl Inner {
                 let Ok(parsed) = key.parse::<EnvKey>() else {
                     continue;
                 };
-                let ambient = Self::takes_ambient(settings)
+                let ambient = self.takes_ambient(settings)
                     && self
                         .secrets
                         .origin_of(&parsed)

@@ -283,7 +283,7 @@ impl Inner {
         target: &Target,
         report: &mut SecretRevokeReport,
     ) -> Result<(), ApiError> {
-        if !Self::takes_ambient(self.lane_settings(&target.lane)?) {
+        if !self.takes_ambient(self.lane_settings(&target.lane)?) {
             return Ok(());
         }
         for key in &target.keys {

@@ -4,6 +4,9 @@
 //! small file of ours (`schedule.py`): it says that the time has come and starts nothing. Tags of the app say
 //! whose it is and for which content; when Modal really calls it is read back from the function.
 //!
+//! Projects may share a workspace. The app of a project's schedule has the project in its name and in a tag, and
+//! one that is of another project is neither listed, nor replaced, nor stopped (D-AUDIT-3).
+//!
 //! Taking a schedule away stops the app: Modal can not pause one.
 
 use std::collections::BTreeMap;
@@ -42,6 +45,8 @@ const NAMESPACE: &str = "schedules";
 const TAG_KIND: &str = "moorline";
 /// See [`TAG_KIND`].
 const TAG_CONTENT: &str = "moorline-content";
+/// The project of an app; none for the project that is always there.
+const TAG_PROJECT: &str = "moorline-project";
 /// See [`TAG_KIND`].
 const KIND: &str = "schedule";
 
@@ -53,6 +58,8 @@ pub struct ModalDeployer {
     /// Whether the policy's environments are used; see [`ModalConfig::environments`](super::ModalConfig).
     environments: bool,
     image: String,
+    /// The project that the schedules are of; none for the one that is always there.
+    project: Option<String>,
 }
 
 impl ModalDeployer {
@@ -68,7 +75,15 @@ impl ModalDeployer {
             policy,
             environments,
             image: image.into(),
+            project: None,
         }
+    }
+
+    /// For the schedules of this project alone, which has others beside it in the workspace.
+    #[must_use]
+    pub fn of_project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
     }
 
     /// Stands where Modal is not set up: every call says so, with what is missing.
@@ -78,6 +93,7 @@ impl ModalDeployer {
             policy: AppPolicy::default(),
             environments: false,
             image: String::new(),
+            project: None,
         }
     }
 
@@ -88,13 +104,17 @@ impl ModalDeployer {
     }
 
     fn target(&self, lane: &Lane, job_id: &str) -> Result<AppTarget, ExecutorError> {
-        let named = format!("{NAMESPACE}/{job_id}@1").parse();
+        let namespace = match &self.project {
+            Some(project) => format!("{project}-{NAMESPACE}"),
+            None => NAMESPACE.to_owned(),
+        };
+        let named = format!("{namespace}/{job_id}@1").parse();
         let processor: ProcessorRef = if let Ok(processor) = named {
             processor
         } else {
             let hash = ContentId::of_bytes(job_id.as_bytes()).to_hex();
             let short: String = hash.chars().take(16).collect();
-            format!("{NAMESPACE}/j{short}@1")
+            format!("{namespace}/j{short}@1")
                 .parse()
                 .map_err(|error| ExecutorError::unsupported(NAME, format!("{error}")))?
         };
@@ -107,7 +127,29 @@ impl ModalDeployer {
         (self.environments && !named.is_empty()).then_some(named)
     }
 
-    /// An app of a schedule, as it is deployed; none for an app that is not a schedule's.
+    /// Whether an app with these tags is of this project.
+    fn owns(&self, tags: &BTreeMap<String, String>) -> bool {
+        tags.get(TAG_PROJECT) == self.project.as_ref()
+    }
+
+    /// Refuses where an app of that name is another project's: two names may come out alike.
+    async fn not_another_s(&self, app: &str, environment: Option<&str>) -> Result<(), Error> {
+        let Ok(client) = &self.client else {
+            return Ok(());
+        };
+        let tags = match client.apps().get_deployed(app, environment).await {
+            Ok(found) => client.apps().tags(&found.id).await?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if tags.is_empty() || self.owns(&tags) {
+            return Ok(());
+        }
+        let message = "an app of that name is there, of another project";
+        Err(Error::new(ErrorKind::AlreadyExists, message))
+    }
+
+    /// An app of a schedule, as it is deployed; none for an app that is not one of the project's schedules.
     async fn read(
         &self,
         app_id: &str,
@@ -118,7 +160,7 @@ impl ModalDeployer {
             return Ok(None);
         };
         let mut tags = client.apps().tags(app_id).await?;
-        if tags.get(TAG_KIND).map(String::as_str) != Some(KIND) {
+        if tags.get(TAG_KIND).map(String::as_str) != Some(KIND) || !self.owns(&tags) {
             return Ok(None);
         }
         let cadence = match client
@@ -194,6 +236,7 @@ impl Deployer for ModalDeployer {
                     .lookup(Some(environment), Existence::CreateIfMissing)
                     .await?;
             }
+            self.not_another_s(&app, environment).await?;
             let mut draft = client.functions().draft(&app, environment).await?;
             let definition = ImageDefinition::from_registry(&self.image)?;
             let mut options = BuildOptions::default();
@@ -210,10 +253,12 @@ impl Deployer for ModalDeployer {
             function.mount_ids = vec![client.functions().runtime_mount().await?, own];
             function.schedule = Some(due);
             draft.function(&function).await?;
-            let tags = BTreeMap::from([
+            let mut tags = BTreeMap::from([
                 (TAG_KIND.to_owned(), KIND.to_owned()),
                 (TAG_CONTENT.to_owned(), content),
             ]);
+            let project = self.project.clone();
+            tags.extend(project.map(|project| (TAG_PROJECT.to_owned(), project)));
             draft.publish(tags).await
         };
         work.await
@@ -230,7 +275,15 @@ impl Deployer for ModalDeployer {
                 .get_deployed(&app, self.environment(&target))
                 .await
             {
-                Ok(found) => client.apps().stop(&found.id).await.map(|()| true),
+                Ok(found) => {
+                    let tags = client.apps().tags(&found.id).await?;
+                    // What has no tags was deployed by hand, under the name that is ours.
+                    if tags.is_empty() || self.owns(&tags) {
+                        client.apps().stop(&found.id).await.map(|()| true)
+                    } else {
+                        Ok(false)
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(error),
             }
@@ -245,7 +298,7 @@ impl Deployer for ModalDeployer {
         let target = self.target(lane, "x")?;
         let environment = self.environment(&target);
         let example = target.app.to_string();
-        let (before, after) = example.split_once("-x-").unwrap_or((&example, ""));
+        let (before, after) = example.rsplit_once("-x-").unwrap_or((&example, ""));
         let work = async {
             let mut found = Vec::new();
             for app in client.apps().list(environment).await? {

@@ -69,6 +69,7 @@ async fn stage(helper: &Path, state: &Path, vars: BTreeMap<String, String>) -> R
         settings: Arc::clone(&settings),
         keys: KeyPlace::new(state.join("keys")),
         vars,
+        ambient_secrets: false,
         helper: helper.to_owned(),
     };
     let engine = assemble::embedded(options).await?;
