@@ -1,7 +1,12 @@
 //! Events: what happened, append-only, with ids that grow by one in commit order.
+//!
+//! [`EventKind`] is what this program writes and asks for; [`RecordedKind`] is what it reads, which another
+//! version may have written.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -146,6 +151,97 @@ pub struct UnknownEventKind {
     text: String,
 }
 
+/// What an event of the log says happened: a kind that this program knows, or the text of one that it does not.
+///
+/// A log is read by programs of several versions while a server is upgraded. What a newer one wrote is passed on
+/// as it is, in lists and streams; nothing is decided by it.
+///
+/// ```
+/// use moorline_core::event::{EventKind, RecordedKind};
+///
+/// assert!(RecordedKind::from("run.ended") == EventKind::RunEnded);
+/// assert_eq!(RecordedKind::from("run.praised").known(), None);
+/// assert_eq!(RecordedKind::from("run.praised").as_str(), "run.praised");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum RecordedKind {
+    /// One of [`EventKind::ALL`].
+    Known(EventKind),
+    /// A kind of a newer program.
+    Unknown(String),
+}
+
+impl RecordedKind {
+    /// The kind's text, e.g. `run.queued`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(kind) => kind.as_str(),
+            Self::Unknown(text) => text,
+        }
+    }
+
+    /// The kind, where this program knows it.
+    pub const fn known(&self) -> Option<EventKind> {
+        match self {
+            Self::Known(kind) => Some(*kind),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is one of these.
+    pub fn is_one_of(&self, kinds: &[EventKind]) -> bool {
+        self.known().is_some_and(|kind| kinds.contains(&kind))
+    }
+}
+
+impl From<EventKind> for RecordedKind {
+    fn from(kind: EventKind) -> Self {
+        Self::Known(kind)
+    }
+}
+
+impl From<&str> for RecordedKind {
+    fn from(text: &str) -> Self {
+        text.parse()
+            .map_or_else(|_| Self::Unknown(text.to_owned()), Self::Known)
+    }
+}
+
+impl From<String> for RecordedKind {
+    fn from(text: String) -> Self {
+        text.parse()
+            .map_or_else(|_| Self::Unknown(text), Self::Known)
+    }
+}
+
+impl From<RecordedKind> for String {
+    fn from(kind: RecordedKind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+impl PartialEq<EventKind> for RecordedKind {
+    fn eq(&self, kind: &EventKind) -> bool {
+        self.known() == Some(*kind)
+    }
+}
+
+impl JsonSchema for RecordedKind {
+    fn schema_name() -> Cow<'static, str> {
+        "RecordedKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let known: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        json_schema!({
+            "description": "What happened. A newer program may have written a kind that is not among the examples.",
+            "type": "string",
+            "examples": known,
+        })
+    }
+}
+
 /// An event before it has an id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewEvent {
@@ -165,7 +261,7 @@ pub struct Event {
     /// When it was recorded.
     pub at: Timestamp,
     /// What happened.
-    pub kind: EventKind,
+    pub kind: RecordedKind,
     /// How much it matters.
     pub level: Level,
     /// The run it is about.
@@ -174,4 +270,30 @@ pub struct Event {
     pub job_id: Option<String>,
     /// Details; no secrets.
     pub data: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_of_a_newer_program_goes_through_unchanged() {
+        let newer = json!({
+            "id": 7, "at": "2026-11-21T11:04:00Z", "kind": "run.praised", "level": "info",
+            "run_id": null, "job_id": "statements", "data": {"by": "human:ada"},
+        });
+        let event: Event = serde_json::from_value(newer.clone()).unwrap();
+        assert_eq!(event.kind, RecordedKind::Unknown("run.praised".to_owned()));
+        assert_eq!(serde_json::to_value(&event).unwrap(), newer);
+    }
+
+    #[test]
+    fn every_known_kind_is_read_as_itself() {
+        for kind in EventKind::ALL {
+            let read = RecordedKind::from(kind.as_str());
+            assert_eq!((read.known(), read.as_str()), (Some(*kind), kind.as_str()));
+        }
+    }
 }

@@ -4,15 +4,16 @@
 //! are two ways to learn of new ones: an embedded engine looks for itself, woken by what this process changes
 //! and now and then for what others change; an engine that serves has a [`hub`](crate::hub) that all share.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use moorline_api::{ApiError, EventsRequest};
 use moorline_core::event::Event;
-use moorline_store::EventFilter;
+use moorline_store::{EventFilter, StoreError};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 
 /// Events that are read at once by whoever catches up.
@@ -89,7 +90,7 @@ fn shared(engine: Engine, request: EventsRequest) -> BoxStream<'static, Result<E
         let inner = &engine.inner;
         let mut filter = inner.event_filter(request).await?;
         if filter.newest {
-            let events = inner.store.events_list(filter.clone()).await.map_err(store_error)?;
+            let events = inner.read_events(&filter).await?;
             for event in events {
                 filter.after = event.id;
                 yield event;
@@ -100,7 +101,7 @@ fn shared(engine: Engine, request: EventsRequest) -> BoxStream<'static, Result<E
         // Joined first, read afterwards: what the hub handed out before is in the store by then.
         while let Some(mut feed) = inner.join_feed().await? {
             loop {
-                let events = inner.store.events_list(filter.clone()).await.map_err(store_error)?;
+                let events = inner.read_events(&filter).await?;
                 let whole = events.len() < PAGE as usize;
                 for event in events {
                     filter.after = event.id;
@@ -123,9 +124,25 @@ fn shared(engine: Engine, request: EventsRequest) -> BoxStream<'static, Result<E
     .boxed()
 }
 
+impl Inner {
+    /// What a filter finds. A store that does not answer is asked again, until the engine is being drained: whoever
+    /// follows waits with it, and misses nothing.
+    pub(crate) async fn read_events(&self, filter: &EventFilter) -> Result<Vec<Event>, ApiError> {
+        let mut pace = Pace::default();
+        loop {
+            match self.store.events_list(filter.clone()).await {
+                Err(StoreError::Unavailable { .. }) if !self.closing.load(Ordering::Relaxed) => {
+                    tokio::time::sleep(pace.next()).await;
+                }
+                found => return found.map_err(store_error),
+            }
+        }
+    }
+}
+
 /// Whether an event is one of those that a filter names, its cursor and limit aside.
 fn wanted(filter: &EventFilter, event: &Event) -> bool {
-    let kind = filter.kinds.is_empty() || filter.kinds.contains(&event.kind);
+    let kind = filter.kinds.is_empty() || event.kind.is_one_of(&filter.kinds);
     let level = filter.level.is_none_or(|least| event.level >= least);
     let run = filter.run_id.is_none_or(|run| event.run_id == Some(run));
     let job = filter

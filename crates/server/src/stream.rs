@@ -42,7 +42,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use moorline_api::routes::{Method, Route};
 use moorline_api::{
     ApiError, AuditExportLine, ControlPlane as _, EmergencyOperations as _, EmergencyRequest,
-    EventsRequest, LogLine, LogsRequest, Operation, RunRequest, TrailOperations as _,
+    EventsRequest, LogLine, LogsRequest, Operation, OutputChunk, OutputRequest, RunRequest,
+    TrailOperations as _,
 };
 use moorline_core::emergency::Emergency;
 use moorline_core::error_code::ErrorCode;
@@ -101,7 +102,7 @@ macro_rules! mount {
                     let route = known(stringify!($name))?;
                     let (mut parts, body) = request.into_parts();
                     caller.permit(route.operation)?;
-                    let mut asked: $request =
+                    let (mut asked, _): ($request, _) =
                         request::read(&app, route, &caller, &mut parts, body, false).await?;
                     if let Some(last) = last_event_id(&parts.headers)? {
                         asked.go_on(last);
@@ -184,6 +185,19 @@ impl Asked for LogsRequest {
     }
 }
 
+impl Asked for OutputRequest {
+    /// The first piece says that the output is there, or why it is not given.
+    async fn ready<D: Send + 'static>(
+        _app: &App,
+        mut documents: BoxStream<'static, Result<D, ApiError>>,
+    ) -> Result<BoxStream<'static, Result<D, ApiError>>, ApiError> {
+        let first = documents.next().await.transpose()?;
+        Ok(futures::stream::iter(first.map(Ok))
+            .chain(documents)
+            .boxed())
+    }
+}
+
 impl Asked for EmergencyRequest {
     /// The steps of an emergency are taken one after the other as its documents are asked for; here they are
     /// asked for whether or not anybody listens. There are as many documents as steps, so they need no bound.
@@ -225,7 +239,7 @@ trait Document: Serialize + Send + 'static {
     }
 
     /// What it is.
-    fn kind(&self) -> &'static str;
+    fn kind(&self) -> &str;
 }
 
 impl Document for Event {
@@ -233,7 +247,7 @@ impl Document for Event {
         Some(self.id)
     }
 
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         self.kind.as_str()
     }
 }
@@ -245,6 +259,12 @@ impl Document for LogLine {
 
     fn kind(&self) -> &'static str {
         "line"
+    }
+}
+
+impl Document for OutputChunk {
+    fn kind(&self) -> &'static str {
+        "output"
     }
 }
 

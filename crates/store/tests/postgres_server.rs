@@ -4,7 +4,7 @@
 
 use futures::future::try_join_all;
 use moorline_store::conformance::{Shape, World};
-use moorline_store::{PostgresStore, Store as _};
+use moorline_store::{EventFilter, PostgresStore, Store as _};
 use moorline_testkit::postgres::{TestDatabase, create_database};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -34,6 +34,25 @@ async fn postgres_replaces_connections_that_the_server_has_closed() {
         .await;
     }
     assert_eq!(store.audit_head().await.unwrap().id, 3);
+}
+
+/// While servers are upgraded one after the other, older ones read what newer ones wrote.
+#[tokio::test]
+async fn postgres_lists_an_event_of_a_kind_that_is_not_known_with_the_others() {
+    let database = create_database().unwrap();
+    let store = PostgresStore::connect(database.url()).await.unwrap();
+    let world = World::default();
+    world.submit(&store, &Shape::default()).await.unwrap();
+    edit(
+        &database,
+        "INSERT INTO events (id, at, kind, level, run_id, job_id, data) \
+         SELECT id + 1, at, 'run.praised', level, run_id, job_id, data FROM events",
+    )
+    .await;
+    edit(&database, "UPDATE head SET event_id = event_id + 1").await;
+    let listed = store.events_list(EventFilter::default()).await.unwrap();
+    let kinds: Vec<&str> = listed.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["run.queued", "run.praised"]);
 }
 
 #[tokio::test]

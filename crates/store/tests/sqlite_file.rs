@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
+use moorline_core::event::EventKind;
 use moorline_store::conformance::{Shape, World};
-use moorline_store::{SqliteStore, Store as _, StoreError};
+use moorline_store::{EventFilter, SqliteStore, Store as _, StoreError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -213,3 +214,32 @@ async fn a_damaged_value_is_named() {
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
     assert_eq!(error.to_string(), "stored run can not be read");
 }
+
+/// While servers are upgraded one after the other, older ones read what newer ones wrote.
+#[tokio::test]
+async fn an_event_of_a_kind_that_is_not_known_is_listed_with_the_others() {
+    let (_directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let world = World::default();
+    world.submit(&store, &Shape::default()).await.unwrap();
+    edit(&path, NEWER_EVENT);
+    let listed = store.events_list(EventFilter::default()).await.unwrap();
+    assert_eq!(
+        listed
+            .iter()
+            .map(|event| event.kind.as_str())
+            .collect::<Vec<_>>(),
+        ["run.queued", "run.praised"]
+    );
+    assert_eq!(listed[1].kind.known(), None);
+    let known = EventFilter {
+        kinds: vec![EventKind::RunQueued],
+        ..EventFilter::default()
+    };
+    assert_eq!(store.events_list(known).await.unwrap(), &listed[..1]);
+}
+
+/// What a newer program appends: an event, and where the log ends now.
+const NEWER_EVENT: &str = "INSERT INTO events (id, at, kind, level, run_id, job_id, data) \
+     SELECT id + 1, at, 'run.praised', level, run_id, job_id, '{\"by\":\"human:ada\"}' FROM events; \
+     UPDATE head SET event_id = event_id + 1;";

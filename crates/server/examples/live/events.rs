@@ -114,7 +114,7 @@ fn message(n: usize) -> Bytes {
     let event = Event {
         id: n as u64,
         at: jiff::Timestamp::UNIX_EPOCH,
-        kind: EventKind::StopEngaged,
+        kind: EventKind::StopEngaged.into(),
         level: Level::Warn,
         run_id: None,
         job_id: Some(format!("none-{n}")),

@@ -17,7 +17,7 @@ fn event() -> Event {
     Event {
         id: 17,
         at: Timestamp::UNIX_EPOCH,
-        kind: EventKind::RunEnded,
+        kind: EventKind::RunEnded.into(),
         level: Level::Warn,
         run_id: None,
         job_id: Some("load".to_owned()),

@@ -34,7 +34,7 @@ async fn kinds(store: &dyn Store, run: &Run) -> Result<Vec<EventKind>, Failure> 
         .events_list(filter)
         .await?
         .iter()
-        .map(|event| event.kind)
+        .filter_map(|event| event.kind.known())
         .collect())
 }
 

@@ -257,7 +257,7 @@ pub(super) async fn events_are_filtered_before_the_limit(subject: Subject) -> Re
         EventKind::AttemptEnded,
         EventKind::RunEnded,
     ];
-    let is_end = |e: &moorline_core::event::Event| ended.contains(&e.kind);
+    let is_end = |e: &moorline_core::event::Event| e.kind.is_one_of(&ended);
     let cases = [
         (
             EventFilter {

@@ -306,7 +306,7 @@ fn effects(run: &Run, events: &[Event]) -> Vec<Point> {
 fn facts(events: &[Event], kinds: &[EventKind]) -> Vec<Fact> {
     events
         .iter()
-        .filter(|event| kinds.contains(&event.kind))
+        .filter(|event| event.kind.is_one_of(kinds))
         .map(|event| Fact {
             source: format!("event/{}", event.id),
             at: Some(event.at),

@@ -161,7 +161,7 @@ fn event_of(mut row: Row) -> Result<Event, StoreError> {
     Ok(Event {
         id: row.unsigned("event id")?,
         at: row.time("time of an event")?,
-        kind: row.parsed("kind of an event")?,
+        kind: row.text("kind of an event")?.into(),
         level: match row.int("level of an event")? {
             0 => Level::Info,
             1 => Level::Warn,

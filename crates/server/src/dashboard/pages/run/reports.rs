@@ -28,14 +28,14 @@ pub(super) fn read(viewer: &Viewer, events: &[Event]) -> (Vec<Progress>, Vec<Cha
     let mut newest: BTreeMap<String, &Event> = BTreeMap::new();
     let mut metrics: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        match event.kind {
-            EventKind::RunProgress => {
+        match event.kind.known() {
+            Some(EventKind::RunProgress) => {
                 let what = what(&event.data);
                 if newest.insert(what.clone(), event).is_none() {
                     order.push(what);
                 }
             }
-            EventKind::RunMetric => {
+            Some(EventKind::RunMetric) => {
                 let name = text(&event.data, "metric").unwrap_or_default();
                 metrics.entry(name).or_default().push(event);
             }
