@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use moorline_api::{
     ApiError, AttemptView, ControlPlane, EventsRequest, HealthReport, JobCheckRequest, JobRow,
-    JobView, LogLine, LogsRequest, Operation, ReleaseRequest, RunChangeRequest, RunListRequest,
-    RunRequest, RunRow, RunView, SecretCheckRequest, SecretKeyView, SourceView, StopReport,
-    StopRequest, SubmitRequest,
+    JobView, LogLine, LogsRequest, Operation, OutputChunk, OutputRequest, ReleaseRequest,
+    RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView, SecretCheckRequest,
+    SecretKeyView, SourceView, StopReport, StopRequest, SubmitRequest,
 };
 use moorline_core::attempt::Outcome;
 use moorline_core::config::Settings;
@@ -19,11 +19,12 @@ use moorline_core::run::{CancelKind, Run};
 use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
 use moorline_executor::ExecutorError;
-use moorline_store::{AttemptRecord, CancelRun, EventFilter, RunFilter};
+use moorline_store::{AttemptRecord, CancelRun, EventFilter, RunFilter, Seen};
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
-use crate::{export, health, logs, submit, watch};
+use crate::{export, fetch, health, logs, submit, watch};
 
 #[async_trait]
 impl ControlPlane for Engine {
@@ -42,7 +43,7 @@ impl ControlPlane for Engine {
 
     async fn run_submit(&self, request: SubmitRequest) -> Result<RunRow, ApiError> {
         let subject = format!("job/{}", request.job.display());
-        let work = Box::pin(self.start(&request, None));
+        let work = Box::pin(self.start_from(&request, submit::Origin::Asked));
         let run = self
             .inner
             .guarded(Operation::RunSubmit, &request.actor, subject, work)
@@ -85,7 +86,7 @@ impl ControlPlane for Engine {
                 Operation::RunCancel,
                 &actor,
                 subject,
-                Box::pin(self.inner.cancel(request)),
+                Box::pin(self.inner.cancel(request, self.seen())),
             )
             .await
     }
@@ -105,6 +106,13 @@ impl ControlPlane for Engine {
 
     fn run_logs(&self, request: LogsRequest) -> BoxStream<'static, Result<LogLine, ApiError>> {
         logs::stream(self.clone(), request)
+    }
+
+    fn run_output(
+        &self,
+        request: OutputRequest,
+    ) -> BoxStream<'static, Result<OutputChunk, ApiError>> {
+        fetch::stream(self.clone(), request)
     }
 
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
@@ -204,21 +212,14 @@ impl Engine {
             idempotency_key: None,
             actor: request.actor,
         };
-        let run = self.start(&again, Some(id)).await?;
+        let reason = request.reason;
+        let run = self
+            .start_from(&again, submit::Origin::Retry { of: id, reason })
+            .await?;
         Ok(RunRow::from(&run))
     }
 
     /// Makes a run durable and carries it in the background.
-    pub(crate) async fn start(
-        &self,
-        request: &SubmitRequest,
-        retry_of: Option<RunId>,
-    ) -> Result<Run, ApiError> {
-        let origin = retry_of.map_or(submit::Origin::Asked, submit::Origin::Retry);
-        self.start_from(request, origin).await
-    }
-
-    /// As [`start`](Self::start), for whatever asks.
     pub(crate) async fn start_from(
         &self,
         request: &SubmitRequest,
@@ -256,25 +257,16 @@ impl Inner {
                     .hint("`moorline run DIR` makes one")
             });
         }
-        let hex = !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        let found = if hex {
+        let found = if is_beginning(text) {
             self.store.run_find(text).await.map_err(store_error)?
         } else {
             Vec::new()
         };
-        match found.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(
-                ApiError::new(ErrorCode::NotFound, format!("no run `{text}`")).hint(
-                    "`moorline runs list` shows the ids; a unique beginning or `latest` will do",
-                ),
-            ),
-            _ => Err(ApiError::new(
-                ErrorCode::Usage,
-                format!("`{text}` is the beginning of several runs"),
+        only(found, text, "runs", || {
+            ApiError::new(ErrorCode::NotFound, format!("no run `{text}`")).hint(
+                "`moorline runs list` shows the ids; a unique beginning of eight characters or `latest` will do",
             )
-            .hint("give more of the id")),
-        }
+        })
     }
 
     async fn view(&self, id: RunId) -> Result<RunView, ApiError> {
@@ -349,13 +341,18 @@ impl Inner {
     }
 
     /// Asks for the end of a run and waits until its process tree is gone.
-    async fn cancel(&self, request: RunChangeRequest) -> Result<RunSummary, ApiError> {
+    async fn cancel(
+        &self,
+        request: RunChangeRequest,
+        seen: Option<Seen>,
+    ) -> Result<RunSummary, ApiError> {
         let id = self.find(&request.run).await?;
         let cancel = CancelRun {
             run: id,
             kind: CancelKind::Cancelled,
             actor: request.actor.to_string(),
             reason: request.reason,
+            seen,
             now: self.now(),
         };
         let run = self.store.run_cancel(cancel).await.map_err(store_error)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,8 +15,9 @@ use moorline_core::lane::Lane;
 use moorline_core::spec::JobSpec;
 use moorline_executor::{Deployer, Executor};
 use moorline_secrets::SourceChain;
-use moorline_store::{Store, StoreCounts, StoreHealth};
+use moorline_store::{Seen, Store, StoreCounts, StoreHealth};
 use tokio::sync::{Notify, OnceCell, Semaphore};
+use tracing::Span;
 
 use crate::dirs::StateDirs;
 use crate::hub::Hub;
@@ -85,6 +86,8 @@ pub struct Engine {
     pub(crate) inner: Arc<Inner>,
     /// Whom a token let in that this handle acts for.
     pub(crate) acting: Option<Arc<Identity>>,
+    /// The version that what this handle changes must still be.
+    pub(crate) seen: Option<Arc<Seen>>,
 }
 
 pub(crate) struct Inner {
@@ -119,6 +122,10 @@ pub(crate) struct Inner {
     pub(crate) working: AtomicUsize,
     /// Set when the engine is drained: nothing waits for a later attempt any more.
     pub(crate) closing: AtomicBool,
+    /// Set when this process takes up nothing more: what waits for its next attempt is left to others.
+    pub(crate) leaving: AtomicBool,
+    /// Makes the span of a run a part of the trace of whoever asked for it.
+    pub(crate) join_trace: OnceLock<fn(&Span)>,
     /// When the leases were last renewed, microseconds.
     pub(crate) renewed: AtomicI64,
     /// Specs by hash; a spec never changes, so an entry is never stale.
@@ -208,6 +215,22 @@ impl Engine {
         &self.inner.store
     }
 
+    /// Takes up nothing more: attempts that run here are seen to their end, and their runs are left due after it,
+    /// as are those that wait for a slot. Another process goes on with them, or the next one that starts. What is
+    /// submitted here from now on is queued.
+    pub fn leave(&self) {
+        self.inner.leaving.store(true, Ordering::Relaxed);
+        self.inner.slots.close();
+        self.inner.changed.notify_waiters();
+    }
+
+    /// How the span of a run becomes a part of the trace of whoever asked for it. `join` is called with the new
+    /// span, inside of the span of who asked. Only the first one counts; without it the spans of runs are traces
+    /// of their own.
+    pub fn join_traces(&self, join: fn(&Span)) {
+        drop(self.inner.join_trace.set(join));
+    }
+
     /// Waits until everything that this engine started in the background has ended: attempts that run are
     /// seen to their end; a run whose next attempt is due later is left to whoever drives it then.
     pub async fn drain(&self) {
@@ -246,6 +269,7 @@ impl EngineBuilder {
         let slots = Arc::new(Semaphore::new(self.config.capacity));
         Engine {
             acting: None,
+            seen: None,
             inner: Arc::new(Inner {
                 config: self.config,
                 store: self.store,
@@ -265,6 +289,8 @@ impl EngineBuilder {
                 carrying: Mutex::default(),
                 working: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
+                leaving: AtomicBool::new(false),
+                join_trace: OnceLock::new(),
                 settling: tokio::sync::Mutex::default(),
                 renewed: AtomicI64::new(0),
                 specs: Mutex::new(HashMap::new()),

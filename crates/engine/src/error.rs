@@ -25,10 +25,20 @@ pub(crate) fn store_error(error: StoreError) -> ApiError {
         StoreError::Conflict { what } => ApiError::new(ErrorCode::Conflict, what),
         StoreError::Refused(Refusal::Denied(denial)) => (*denial).into(),
         StoreError::Refused(refusal) => ApiError::new(ErrorCode::Conflict, refusal.to_string()),
+        StoreError::Changed { .. } => ApiError::new(ErrorCode::Precondition, error.to_string())
+            .hint("look at it again, then decide whether the change is still wanted"),
         StoreError::Denied(denial) => (*denial).into(),
         StoreError::Stopped { .. } => ApiError::new(ErrorCode::StopInForce, error.to_string()),
         StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => {
             ApiError::new(ErrorCode::Store, error.to_string()).because(error)
         }
     }
+}
+
+/// Whether the store could not be asked, so that nothing is known: neither that something is as it is, nor
+/// whether a change was kept. Asked again later, it may answer.
+pub(crate) fn is_unavailable(error: &ApiError) -> bool {
+    let cause = error.source.as_deref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<StoreError>());
+    matches!(cause, Some(StoreError::Unavailable { .. }))
 }

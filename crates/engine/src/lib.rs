@@ -17,13 +17,15 @@
 //! | `submit`, `bundle` | from a request to a durable run |
 //! | `repair` | a failed run as the input of one that repairs |
 //! | `driver`, `attempt` | carrying runs, one attempt at a time |
-//! | `outputs`, `export` | validation; publishing all or nothing |
+//! | `outputs`, `export`, `fetch` | validation; publishing all or nothing; reading back |
 //! | `recover`, `liveness` | after a crash |
 //! | `retain` | removing what is kept longer than its job wants |
 //! | `approvals` | workflows, and the decisions at their gates |
 //! | `stop`, `emergency` | ending what runs, behind a gate that nothing passes |
 //! | `schedules`, `worker` | starting what is due; the worker of one machine |
 //! | `control`, `jobs`, `logs`, `watch`, `health` | the operations |
+//! | `beginning` | ids that are given by their beginning |
+//! | `versions` | changes that rest on what was seen |
 //! | `hub`, `progress` | following events together; what attempts say while they run |
 //!
 //! Deliberately absent: transitions (pure functions of `moorline-core`), SQL, HTTP, argument parsing.
@@ -33,6 +35,7 @@ mod approvals;
 mod artifacts;
 pub mod assemble;
 mod attempt;
+mod beginning;
 mod bundle;
 mod configuration;
 mod control;
@@ -42,6 +45,7 @@ mod emergency;
 mod engine;
 mod error;
 mod export;
+mod fetch;
 mod files;
 mod guard;
 mod health;
@@ -72,6 +76,7 @@ mod tokens;
 mod trail;
 mod undeploy;
 mod vault;
+mod versions;
 mod watch;
 mod worker;
 
@@ -80,7 +85,7 @@ pub use alerts::signature;
 pub use configuration::configure;
 pub use dirs::StateDirs;
 pub use engine::{Engine, EngineBuilder, EngineConfig};
-pub use moorline_store::{SchemaCheck, StoreCounts, StoreHealth};
+pub use moorline_store::{SchemaCheck, Seen, StoreCounts, StoreHealth, Versioned};
 pub use principals::KeyPlace;
 pub use retain::Retained;
 pub use schedules::TickReport;

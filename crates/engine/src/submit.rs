@@ -17,7 +17,7 @@ use moorline_core::schedule::ScheduledStart;
 use moorline_core::schema::Validator;
 use moorline_core::spec::{self, EffectiveStep, JobSpec, Mode};
 use moorline_core::workflow::Flow;
-use moorline_store::NewRun;
+use moorline_store::{NewRun, StoreError};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -146,8 +146,18 @@ fn read_bundle(dir: &Path) -> Result<Bundle, ApiError> {
 pub(crate) enum Origin {
     /// Someone asked for it.
     Asked,
-    /// Someone asked for what this run ran.
-    Retry(RunId),
+    /// Someone did not want to wait for the next start of a schedule.
+    Now {
+        /// Why.
+        reason: String,
+    },
+    /// Someone asked for what a run ran.
+    Retry {
+        /// That run.
+        of: RunId,
+        /// Why.
+        reason: String,
+    },
     /// A schedule is due.
     Schedule(ScheduledStart),
     /// A fresh session is tried.
@@ -171,6 +181,8 @@ impl Inner {
         let submitted = self.store.run_submit(new).await;
         let stray = match &submitted {
             Ok(submitted) => !submitted.created,
+            // Whether the run came to be is not known, and it would need its inputs.
+            Err(StoreError::Unavailable { .. }) => false,
             Err(_) => true,
         };
         if stray {
@@ -217,9 +229,17 @@ impl Inner {
         }
         let mode = spec::resolve_mode(spec, request.mode, self.config.ci.as_deref())
             .map_err(|error| ApiError::new(ErrorCode::CiSafety, error.to_string()))?;
+        let mut why = None;
         let (trigger, retry_of, schedule) = match origin {
             Origin::Asked => (Trigger::Manual, None, None),
-            Origin::Retry(of) => (Trigger::Retry, Some(of), None),
+            Origin::Now { reason } => {
+                why = Some(reason);
+                (Trigger::Manual, None, None)
+            }
+            Origin::Retry { of, reason } => {
+                why = Some(reason);
+                (Trigger::Retry, Some(of), None)
+            }
             Origin::Schedule(start) => (Trigger::Schedule, None, Some(start)),
             Origin::Reauth => (Trigger::Reauth, None, None),
         };
@@ -298,6 +318,7 @@ impl Inner {
             idempotency_key: request.idempotency_key.clone(),
             fingerprint,
             claim: None,
+            reason: why.filter(|reason| !reason.trim().is_empty()),
             requires_promotion: rules.requires_approval,
         })
     }

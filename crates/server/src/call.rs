@@ -36,8 +36,12 @@ macro_rules! handler {
             let engine = caller.project.engine.clone();
             let doing = async {
                 caller.admit(route.operation, route.path).await?;
-                let asked: $request =
+                let (asked, seen): ($request, _) =
                     request::read(&app, route, &caller, &mut parts, body, $secret).await?;
+                let engine = match seen {
+                    Some(seen) => engine.expecting(seen),
+                    None => engine,
+                };
                 finish(&app, route, async move { engine.$name(asked).await }).await
             };
             let done = in_time(&app, doing).await;
@@ -124,7 +128,7 @@ pub(crate) fn known(name: &str) -> Result<&'static Route, Problem> {
 }
 
 /// Does something within the time that a request may take.
-async fn in_time<A>(
+pub(crate) async fn in_time<A>(
     app: &App,
     doing: impl Future<Output = Result<A, ApiError>>,
 ) -> Result<A, ApiError> {
@@ -139,7 +143,7 @@ async fn in_time<A>(
 }
 
 /// Does an operation; one that changes something goes on when the client is gone.
-async fn finish<A: Send + 'static>(
+pub(crate) async fn finish<A: Send + 'static>(
     app: &App,
     route: &Route,
     doing: impl Future<Output = Result<A, ApiError>> + Send + 'static,

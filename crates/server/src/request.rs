@@ -14,6 +14,7 @@ use http::{HeaderMap, header};
 use moorline_api::ApiError;
 use moorline_api::routes::{Method, Route};
 use moorline_core::error_code::ErrorCode;
+use moorline_engine::Seen;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -47,7 +48,8 @@ pub(crate) fn shape(route: &'static Route) -> Arc<Shape> {
     Arc::clone(known.entry(route.name).or_insert(shape))
 }
 
-/// The request of an operation. `secret` says that its values must not be told, not even in an error.
+/// The request of an operation, and the version that a change must rest on (`If-Match`). `secret` says that its
+/// values must not be told, not even in an error.
 ///
 /// # Errors
 /// [`ErrorCode::Usage`] for what does not fit the operation, [`ErrorCode::TooLarge`] for a body beyond the
@@ -59,7 +61,7 @@ pub(crate) async fn read<R: DeserializeOwned>(
     parts: &mut Parts,
     body: Body,
     secret: bool,
-) -> Result<R, ApiError> {
+) -> Result<(R, Option<Seen>), ApiError> {
     let shape = shape(route);
     let mut members = match route.method {
         Method::Get => from_query(&shape, parts.uri.query().unwrap_or_default())?,
@@ -70,7 +72,8 @@ pub(crate) async fn read<R: DeserializeOwned>(
     };
     from_path(&shape, parts, &mut members).await?;
     idempotency_key(&shape, &parts.headers, &mut members)?;
-    precondition::check(&caller.project.engine, route, &parts.headers, &mut members).await?;
+    let seen =
+        precondition::check(&caller.project.engine, route, &parts.headers, &mut members).await?;
     if shape.member(ACTOR).is_some() {
         let actor = Value::String(caller.identity.principal.to_string());
         members.insert(ACTOR.to_owned(), actor);
@@ -78,7 +81,7 @@ pub(crate) async fn read<R: DeserializeOwned>(
     let mut request = Value::Object(members);
     no_nul(&request, "")?;
     crate::uploads::replace(app, caller, route, &mut request).await?;
-    R::deserialize(request).map_err(|error| {
+    let asked = R::deserialize(request).map_err(|error| {
         // What serde says may hold the value that it did not like.
         let message = if secret {
             format!("the request does not fit `{}`", route.name)
@@ -86,7 +89,8 @@ pub(crate) async fn read<R: DeserializeOwned>(
             format!("the request does not fit `{}`: {error}", route.name)
         };
         usage(message)
-    })
+    })?;
+    Ok((asked, seen))
 }
 
 /// Refuses a request that says something, for operations that have nothing to be said.

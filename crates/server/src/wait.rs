@@ -37,7 +37,8 @@ pub(crate) async fn run_wait(
     let route = known("run_wait")?;
     caller.admit(route.operation, route.path).await?;
     let (mut parts, body) = request.into_parts();
-    let asked: RunRequest = request::read(&app, route, &caller, &mut parts, body, false).await?;
+    let (asked, _): (RunRequest, _) =
+        request::read(&app, route, &caller, &mut parts, body, false).await?;
     let engine = &caller.project.engine;
     let wait = preferred(&parts.headers);
     let ended = match wait {

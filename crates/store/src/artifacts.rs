@@ -10,6 +10,7 @@ use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
 
 use crate::error::StoreError;
+use crate::versions::Seen;
 
 /// Artifacts, what was decided about them, and where lanes point. A part of [`Store`](crate::Store), under
 /// its contract.
@@ -96,6 +97,8 @@ pub struct DecideArtifact {
     pub actor: Principal,
     /// Whether nobody may approve what they submitted (`review.two_person`).
     pub two_person: bool,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// Now.
     pub now: Timestamp,
 }
@@ -113,6 +116,8 @@ pub struct PointLane {
     pub actor: Principal,
     /// Why.
     pub reason: String,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// Now.
     pub now: Timestamp,
 }

@@ -26,6 +26,12 @@ pub enum StoreError {
         /// What contradicts what.
         what: String,
     },
+    /// It is another by now than the one that was seen ([`Seen`](crate::Seen)).
+    #[error("{what} changed since it was seen")]
+    Changed {
+        /// What changed: its kind, `/`, and its id.
+        what: String,
+    },
     /// A stop is in force (D-STOP-1).
     #[error("stopped: {stop} (D-STOP-1)")]
     Stopped {

@@ -41,6 +41,7 @@ mod sources;
 mod store;
 mod tokens;
 mod types;
+mod versions;
 
 pub use alerts::{
     AlertFilter, AlertPlan, AlertRecord, AlertStore, AlertTest, ClaimDeliveries, Claimed,
@@ -77,3 +78,4 @@ pub use types::{
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, SchemaCheck, StoreHealth,
     StoreIsolation, Submitted,
 };
+pub use versions::{Seen, VersionStore, Versioned};

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use moorline_core::principal::{Principal, PrincipalChange, PrincipalRecord};
 
 use crate::error::StoreError;
+use crate::versions::Seen;
 
 /// A change of a principal, on its way into the store.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct ChangePrincipal {
     pub actor: Principal,
     /// Why.
     pub reason: String,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// When.
     pub now: Timestamp,
 }

@@ -13,6 +13,7 @@ use moorline_core::schedule::{Schedule, ScheduleId, ScheduleState};
 use moorline_core::stop::StopScope;
 
 use crate::error::StoreError;
+use crate::versions::Seen;
 use crate::types::NewRun;
 
 /// Schedules, and the evidence for their gates. A part of [`Store`](crate::Store), under its contract.
@@ -89,6 +90,8 @@ pub struct ChangeSchedule {
     pub by: Principal,
     /// Why.
     pub reason: String,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// Now.
     pub now: Timestamp,
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use moorline_core::source::{Source, SourceCommand};
 
 use crate::error::StoreError;
+use crate::versions::Seen;
 
 /// Sources, as people steer them. A part of [`Store`](crate::Store), under its contract.
 ///
@@ -29,6 +30,8 @@ pub struct SourceChange {
     pub source_id: String,
     /// [`SourceCommand::Pause`] or [`SourceCommand::Resume`].
     pub command: SourceCommand,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// Now.
     pub now: Timestamp,
 }

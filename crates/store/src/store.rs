@@ -32,6 +32,7 @@ use crate::types::{
     AppendEvents, AttemptRecord, AuditFilter, AuditHead, CancelRun, ClaimDue, Engaged, EventFilter,
     FinishAttempt, LiveRun, NewRun, OutboxDone, OutboxRow, RunFilter, StoreHealth, Submitted,
 };
+use crate::versions::VersionStore;
 
 /// Named, atomic intents over the state of one installation.
 ///
@@ -59,6 +60,7 @@ pub trait Store:
     + TokenStore
     + BlobStore
     + CountStore
+    + VersionStore
     + Send
     + Sync
     + Debug

@@ -13,6 +13,8 @@ use moorline_core::schedule::ScheduleId;
 use moorline_core::stop::Stop;
 use serde::{Deserialize, Serialize};
 
+use crate::versions::Seen;
+
 /// A run to make durable.
 #[derive(Debug, Clone)]
 pub struct NewRun {
@@ -26,6 +28,8 @@ pub struct NewRun {
     pub fingerprint: ContentId,
     /// Claim the first attempt in the same transaction: (driver, attempt id, lease end).
     pub claim: Option<(DriverId, AttemptId, Timestamp)>,
+    /// Why, where somebody said so; on the audit record.
+    pub reason: Option<String>,
     /// Only what the lane points to may run: anything else is refused in the same transaction (D-ART-4).
     pub requires_promotion: bool,
 }
@@ -103,6 +107,8 @@ pub struct CancelRun {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// The version that it must still be; none for a change of whatever is there.
+    pub seen: Option<Seen>,
     /// Now.
     pub now: Timestamp,
 }

@@ -8,7 +8,7 @@ use moorline_core::artifact::{Artifact, ArtifactState, DecisionKind, Review};
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::ArtifactId;
-use moorline_store::{DecideArtifact, StoreError, SubmitArtifact};
+use moorline_store::{DecideArtifact, Seen, StoreError, SubmitArtifact};
 
 use super::pack::pack;
 use crate::engine::Inner;
@@ -74,6 +74,7 @@ impl Inner {
         &self,
         kind: DecisionKind,
         request: DecisionRequest,
+        seen: Option<Seen>,
     ) -> Result<Artifact, ApiError> {
         let found = self
             .find_artifact(&request.artifact, request.lane.as_deref())
@@ -81,7 +82,7 @@ impl Inner {
         let subject = subject_of(&found, &request.artifact);
         let deciding = async {
             let artifact = found?;
-            let decided = self.decide_about(kind, &artifact, &request).await?;
+            let decided = self.decide_about(kind, &artifact, &request, seen).await?;
             self.changed.notify_waiters();
             self.refresh_tree(&decided.job_id).await;
             Ok(decided)
@@ -96,6 +97,7 @@ impl Inner {
         kind: DecisionKind,
         artifact: &Artifact,
         request: &DecisionRequest,
+        seen: Option<Seen>,
     ) -> Result<Artifact, ApiError> {
         let mut tries = 1;
         loop {
@@ -137,6 +139,7 @@ impl Inner {
                 command,
                 actor: request.actor.clone(),
                 two_person: self.config.settings.review.two_person,
+                seen: seen.clone(),
                 now,
             };
             match self.store.artifact_decide(decision).await {

@@ -85,11 +85,15 @@ impl ArtifactOperations for Engine {
     }
 
     async fn artifact_approve(&self, request: DecisionRequest) -> Result<Artifact, ApiError> {
-        self.inner.decide(DecisionKind::Approve, request).await
+        self.inner
+            .decide(DecisionKind::Approve, request, self.seen())
+            .await
     }
 
     async fn artifact_reject(&self, request: DecisionRequest) -> Result<Artifact, ApiError> {
-        self.inner.decide(DecisionKind::Reject, request).await
+        self.inner
+            .decide(DecisionKind::Reject, request, self.seen())
+            .await
     }
 
     async fn artifact_request_changes(
@@ -97,7 +101,7 @@ impl ArtifactOperations for Engine {
         request: DecisionRequest,
     ) -> Result<Artifact, ApiError> {
         self.inner
-            .decide(DecisionKind::RequestChanges, request)
+            .decide(DecisionKind::RequestChanges, request, self.seen())
             .await
     }
 
@@ -106,16 +110,18 @@ impl ArtifactOperations for Engine {
         request: DecisionRequest,
     ) -> Result<Artifact, ApiError> {
         self.inner
-            .decide(DecisionKind::SecurityReview, request)
+            .decide(DecisionKind::SecurityReview, request, self.seen())
             .await
     }
 
     async fn artifact_archive(&self, request: DecisionRequest) -> Result<Artifact, ApiError> {
-        self.inner.decide(DecisionKind::Archive, request).await
+        self.inner
+            .decide(DecisionKind::Archive, request, self.seen())
+            .await
     }
 
     async fn artifact_promote(&self, request: PromoteRequest) -> Result<PromotionView, ApiError> {
-        Box::pin(self.inner.promote(request)).await
+        Box::pin(self.inner.promote(request, self.seen())).await
     }
 
     async fn artifact_rollback(&self, request: RollbackRequest) -> Result<PromotionView, ApiError> {

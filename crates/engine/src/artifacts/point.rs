@@ -13,23 +13,28 @@ use moorline_core::ids::{ArtifactId, PromotionId};
 use moorline_core::lane::Lane;
 use moorline_core::principal::Principal;
 use moorline_core::spec::validate_for_lane;
-use moorline_store::{PointLane, PointTo};
+use moorline_store::{PointLane, PointTo, Seen};
 
 use super::decide::subject_of;
 use super::review::spec_of;
 use crate::engine::Inner;
 use crate::error::store_error;
 
-/// Who points which lane, and why.
+/// Who points which lane, why, and what they saw.
 struct Wish {
     lane: Lane,
     actor: Principal,
     reason: String,
+    seen: Option<Seen>,
 }
 
 impl Inner {
     /// Points a lane to an approved artifact.
-    pub(super) async fn promote(&self, request: PromoteRequest) -> Result<PromotionView, ApiError> {
+    pub(super) async fn promote(
+        &self,
+        request: PromoteRequest,
+        seen: Option<Seen>,
+    ) -> Result<PromotionView, ApiError> {
         let lane = self.lane_asked(request.lane.as_deref())?;
         let found = self
             .find_artifact(&request.artifact, Some(lane.as_str()))
@@ -39,6 +44,7 @@ impl Inner {
             lane,
             actor: request.actor,
             reason: request.reason,
+            seen,
         };
         let pointing = async {
             let artifact = found?;
@@ -65,6 +71,7 @@ impl Inner {
             lane,
             actor: request.actor,
             reason: request.reason,
+            seen: None,
         };
         let pointing = async {
             let artifact = found?;
@@ -104,6 +111,7 @@ impl Inner {
             to,
             actor: wish.actor.clone(),
             reason: wish.reason.clone(),
+            seen: wish.seen.clone(),
             now: self.now(),
         };
         let pointed = self.store.promotion_record(pointing).await;

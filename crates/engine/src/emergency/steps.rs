@@ -134,6 +134,7 @@ impl Inner {
                 },
                 actor: by.clone(),
                 two_person: false,
+                seen: None,
                 now: self.now(),
             };
             match self.store.artifact_decide(decision).await {

@@ -56,9 +56,16 @@ impl PrincipalOperations for Engine {
             add_key: request.add_key,
             retire_key: request.retire_key,
         };
-        let (who, actor) = (request.principal, request.actor);
+        let change = ChangePrincipal {
+            principal: request.principal,
+            change,
+            actor: request.actor,
+            reason: request.reason,
+            seen: self.seen(),
+            now: self.inner.now(),
+        };
         self.inner
-            .change_principal(Operation::PrincipalSet, who, change, actor, request.reason)
+            .change_principal(Operation::PrincipalSet, change)
             .await
     }
 
@@ -66,16 +73,16 @@ impl PrincipalOperations for Engine {
         &self,
         request: PrincipalRemoveRequest,
     ) -> Result<PrincipalView, ApiError> {
-        let (who, actor) = (request.principal, request.actor);
-        let change = PrincipalChange::Remove;
+        let change = ChangePrincipal {
+            principal: request.principal,
+            change: PrincipalChange::Remove,
+            actor: request.actor,
+            reason: request.reason,
+            seen: self.seen(),
+            now: self.inner.now(),
+        };
         self.inner
-            .change_principal(
-                Operation::PrincipalRemove,
-                who,
-                change,
-                actor,
-                request.reason,
-            )
+            .change_principal(Operation::PrincipalRemove, change)
             .await
     }
 }
@@ -84,34 +91,23 @@ impl Inner {
     async fn change_principal(
         &self,
         operation: Operation,
-        principal: Principal,
-        change: PrincipalChange,
-        actor: Principal,
-        reason: String,
+        change: ChangePrincipal,
     ) -> Result<PrincipalView, ApiError> {
+        let (principal, actor) = (change.principal.clone(), change.actor.clone());
         let subject = format!("principal/{principal}");
         let changing = async {
-            if reason.trim().is_empty() {
+            if change.reason.trim().is_empty() {
                 return Err(ApiError::new(
                     ErrorCode::Usage,
                     "who may do what changes for a reason (D-AUDIT-1)",
                 )
                 .hint("give it with `--reason TEXT`"));
             }
-            let record = self
-                .store
-                .principal_change(ChangePrincipal {
-                    principal: principal.clone(),
-                    change,
-                    actor: actor.clone(),
-                    reason,
-                    now: self.now(),
-                })
-                .await
-                .map_err(store_error)?;
+            let record = self.store.principal_change(change).await;
+            let record = record.map_err(store_error)?;
             // What they may do holds for their tokens at once.
             self.tokens.clear();
-            Ok(self.principal_view(principal.clone(), Some(record)))
+            Ok(self.principal_view(principal, Some(record)))
         };
         self.guarded(operation, &actor, subject, changing).await
     }

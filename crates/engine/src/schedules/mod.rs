@@ -25,10 +25,11 @@ use moorline_core::schedule::times::Timing;
 use moorline_core::schedule::{Schedule, ScheduleId};
 use moorline_core::spec::Mode;
 use moorline_core::stop::Stop;
-use moorline_store::{ChangeSchedule, DisableSchedules, EnableSchedule, ScheduleFilter};
+use moorline_store::{ChangeSchedule, DisableSchedules, EnableSchedule, ScheduleFilter, Seen};
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
+use crate::submit::Origin;
 
 pub use tick::TickReport;
 
@@ -87,7 +88,7 @@ impl ScheduleOperations for Engine {
         let work = async {
             let lane = inner.lane_settings(request.schedule.lane())?;
             let enable = EnableSchedule {
-                change: inner.change(&request),
+                change: inner.change(&request, self.seen()),
                 lane_permits: lane.rules.schedules,
             };
             let enabled = inner.store.schedule_enable(enable).await;
@@ -130,7 +131,10 @@ impl ScheduleOperations for Engine {
         let inner = &self.inner;
         let subject = format!("schedule/{}", request.schedule);
         let work = async {
-            let resumed = inner.store.schedule_resume(inner.change(&request)).await;
+            let resumed = inner
+                .store
+                .schedule_resume(inner.change(&request, self.seen()))
+                .await;
             inner.schedule_view(resumed.map_err(store_error)?).await
         };
         let done = inner
@@ -155,7 +159,8 @@ impl ScheduleOperations for Engine {
                 idempotency_key: None,
                 actor: request.actor.clone(),
             };
-            let run = Box::pin(self.start(&submit, None)).await?;
+            let reason = request.reason.clone();
+            let run = Box::pin(self.start_from(&submit, Origin::Now { reason })).await?;
             Ok(RunRow::from(&run))
         };
         let subject = format!("schedule/{id}");
@@ -197,11 +202,12 @@ impl ScheduleOperations for Engine {
 }
 
 impl Inner {
-    fn change(&self, request: &ScheduleChangeRequest) -> ChangeSchedule {
+    fn change(&self, request: &ScheduleChangeRequest, seen: Option<Seen>) -> ChangeSchedule {
         ChangeSchedule {
             id: request.schedule.clone(),
             by: request.actor.clone(),
             reason: request.reason.clone(),
+            seen,
             now: self.now(),
         }
     }

@@ -16,7 +16,7 @@ use moorline_core::run::Run;
 use moorline_core::schedule::due::{Due, due};
 use moorline_core::schedule::{Schedule, ScheduleState, ScheduledStart};
 use moorline_core::spec::Mode;
-use moorline_store::{ChangeSchedule, FireSchedule, Fired, Missed, Start};
+use moorline_store::{ChangeSchedule, FireSchedule, Fired, Missed, Start, StoreError};
 use tracing::{error, info};
 
 use crate::engine::{Engine, Inner};
@@ -126,6 +126,8 @@ impl Engine {
         let fired = inner.store.schedule_fire(fire).await;
         let kept = match &fired {
             Ok(Fired::Started(run)) => Some(run.id),
+            // Whether the run came to be is not known, and it would need its inputs.
+            Err(StoreError::Unavailable { .. }) => prepared.as_ref().map(|(id, _)| *id),
             _ => None,
         };
         if let Some((stray, inputs)) = prepared.filter(|(id, _)| kept != Some(*id)) {
@@ -222,6 +224,7 @@ impl Inner {
             id: schedule.id.clone(),
             by: Principal::system(),
             reason: format!("its start could not be made: {error}"),
+            seen: None,
             now,
         };
         let given_up = self.store.schedule_give_up(change).await;

@@ -8,7 +8,7 @@ use moorline_api::{
 };
 use moorline_core::error_code::ErrorCode;
 use moorline_core::source::{Source, SourceCommand};
-use moorline_store::{RunFilter, ScheduleFilter, SourceChange};
+use moorline_store::{RunFilter, ScheduleFilter, Seen, SourceChange};
 
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
@@ -28,7 +28,9 @@ impl SourceOperations for Engine {
             reason: request.reason,
         };
         let subject = format!("source/{}", request.source_id);
-        let work = self.inner.change_source(request.source_id, command);
+        let work = self
+            .inner
+            .change_source(request.source_id, command, self.seen());
         self.inner
             .guarded(Operation::SourcePause, &request.actor, subject, work)
             .await
@@ -41,7 +43,9 @@ impl SourceOperations for Engine {
             looked_into: request.looked_into,
         };
         let subject = format!("source/{}", request.source_id);
-        let work = self.inner.change_source(request.source_id, command);
+        let work = self
+            .inner
+            .change_source(request.source_id, command, self.seen());
         self.inner
             .guarded(Operation::SourceResume, &request.actor, subject, work)
             .await
@@ -66,11 +70,13 @@ impl Inner {
         &self,
         source_id: String,
         command: SourceCommand,
+        seen: Option<Seen>,
     ) -> Result<SourceView, ApiError> {
         self.source(&source_id).await?;
         let change = SourceChange {
             source_id,
             command,
+            seen,
             now: self.now(),
         };
         let changed = self

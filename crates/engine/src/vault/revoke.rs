@@ -231,6 +231,7 @@ impl Inner {
                 kind: CancelKind::Killed,
                 actor: what.by.to_string(),
                 reason: format!("a secret that it holds is revoked: {}", what.reason),
+                seen: None,
                 now: self.now(),
             };
             ending.push(self.store.run_cancel(cancel).await.map_err(store_error)?);

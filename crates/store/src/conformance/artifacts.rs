@@ -108,6 +108,7 @@ pub(super) fn decision(
         command,
         actor: by.clone(),
         two_person: true,
+        seen: None,
         now: world.now(),
     }
 }
@@ -135,6 +136,7 @@ pub(super) fn pointing(to: PointTo, by: &Principal, world: &World) -> PointLane 
         to,
         actor: by.clone(),
         reason: reason(),
+        seen: None,
         now: world.now(),
     }
 }

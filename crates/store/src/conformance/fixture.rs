@@ -149,6 +149,7 @@ impl World {
             idempotency_key: None,
             fingerprint: ContentId::of_bytes(shape.job.as_bytes()),
             claim: None,
+            reason: None,
             requires_promotion: false,
         }
     }
@@ -238,6 +239,7 @@ impl World {
             kind: CancelKind::Cancelled,
             actor: "ada".to_owned(),
             reason: "wrong statement".to_owned(),
+            seen: None,
             now: self.now(),
         }
     }

@@ -57,6 +57,7 @@ mod stops;
 mod submission;
 mod tokens;
 mod trail;
+mod versions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -236,6 +237,7 @@ macro_rules! for_each_store_case {
             blobs::content_that_is_there_stays,
             blobs::content_goes_with_the_last_of_its_names,
             blobs::content_beyond_the_bound_is_refused,
+            blobs::content_with_an_end_is_found_once_it_has_come,
             counts::counts_follow_what_is_written,
             changes::a_commit_of_another_process_wakes_who_waits,
             changes::what_is_told_can_be_read,
@@ -260,6 +262,11 @@ macro_rules! for_each_store_case {
             trail::audit_records_are_listed_newest_first_and_filtered_before_the_limit,
             trail::a_refusal_is_found_by_the_beginning_of_its_id,
             trail::only_the_newest_refusals_are_kept,
+            versions::of_two_changes_of_a_principal_one_is_made,
+            versions::of_two_changes_of_a_source_one_is_made,
+            versions::of_two_promotions_of_an_artifact_one_is_made,
+            versions::a_cancellation_means_the_run_that_was_seen,
+            versions::a_change_of_a_schedule_means_the_one_that_was_seen,
         }
     };
 }

@@ -35,6 +35,7 @@ fn change(world: &World, name: &str, change: PrincipalChange) -> Result<ChangePr
         change,
         actor: principal("human:ada")?,
         reason: "for the case".to_owned(),
+        seen: None,
         now: world.now(),
     })
 }

@@ -111,6 +111,7 @@ async fn approved(
         },
         actor: ada(),
         two_person: false,
+        seen: None,
         now: world.now(),
     };
     Ok(store.artifact_decide(decision).await?)
@@ -123,6 +124,7 @@ async fn point(store: &dyn Store, world: &World, to: PointTo) -> Result<Promotio
         to,
         actor: ada(),
         reason: "live".to_owned(),
+        seen: None,
         now: world.now(),
     };
     Ok(store.promotion_record(wish).await?.promotion)
@@ -200,6 +202,7 @@ pub(super) fn change(world: &World, by: Principal) -> ChangeSchedule {
         id: id(),
         by,
         reason: "checked".to_owned(),
+        seen: None,
         now: world.now(),
     }
 }

@@ -45,6 +45,7 @@ fn change(world: &World, command: SourceCommand) -> SourceChange {
     SourceChange {
         source_id: "bank".to_owned(),
         command,
+        seen: None,
         now: world.now(),
     }
 }

@@ -14,6 +14,7 @@
 //! | [`backend`] | `Store` itself, from the above |
 //! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`alerts`], [`refusals`] | its parts for governance: intents and queries of each |
 //! | [`approvals`], [`tokens`], [`blobs`] | its parts for a control plane that people and machines share |
+//! | [`versions`] | whether something is as it was seen |
 //! | `sqlite`, `postgres` | the engines |
 
 mod alerts;
@@ -42,6 +43,7 @@ mod tokens;
 mod transition;
 mod tx;
 mod unit;
+mod versions;
 mod writer;
 
 #[cfg(feature = "postgres")]

@@ -13,6 +13,7 @@ use crate::database::query::Query;
 use crate::database::sql::principals as sql;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::error::StoreError;
 use crate::principals::{ChangePrincipal, PrincipalStore};
@@ -66,6 +67,7 @@ impl Intent for Change {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<PrincipalRecord, StoreError> {
         let Self(asked) = self;
+        unchanged(unit, asked.seen.as_ref()).await?;
         let before = get(unit.tx, &asked.principal).await?;
         if let Some(key) = new_key(&asked.change) {
             refuse_shared(unit, &asked.principal, key).await?;

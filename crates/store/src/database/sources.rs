@@ -18,6 +18,7 @@ use crate::database::sql::SPEC_GET;
 use crate::database::sql::sources as sql;
 use crate::database::tx::{Row, Tx, args};
 use crate::database::unit::{Unit, to_json};
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::database::{alerts, schedules, transition};
 use crate::error::StoreError;
@@ -82,6 +83,7 @@ impl Intent for Change {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Source, StoreError> {
         let Self(change) = self;
+        unchanged(unit, change.seen.as_ref()).await?;
         let Some(before) = read(unit, &change.source_id).await? else {
             let what = format!("source {}", change.source_id);
             return Err(StoreError::not_found(what));

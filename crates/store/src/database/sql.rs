@@ -202,6 +202,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     AUDIT = "SELECT id, at, actor, operation, subject, reason, data, prev_hash, hash FROM audit \
         WHERE id > $1 ORDER BY id LIMIT $2";
+    /// The newest record about a subject; no row where there is none.
+    AUDIT_NEWEST_OF = "SELECT id FROM audit WHERE subject = $1 ORDER BY id DESC LIMIT 1";
     AUDIT_NEWEST = audit_where!("", "$6");
     AUDIT_OPERATION = audit_where!(" AND operation = $6", "$7");
     AUDIT_SUBJECT = audit_where!(" AND subject = $6", "$7");

@@ -14,6 +14,7 @@ use crate::database::schedules;
 use crate::database::sql::SPEC_INSERT;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::error::StoreError;
 
@@ -112,6 +113,7 @@ impl Intent for Decide {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Artifact, StoreError> {
         let Self(decision) = self;
+        unchanged(unit, decision.seen.as_ref()).await?;
         let Some(kind) = decision.command.decision() else {
             return Err(StoreError::Conflict {
                 what: "a submission or supersession is no decision".to_owned(),

@@ -13,6 +13,7 @@ use crate::artifacts::{PointLane, PointTo, Pointed};
 use crate::database::schedules;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::{Unit, to_json};
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::error::StoreError;
 
@@ -24,6 +25,7 @@ impl Intent for Point {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Pointed, StoreError> {
         let Self(wish) = self;
+        unchanged(unit, wish.seen.as_ref()).await?;
         let (PointTo::Artifact(id) | PointTo::Earlier(id)) = wish.to;
         let target = artifact(unit, id).await?;
         let live = live(unit, &wish.lane, &target.job_id).await?;

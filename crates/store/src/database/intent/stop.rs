@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::database::transition::persist;
 use crate::database::tx::{Tx, args};
 use crate::database::unit::Unit;
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::database::{schedules, sql};
 use crate::error::StoreError;
@@ -27,6 +28,7 @@ impl Intent for Cancel {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Run, StoreError> {
         let Self(cancel) = self;
+        unchanged(unit, cancel.seen.as_ref()).await?;
         let run = unit.run(cancel.run).await?;
         let command = Command::Cancel {
             kind: cancel.kind,

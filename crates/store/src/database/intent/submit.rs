@@ -77,7 +77,7 @@ impl Intent for Submit {
         for event in &events {
             unit.event(Some((&run).into()), event, now).await?;
         }
-        unit.audit(submission(&run)).await?;
+        unit.audit(submission(new)).await?;
         Ok(Submitted { run, created: true })
     }
 }
@@ -120,7 +120,8 @@ fn queued(run: &Run) -> NewEvent {
     }
 }
 
-fn submission(run: &Run) -> NewAudit {
+fn submission(new: &NewRun) -> NewAudit {
+    let run = &new.run;
     NewAudit {
         actor: run.actor.clone(),
         operation: if run.trigger == Trigger::Retry {
@@ -129,7 +130,7 @@ fn submission(run: &Run) -> NewAudit {
             "run.submit".to_owned()
         },
         subject: format!("run/{}", run.id),
-        reason: None,
+        reason: new.reason.clone(),
         data: json!({
             "job_id": run.job_id,
             "source_id": run.source_id,

@@ -17,6 +17,7 @@ use crate::database::intent::Cancel;
 use crate::database::sources;
 use crate::database::tx::Tx;
 use crate::database::unit::Unit;
+use crate::database::versions::unchanged;
 use crate::database::writer::Intent;
 use crate::error::StoreError;
 use crate::schedules::{ChangeSchedule, DisableSchedules, EnableSchedule};
@@ -49,6 +50,7 @@ impl Intent for Enable {
             change,
             lane_permits,
         } = &self.0;
+        unchanged(unit, change.seen.as_ref()).await?;
         let schedule = rows::must_find(unit, &change.id).await?;
         let of = Some((schedule.artifact, schedule.content));
         let (facts, document) =
@@ -76,6 +78,7 @@ impl Intent for Resume {
 
     async fn apply<T: Tx>(&self, unit: &mut Unit<'_, T>) -> Result<Schedule, StoreError> {
         let Self(change) = self;
+        unchanged(unit, change.seen.as_ref()).await?;
         let schedule = rows::must_find(unit, &change.id).await?;
         let command = Command::Resume {
             holds: holds(unit, &schedule).await?,
@@ -132,6 +135,7 @@ pub(super) async fn disable<T: Tx>(
             kind: CancelKind::Cancelled,
             actor: by.to_string(),
             reason: format!("its schedule was disabled before it began: {reason}"),
+            seen: None,
             now,
         };
         cancel_run(unit, &cancel).await?;

@@ -98,6 +98,7 @@ impl Fire {
                     kind: CancelKind::Cancelled,
                     actor: Principal::system().to_string(),
                     reason: format!("the start of {fire_at} of its schedule takes its place"),
+                    seen: None,
                     now: fire.now,
                 };
                 let cancelled = Cancel(cancel).apply(unit).await?;
