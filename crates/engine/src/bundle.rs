@@ -55,7 +55,7 @@ impl Bundle {
             if let Some(link) = &file.link {
                 std::os::unix::fs::symlink(link, &to)?;
             } else {
-                fs::copy(&file.source, &to)?;
+                io::copy(&mut file.open()?, &mut File::create_new(&to)?)?;
                 let mode = if file.executable { 0o555 } else { 0o444 };
                 fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
             }
@@ -88,7 +88,7 @@ pub(crate) fn pack(dir: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
             header.set_mode(0o777);
             packed.append_link(&mut header, &file.relative, target)?;
         } else {
-            let source = File::open(&file.source)?;
+            let source = file.open()?;
             let size = source.metadata()?.len();
             if packed.get_ref().len() as u64 + size > limit as u64 {
                 return Ok(None);

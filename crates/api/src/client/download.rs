@@ -177,7 +177,15 @@ fn unpack(archive: &NamedTempFile, root: &Path) -> io::Result<()> {
             return Err(io::Error::other(format!("`{path}` would leave it")));
         }
     }
-    Ok(())
+    // By way of another link, a link can lead elsewhere than its text says.
+    let (_, unfit) = directory::survey_all(root)?;
+    match unfit.into_iter().next() {
+        None => Ok(()),
+        Some(unfit) => {
+            fs::remove_dir_all(root)?;
+            Err(io::Error::other(unfit))
+        }
+    }
 }
 
 fn joined<T>(done: Result<Result<T, ApiError>, tokio::task::JoinError>) -> Result<T, ApiError> {
@@ -251,5 +259,18 @@ mod tests {
             assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{entry:?}");
             assert_eq!(fs::read_dir(&root).unwrap().count(), 0, "{entry:?}");
         }
+    }
+
+    #[test]
+    fn a_link_that_leaves_by_way_of_another_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("out");
+        let archive = archived(&[
+            ("p/q/file", tar::EntryType::Regular, "x"),
+            ("p/q/up", tar::EntryType::Symlink, "../.."),
+            ("leaves", tar::EntryType::Symlink, "p/q/up/../secret"),
+        ]);
+        unpack(&archive, &root).unwrap_err();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 }

@@ -1,7 +1,6 @@
 //! A directory becomes files in memory, each read once: the content id is of the bytes that are reviewed.
 
-use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use moorline_api::ApiError;
@@ -60,17 +59,20 @@ fn read(source: &DirectoryFile, total: &mut u64) -> io::Result<Entry> {
             target: target.to_string_lossy().into_owned(),
         });
     }
-    let size = fs::metadata(&source.source)?.len();
+    let mut file = source.open()?;
+    let size = file.metadata()?.len();
     *total = total.saturating_add(size);
     if size > MAX_FILE_BYTES || *total > MAX_TOTAL_BYTES {
         return Ok(Entry::File {
             executable: source.executable,
-            content: ContentId::of_reader(File::open(&source.source)?)?,
+            content: ContentId::of_reader(file)?,
             size,
             bytes: None,
         });
     }
-    Ok(Entry::file(source.executable, fs::read(&source.source)?))
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Entry::file(source.executable, bytes))
 }
 
 fn unfit_detail(unfit: Unfit) -> Detail {
