@@ -1,6 +1,7 @@
-//! Signed requests from outside that start a job: `POST /hooks/{name}`, as `[server.incoming.NAME]` says.
+//! Signed requests from outside that start a job: `POST /hooks/{project}/{name}`, as `[server.incoming.NAME]` says,
+//! and `POST /hooks/{name}` for the project that is always there.
 //!
-//! The hooks are of the project that is always there. A request carries `Moorline-Signature: t=<seconds>,v1=<hex>`
+//! A request carries `Moorline-Signature: t=<seconds>,v1=<hex>`
 //! as our own webhooks do, or the two parts apart: `Moorline-Timestamp: <seconds>` and
 //! `Moorline-Signature: v1=<hex>`. There is no token: the signature is who it is from.
 
@@ -13,7 +14,7 @@ use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
 use moorline_api::{ApiError, RunRow};
 use moorline_core::error_code::ErrorCode;
-use moorline_engine::{HookRequest, signature};
+use moorline_engine::{Engine, HookRequest, signature};
 use serde_json::json;
 
 use crate::app::{App, DEFAULT_PROJECT};
@@ -23,22 +24,40 @@ use crate::request::{mebibytes, whole};
 /// Unix time of the request, in seconds, where it is not in the signature.
 const TIMESTAMP: &str = "moorline-timestamp";
 
-/// `/hooks/{name}`.
+/// `/hooks/{name}` and `/hooks/{project}/{name}`.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/hooks/{name}", post(start))
+    Router::new()
+        .route("/hooks/{name}", post(of_default))
+        .route("/hooks/{project}/{name}", post(of_project))
+}
+
+async fn of_default(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    start(&app, DEFAULT_PROJECT, name, request).await
+}
+
+async fn of_project(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    start(&app, &project, name, request).await
 }
 
 async fn start(
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    app: &App,
+    project: &str,
+    name: String,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let signature = signed(&parts.headers).unwrap_or_default();
     let body = whole(body, mebibytes(app.server().body_limit_mb)).await?;
-    let project = app.projects.get(DEFAULT_PROJECT).ok_or_else(|| {
-        ApiError::new(ErrorCode::Internal, "the project of the hooks is not there")
-    })?;
+    let project = app.projects.get(project);
+    let project = project.ok_or_else(Engine::hook_refused)?;
     let engine = project.engine.clone();
     let starting = async move {
         let request = HookRequest {

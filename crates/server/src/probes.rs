@@ -1,4 +1,5 @@
-//! What orchestrators ask: is it alive, may it get requests, how does it do. No token, and no secrets either.
+//! What orchestrators ask: is it alive, may it get requests, how does it do. No token, and no secrets either; but
+//! beyond loopback `/metrics` asks for one (see [`metrics`](crate::metrics)).
 //!
 //! `/healthz` answers whenever the process does. `/readyz` asks every project's store and says what it found;
 //! a replica that is not ready, or that is ending, gets no requests. Deliberately absent: whether executors
@@ -7,20 +8,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures::future::join_all;
 use http::{HeaderValue, StatusCode, header};
 use jiff::SignedDuration;
-use moorline_api::{ApiError, ControlPlane as _, EventsRequest};
+use moorline_api::{ApiError, ControlPlane as _, EventsRequest, Operation};
 use moorline_core::clock::Clock;
 use moorline_engine::Engine;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::app::App;
+use crate::access::Caller;
+use crate::app::{App, Project};
 use crate::metrics::Metrics;
+use crate::problem::Problem;
 
 /// How long a store may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -61,9 +65,17 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/metrics", get(metrics))
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = Metrics::render(&app).await;
-    ([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response()
+async fn metrics(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let server = app.server();
+    let text = if server.metrics_public || server.bind.ip().is_loopback() {
+        Metrics::render(&app, None).await
+    } else {
+        let (mut parts, _) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, &app).await?;
+        caller.admit(Operation::Health, "/metrics").await?;
+        Metrics::render(&app, Some(&caller.project.name)).await
+    };
+    Ok(([(header::CONTENT_TYPE, PROMETHEUS)], text).into_response())
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -84,35 +96,41 @@ async fn look(app: &App) -> Readiness {
         ok: !ending,
         found: if ending { "it is ending" } else { "it serves" }.to_owned(),
     }];
-    for project in app.projects.values() {
-        let engine = &project.engine;
-        for (name, found) in [
-            ("store", in_time(store(engine)).await),
-            ("clock", in_time(clock(engine, app.clock.as_ref())).await),
-            ("stop_gate", in_time(stop_gate(engine)).await),
-        ] {
-            let ok = found.is_ok();
-            // Whoever asks has shown no token: where the store is stays in the log.
-            let found = found.unwrap_or_else(|error| match error {
-                Unready::Failed(error) => {
-                    tracing::warn!(project = project.name, check = name, "{error}");
-                    error.code.info().meaning.to_owned()
-                }
-                Unready::Says(text) => text,
-            });
-            checks.push(ReadinessCheck {
-                project: Some(project.name.clone()),
-                name: name.to_owned(),
-                ok,
-                found,
-            });
-        }
-    }
+    // Beside each other: whoever asks has little patience, and one store that is silent takes all of its time.
+    let looks = app.projects.values().map(|project| look_at(project, app));
+    checks.extend(join_all(looks).await.into_iter().flatten());
     Readiness {
         ready: checks.iter().all(|check| check.ok),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         checks,
     }
+}
+
+/// The checks of one project.
+async fn look_at(project: &Project, app: &App) -> [ReadinessCheck; 3] {
+    let engine = &project.engine;
+    let (store, clock, stop_gate) = tokio::join!(
+        in_time(store(engine)),
+        in_time(clock(engine, app.clock.as_ref())),
+        in_time(stop_gate(engine))
+    );
+    [("store", store), ("clock", clock), ("stop_gate", stop_gate)].map(|(name, found)| {
+        let ok = found.is_ok();
+        // Whoever asks has shown no token: where the store is stays in the log.
+        let found = found.unwrap_or_else(|error| match error {
+            Unready::Failed(error) => {
+                tracing::warn!(project = project.name, check = name, "{error}");
+                error.code.info().meaning.to_owned()
+            }
+            Unready::Says(text) => text,
+        });
+        ReadinessCheck {
+            project: Some(project.name.clone()),
+            name: name.to_owned(),
+            ok,
+            found,
+        }
+    })
 }
 
 /// Why something is not as it should be.

@@ -1,13 +1,14 @@
-//! Every route of the server, by who may not call it: without a token, without the role, without the scope,
-//! and from another project. A route that is in the document and not tried here fails the suite.
+//! Every route of the server, by who may not call it: without a token, without the role, without the scope. A route
+//! that is in the document and not tried here fails the suite. Another project's callers, and the command line, are
+//! in `denials`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use moorline_api::routes::{Method, ROUTES, Route};
+use moorline_api::routes::ROUTES;
 use moorline_api::{Operation, authorization};
 use moorline_core::principal::Role;
 use moorline_testkit::moorlined::{Server, ServerOptions};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::support::Api;
 
@@ -17,9 +18,6 @@ const VALIDATION: &str = concat!(
     "/../examples/validation-workflow"
 );
 
-/// A job directory that can be submitted for review.
-const ARTIFACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bank-statement");
-
 /// Paths of the document that are no operation of the list, with why no token is asked for, or how that is
 /// tried elsewhere.
 const SPECIAL: &[(&str, &str)] = &[
@@ -28,9 +26,10 @@ const SPECIAL: &[(&str, &str)] = &[
     ("/openapi.json", "the document is no secret"),
     (
         "/metrics",
-        "numbers alone, without ids and names, for whoever reaches the address",
+        "numbers alone, without ids and names, on loopback; beyond it: see `auth`",
     ),
     ("/hooks/{name}", "signed instead: see `auth`"),
+    ("/hooks/{project}/{name}", "signed instead: see `auth`"),
 ];
 
 fn server() -> Server {
@@ -182,148 +181,4 @@ async fn each_operation_refuses_who_may_not() {
     }
     assert_eq!(wrong, Vec::<String>::new());
     assert!(tried > 2 * ROUTES.len() / 2, "{tried}");
-}
-
-/// Members that requests have, as they would be asked; each request is given those that it knows.
-fn asked() -> Map<String, Value> {
-    let Value::Object(asked) = json!({
-        "reason": "from another project", "note": "x", "option": "approved", "run": "latest",
-        "principal": "human:bob", "fresh": false, "looked_into": true, "decision": "approve", "out": "upload:new",
-    }) else {
-        unreachable!("it is an object");
-    };
-    asked
-}
-
-fn body(document: &Value, route: &Route) -> Value {
-    let method = route.method.as_str().to_lowercase();
-    let operation = &document["paths"][route.path][method];
-    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-    let name = schema["$ref"].as_str().and_then(|r| r.rsplit('/').next());
-    let schema = name.map_or(schema, |name| &document["components"]["schemas"][name]);
-    let known = schema["properties"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    let members = asked()
-        .into_iter()
-        .filter(|(member, _)| known.contains_key(member));
-    Value::Object(members.collect())
-}
-
-/// Things of the project `acme`, by the name that paths have for them.
-async fn things_of_acme(server: &Server) -> BTreeMap<&'static str, String> {
-    let acme = |arguments: &[&str]| {
-        let all: Vec<&str> = ["--project", "acme"]
-            .iter()
-            .chain(arguments)
-            .copied()
-            .collect();
-        server.moorline().run(all).unwrap()
-    };
-    let made = acme(&[
-        "tokens",
-        "create",
-        "acme",
-        "--principal",
-        "human:ada",
-        "--json",
-    ]);
-    let made = made.json().unwrap();
-    let api = Api::new(server.url(), made["token"].as_str());
-    let kickoff = json!({
-        "project_id": "5b0c9f1e-6f1f-4b7e-9a63-0d5a1c1f6a01",
-        "user_id": "5b0c9f1e-6f1f-4b7e-9a63-0d5a1c1f6a02",
-        "entrepreneur_input": "A secret idea of acme",
-    });
-    let (status, run) = api.post("/kickoff", &kickoff).await;
-    assert_eq!(status, 202, "{run:#}");
-    let run = run["run_id"].as_str().unwrap().to_owned();
-    let status = api
-        .until(&format!("/status/{run}"), "a request", |seen| {
-            seen["hitl_pending"].is_object()
-        })
-        .await;
-    let submitted = acme(&["artifact", "submit", ARTIFACT, "--json"]);
-    let artifact = submitted.json().unwrap()["artifact"]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let called = acme(&[
-        "emergency",
-        "run",
-        "--lane",
-        "staging",
-        "--reason",
-        "x",
-        "--json",
-    ]);
-    let emergency = called.json().unwrap()["id"].as_str().unwrap().to_owned();
-    BTreeMap::from([
-        ("run", run.clone()),
-        ("run_id", run),
-        (
-            "approval",
-            status["hitl_pending"]["request_id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        ),
-        ("token", made["record"]["id"].as_str().unwrap().to_owned()),
-        ("artifact", artifact),
-        ("emergency", emergency),
-    ])
-}
-
-/// L29: what is another project's is not there: 404 for each id, and in no list.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_another_project_s_is_not_there() {
-    let server = server();
-    let document = document(&server).await;
-    let theirs = things_of_acme(&server).await;
-    let token = server.token("ada", ["--principal", "human:ada"]).unwrap();
-    let api = Api::new(server.url(), Some(&token));
-    let mut wrong = Vec::new();
-    let mut tried = BTreeSet::new();
-    let named = |path: &str| {
-        theirs
-            .keys()
-            .find(|name| path.contains(&format!("{{{name}}}")))
-    };
-    for route in ROUTES {
-        let path = filled(route.path, &theirs);
-        if let Some(name) = named(route.path) {
-            let (status, answer) =
-                call(&api, route.method.as_str(), &path, &body(&document, route)).await;
-            tried.insert(*name);
-            if status != 404 {
-                wrong.push(format!("{}: {status} {answer}", route.name));
-            }
-        } else if route.method == Method::Get
-            && !route.path.contains('{')
-            && route.path != "/v1/events/stream"
-        {
-            let response = api
-                .request(reqwest::Method::GET, &path)
-                .send()
-                .await
-                .unwrap();
-            let text = response.text().await.unwrap();
-            for id in theirs.values() {
-                if text.contains(id.as_str()) {
-                    wrong.push(format!("{} tells of {id}", route.name));
-                }
-            }
-        }
-    }
-    let (status, _) = api.get(&format!("/status/{}", theirs["run"])).await;
-    assert_eq!(status, 404);
-    let decision = json!({"run_id": theirs["run"], "checkpoint": "approve_founders_brief", "decision": "approved"});
-    let (status, _) = api.post("/hitl/approve", &decision).await;
-    assert_eq!(status, 404);
-    assert_eq!(wrong, Vec::<String>::new());
-    assert_eq!(
-        tried,
-        BTreeSet::from(["approval", "artifact", "emergency", "run", "token"])
-    );
 }

@@ -193,6 +193,10 @@ pub struct ServerDocument {
     /// How long a request that is no stream may take.
     #[schemars(range(min = 1, max = 3600))]
     pub request_timeout_seconds: Option<u32>,
+    /// How long what runs may take to end once the server is told to end; what runs then is left to whichever
+    /// process comes next.
+    #[schemars(range(max = 86_400))]
+    pub drain_seconds: Option<u32>,
     /// The file with the certificate chain (PEM).
     #[schemars(length(min = 1))]
     pub tls_cert: Option<String>,
@@ -202,6 +206,8 @@ pub struct ServerDocument {
     /// How long the session of a browser lasts.
     #[schemars(range(min = 1, max = 8760))]
     pub session_hours: Option<u32>,
+    /// Whether `/metrics` asks for no token beyond loopback either.
+    pub metrics_public: Option<bool>,
     /// Signed requests that start a job, by a name of one's own.
     pub incoming: BTreeMap<String, IncomingDocument>,
 }
@@ -216,6 +222,10 @@ pub struct IncomingDocument {
     /// What it starts: `live:JOB`, or a job directory on the server.
     #[schemars(length(min = 1))]
     pub job: String,
+    /// The projects that take it; absent means `default` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub projects: Option<Vec<String>>,
 }
 
 /// The layer below all others: every key, `null` where nothing is set.

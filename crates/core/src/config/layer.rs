@@ -86,7 +86,7 @@ pub struct ConfigFlag {
 /// Variables of the environment and the keys that they set.
 ///
 /// Lanes, principals, alerts and incoming requests have names of their own and are set in files alone, as lists are.
-pub const VARIABLES: [(&str, &str); 24] = [
+pub const VARIABLES: [(&str, &str); 26] = [
     ("MOORLINE_LANE", "lane"),
     ("MOORLINE_EXECUTOR", "executor"),
     ("MOORLINE_CAPACITY", "capacity"),
@@ -114,9 +114,11 @@ pub const VARIABLES: [(&str, &str); 24] = [
         "MOORLINE_SERVER_REQUEST_TIMEOUT_SECONDS",
         "server.request_timeout_seconds",
     ),
+    ("MOORLINE_SERVER_DRAIN_SECONDS", "server.drain_seconds"),
     ("MOORLINE_SERVER_TLS_CERT", "server.tls_cert"),
     ("MOORLINE_SERVER_TLS_KEY", "server.tls_key"),
     ("MOORLINE_SERVER_SESSION_HOURS", "server.session_hours"),
+    ("MOORLINE_SERVER_METRICS_PUBLIC", "server.metrics_public"),
 ];
 
 /// One layer, read.
@@ -286,7 +288,9 @@ fn is_text(key: &str) -> bool {
             | "server.rate_per_second"
             | "server.rate_burst"
             | "server.request_timeout_seconds"
+            | "server.drain_seconds"
             | "server.session_hours"
+            | "server.metrics_public"
     )
 }
 

@@ -40,12 +40,17 @@ pub struct ServerSettings {
     pub rate_burst: u32,
     /// How long a request that is no stream may take, in seconds.
     pub request_timeout_seconds: u32,
+    /// How long what runs may take to end once the server is told to end, in seconds; what runs then is left
+    /// to whichever process comes next.
+    pub drain_seconds: u32,
     /// The file with the certificate chain (PEM) to serve TLS with.
     pub tls_cert: Option<String>,
     /// The file with the key of that certificate (PEM).
     pub tls_key: Option<String>,
     /// How long the session of a browser lasts, in hours.
     pub session_hours: u32,
+    /// Whether `/metrics` asks for no token beyond loopback either.
+    pub metrics_public: bool,
     /// Signed requests that start a job, by a name of one's own.
     pub incoming: BTreeMap<String, IncomingSettings>,
 }
@@ -57,6 +62,8 @@ pub struct IncomingSettings {
     pub secret: String,
     /// What it starts: `live:JOB`, or a job directory on the server.
     pub job: String,
+    /// The projects that take it, each with its own secret of that name and its own job: never empty.
+    pub projects: BTreeSet<String>,
 }
 
 impl Default for ServerSettings {
@@ -73,9 +80,11 @@ impl Default for ServerSettings {
             rate_per_second: 50,
             rate_burst: 200,
             request_timeout_seconds: 30,
+            drain_seconds: 45,
             tls_cert: None,
             tls_key: None,
             session_hours: 12,
+            metrics_public: false,
             incoming: BTreeMap::new(),
         }
     }
@@ -101,19 +110,36 @@ pub(super) fn settings(
         request_timeout_seconds: document
             .request_timeout_seconds
             .unwrap_or(default.request_timeout_seconds),
+        drain_seconds: document.drain_seconds.unwrap_or(default.drain_seconds),
         tls_cert: document.tls_cert,
         tls_key: document.tls_key,
         session_hours: document.session_hours.unwrap_or(default.session_hours),
+        metrics_public: document.metrics_public.unwrap_or(default.metrics_public),
         incoming: document
             .incoming
             .into_iter()
-            .map(|(name, IncomingDocument { secret, job })| {
-                (name, IncomingSettings { secret, job })
-            })
+            .map(|(name, hook)| (name, incoming(hook)))
             .collect(),
     };
     check(&settings, resolved, problems);
     settings
+}
+
+fn incoming(document: IncomingDocument) -> IncomingSettings {
+    let IncomingDocument {
+        secret,
+        job,
+        projects,
+    } = document;
+    let projects = projects.map_or_else(
+        || BTreeSet::from([DEFAULT_PROJECT.to_owned()]),
+        |projects| projects.into_iter().collect(),
+    );
+    IncomingSettings {
+        secret,
+        job,
+        projects,
+    }
 }
 
 /// What the schema can not say.
@@ -127,6 +153,14 @@ fn check(settings: &ServerSettings, resolved: &Resolved, problems: &mut Vec<Prob
             let message = format!("`{name}` is not the name of a project");
             let hint = "write a lower-case letter, then at most 31 letters, digits and `-`";
             refuse("server.projects".to_owned(), message, hint);
+        }
+    }
+    for (hook, incoming) in &settings.incoming {
+        let known = |name: &String| name == DEFAULT_PROJECT || settings.projects.contains(name);
+        for name in incoming.projects.iter().filter(|name| !known(name)) {
+            let message = format!("`{name}` is no project of the server");
+            let hint = "name `default`, or one of `server.projects`";
+            refuse(format!("server.incoming.{hook}.projects"), message, hint);
         }
     }
     if settings.tls_cert.is_some() != settings.tls_key.is_some() {

@@ -2,7 +2,9 @@
 //!
 //! A request is signed as what we send is ([`signature`](crate::signature)), with the secret of its hook. The
 //! signature is the idempotency key of the run that it starts, so that a request which is sent twice, by
-//! whomever, to whichever replica, starts one run.
+//! whomever, to whichever replica, starts one run. Each project that takes a hook has a secret of that name of its
+//! own, in its production lane, so that what is signed for one starts nothing in another; the variables of the
+//! server are for the project that is always there. Keys are known by project, as its runs are.
 //!
 //! The job gets the body where it asks for it: as the file of an input `body`, and, when it is JSON, as the
 //! parameter `body`. A job that declares neither is just started.
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use moorline_api::{ApiError, ControlPlane as _, RunRow, SubmitRequest};
-use moorline_core::config::IncomingSettings;
+use moorline_core::config::{DEFAULT_PROJECT, IncomingSettings};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::lane::Lane;
 use moorline_core::principal::{Principal, PrincipalKind};
@@ -55,7 +57,10 @@ impl Engine {
     pub async fn hook(&self, request: HookRequest<'_>) -> Result<RunRow, ApiError> {
         let inner = &self.inner;
         let incoming = &inner.config.settings.server.incoming;
-        let hook = incoming.get(request.name).ok_or_else(unsigned)?;
+        let hook = incoming.get(request.name);
+        let hook = hook
+            .filter(|hook| hook.projects.contains(&inner.config.project))
+            .ok_or_else(Self::hook_refused)?;
         let secret = inner.hook_secret(request.name, hook).await?;
         let now = inner.now();
         let HookRequest {
@@ -63,7 +68,7 @@ impl Engine {
         } = request;
         signature::verify(&secret, signature, body, now, HOOK_TOLERANCE).map_err(|error| {
             debug!(%error, hook = request.name, "a signed request was refused");
-            unsigned()
+            Self::hook_refused()
         })?;
         // What the secret signed, whatever else the header says.
         let key = signature.rsplit('=').next().unwrap_or_default();
@@ -89,15 +94,15 @@ impl Engine {
         }
         Ok(run)
     }
-}
 
-/// The one answer to whatever is not signed as it must be.
-fn unsigned() -> ApiError {
-    let ApiError { code, .. } = nobody();
-    let message = "the request is not signed by whom this hook knows (D-AUDIT-2)";
-    ApiError::new(code, message).hint(
-        "sign `<t>.<body>` with the hook's secret and the time of now: `Moorline-Signature: t=<seconds>,v1=<hex>`",
-    )
+    /// The one answer to whatever is not signed as it must be, and to a hook or a project that is not there.
+    pub fn hook_refused() -> ApiError {
+        let ApiError { code, .. } = nobody();
+        let message = "the request is not signed by whom this hook knows (D-AUDIT-2)";
+        ApiError::new(code, message).hint(
+            "sign `<t>.<body>` with the hook's secret and the time of now: `Moorline-Signature: t=<seconds>,v1=<hex>`",
+        )
+    }
 }
 
 /// What of the body a job asks for.
@@ -143,7 +148,8 @@ impl Inner {
         keep().map_err(io_error("keep the body of a request"))
     }
 
-    /// The secret that must have signed: in the environment of the server, or in the production lane.
+    /// The secret that must have signed: in the environment of the server, or in the production lane. The
+    /// environment is no other project's: with one secret, what is signed for one would start the other's job.
     async fn hook_secret(&self, name: &str, hook: &IncomingSettings) -> Result<String, ApiError> {
         let declared = SecretDecl {
             name: hook.secret.clone(),
@@ -152,7 +158,8 @@ impl Inner {
             required: true,
         };
         let needed = requirements([&declared])?;
-        let here: Option<SecretEnv> = self.secrets.resolve(&needed).ok();
+        let own = self.config.project == DEFAULT_PROJECT;
+        let here: Option<SecretEnv> = own.then(|| self.secrets.resolve(&needed).ok()).flatten();
         let found = match here {
             Some(found) => found,
             None => self.lane_values(&Lane::PROD, &needed).await?,
@@ -161,8 +168,13 @@ impl Inner {
         let value = key.and_then(|key| found.get(&key));
         value.map(|value| value.expose().to_owned()).ok_or_else(|| {
             let message = format!("the secret {} of hook `{name}` is not set", hook.secret);
+            let project = if own {
+                String::new()
+            } else {
+                format!(" --project {}", self.config.project)
+            };
             ApiError::new(ErrorCode::MissingSecret, message).hint(format!(
-                "`moorline secrets set {} --lane prod`",
+                "`moorline secrets set {} --lane prod{project}`",
                 hook.secret
             ))
         })

@@ -35,37 +35,58 @@ fn in_path(name: &str, description: &str) -> Value {
     })
 }
 
+/// Signed requests: of the project that is always there, and of any.
+fn hooks() -> [Special; 2] {
+    let hook = |path, id: &str, projects: &str, mut parameters: Vec<Value>| {
+        parameters.push(in_path("name", "As it is configured."));
+        parameters.push(json!({
+            "name": "Moorline-Signature", "in": "header", "required": true,
+            "description": "`t=SECONDS,v1=HEX`: HMAC-SHA256 over the seconds, a dot, and the body.",
+            "schema": {"type": "string"},
+        }));
+        Special {
+            path,
+            method: "POST",
+            operation: json!({
+                "operationId": id,
+                "tags": ["hooks"],
+                "summary": format!("Start the job of a signed request, {projects}"),
+                "description": "The job that `[server.incoming.NAME]` names. Signed with its secret (HMAC-SHA256), \
+                                with the time, and taken once.",
+                "security": [],
+                "parameters": parameters,
+                "requestBody": body("application/json", &json!({"type": "object"})),
+                "responses": answer("202", "The run that it started.", "application/json", &json!({
+                    "type": "object",
+                    "required": ["run_id", "status"],
+                    "properties": {"run_id": {"type": "string"}, "status": {"type": "string"}},
+                })),
+            }),
+        }
+    };
+    let project = in_path("project", "A project that takes the hook.");
+    [
+        hook(
+            "/hooks/{name}",
+            "hook_start",
+            "in the project `default`",
+            vec![],
+        ),
+        hook(
+            "/hooks/{project}/{name}",
+            "hook_start_in",
+            "in a project",
+            vec![project],
+        ),
+    ]
+}
+
 /// All of them.
 pub(super) fn all(generator: &mut SchemaGenerator) -> Vec<Special> {
     let mut all = seed(generator);
     all.extend(files(generator));
     all.extend(probes(generator));
-    all.push(Special {
-        path: "/hooks/{name}",
-        method: "POST",
-        operation: json!({
-            "operationId": "hook_start",
-            "tags": ["hooks"],
-            "summary": "Start the job of a signed request",
-            "description": "The job that `[server.incoming.NAME]` names. Signed with its secret (HMAC-SHA256), \
-                            with the time, and taken once.",
-            "security": [],
-            "parameters": [
-                in_path("name", "As it is configured."),
-                {
-                    "name": "Moorline-Signature", "in": "header", "required": true,
-                    "description": "`t=SECONDS,v1=HEX`: HMAC-SHA256 over the seconds, a dot, and the body.",
-                    "schema": {"type": "string"},
-                },
-            ],
-            "requestBody": body("application/json", &json!({"type": "object"})),
-            "responses": answer("202", "The run that it started.", "application/json", &json!({
-                "type": "object",
-                "required": ["run_id", "status"],
-                "properties": {"run_id": {"type": "string"}, "status": {"type": "string"}},
-            })),
-        }),
-    });
+    all.extend(hooks());
     all.push(Special {
         path: "/v1/ws",
         method: "GET",

@@ -25,6 +25,7 @@ fn the_server_is_set_by_every_layer_and_says_what_is_wrong() {
             IncomingSettings {
                 secret: "BANK".to_owned(),
                 job: "live:statement".to_owned(),
+                projects: ["default".to_owned()].into(),
             },
         )]),
         ..ServerSettings::default()
@@ -62,4 +63,24 @@ fn only_the_project_says_what_starts_its_jobs() {
         told.contains("is decided by the project (D-AUDIT-2)"),
         "{told}"
     );
+}
+
+/// Who misspells a project hears of it, and not that its signatures are wrong.
+#[test]
+fn a_hook_is_taken_by_projects_of_the_server() {
+    let hook = |projects: &str| {
+        project(&format!(
+            "[server]\nprojects = [\"acme\"]\n\
+             [server.incoming.bank]\nsecret = \"BANK\"\njob = \"live:statement\"\nprojects = {projects}\n"
+        ))
+    };
+    let server = resolve(&hook("[\"acme\", \"default\"]")).unwrap();
+    let taken = &server.settings.server.incoming["bank"].projects;
+    assert_eq!(*taken, ["acme".to_owned(), "default".to_owned()].into());
+    let told = refused(&hook("[\"acne\"]"));
+    assert!(
+        told.contains("server.incoming.bank.projects: `acne` is no project of the server"),
+        "{told}"
+    );
+    assert!(resolve(&hook("[]")).is_err());
 }
