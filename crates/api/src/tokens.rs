@@ -64,7 +64,7 @@ pub struct TokenCreated {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenRevokeRequest {
-    /// Its id, or a unique beginning of it.
+    /// Its id, or a unique beginning of it, of eight characters at least.
     pub token: String,
     /// Who asks.
     pub actor: Principal,

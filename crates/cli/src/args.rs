@@ -17,6 +17,7 @@ mod tokens;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use moorline_core::content_id::ContentId;
 
 pub use alerts::AlertsCommand;
 pub use approvals::{ApprovalDecideArgs, ApprovalsCommand};
@@ -284,7 +285,7 @@ pub enum RunsCommand {
     },
     /// Show a run: its summary, its attempts, where its outputs are
     #[command(
-        after_help = "Examples:\n  moorline runs show latest\n  moorline runs show 0198c2 --json"
+        after_help = "Examples:\n  moorline runs show latest\n  moorline runs show 0198c2d4 --json"
     )]
     Show {
         /// Id, a unique beginning of it, or `latest`.
@@ -292,7 +293,7 @@ pub enum RunsCommand {
     },
     /// Print the log of a run
     #[command(
-        after_help = "Examples:\n  moorline runs logs latest\n  moorline runs logs latest -f\n  moorline runs logs 0198c2 --step load"
+        after_help = "Examples:\n  moorline runs logs latest\n  moorline runs logs latest -f\n  moorline runs logs 0198c2d4 --step load"
     )]
     Logs {
         /// Id, a unique beginning of it, or `latest`.
@@ -312,6 +313,22 @@ pub enum RunsCommand {
         )]
         after: u64,
     },
+    /// Fetch an output of a run: to standard output, or into a file
+    #[command(
+        after_help = "Examples:\n  moorline runs output latest report.md\n  moorline runs output 0198c2d4 report.md --out report.md"
+    )]
+    Output {
+        /// Id, a unique beginning of it, or `latest`.
+        run: String,
+        /// Path of the output, as `moorline runs show` lists it.
+        path: String,
+        /// A file to write; it appears once it is whole.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Content id of the output, where several steps wrote the path [default: the last of them].
+        #[arg(long, value_name = "ID")]
+        hash: Option<ContentId>,
+    },
     /// Wait for the end of a run; drives it when nobody does, as after a crash
     #[command(
         after_help = "Examples:\n  moorline runs wait latest\n  moorline runs wait --all\n\nA run that waits for a decision is not waited for: the exit code is 3 then, and\n`moorline approvals list --run RUN` shows what it waits for."
@@ -326,7 +343,7 @@ pub enum RunsCommand {
     },
     /// Cancel a run and everything it started; cancelling what is over succeeds
     #[command(
-        after_help = "Examples:\n  moorline runs cancel latest\n  moorline runs cancel 0198c2 --grace 0 --reason \"wrong file\""
+        after_help = "Examples:\n  moorline runs cancel latest\n  moorline runs cancel 0198c2d4 --grace 0 --reason \"wrong file\""
     )]
     Cancel {
         /// Id, a unique beginning of it, or `latest`.
@@ -344,7 +361,7 @@ pub enum RunsCommand {
     },
     /// Run again what a run ran: same job, inputs and parameters
     #[command(
-        after_help = "Examples:\n  moorline runs retry latest\n  moorline runs retry 0198c2 --json"
+        after_help = "Examples:\n  moorline runs retry latest\n  moorline runs retry 0198c2d4 --json"
     )]
     Retry {
         /// Id, a unique beginning of it, or `latest`.

@@ -14,13 +14,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use moorline_api::ApiError;
 use moorline_api::secrets::SecretInput;
 use moorline_core::error_code::ErrorCode;
+use moorline_secrets::read_private;
 use moorline_secrets::vault::KeyringEntry;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -29,10 +30,8 @@ use zeroize::Zeroizing;
 const FILE: &str = "contexts.toml";
 /// The directory of token files.
 const TOKENS: &str = "tokens";
-/// Permission bits of people other than the owner.
-const OTHERS: u32 = 0o077;
 /// More than any token has.
-const LONGEST_TOKEN: u64 = 4096;
+const LONGEST_TOKEN: usize = 4096;
 
 /// The contexts of a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,27 +161,16 @@ impl ContextPlace {
 
     fn token_of_file(&self, name: &str) -> Result<Option<Zeroizing<String>>, ApiError> {
         let path = self.token_file(name);
-        let refused = |why: String| {
-            let message = format!("can not use the token file {}: {why}", path.display());
+        read_private("token file", &path, LONGEST_TOKEN).map_err(|error| {
+            let message = format!(
+                "can not use the token file {}: {}",
+                path.display(),
+                error.problem()
+            );
             ApiError::new(ErrorCode::Config, message)
-        };
-        let file = match fs::File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refused(error.to_string())),
-        };
-        let metadata = file
-            .metadata()
-            .map_err(|error| refused(error.to_string()))?;
-        if metadata.mode() & OTHERS != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
-            let error = refused("others than you could read it (D-SEC-3)".to_owned());
-            return Err(error.hint("have the token revoked, and log in with a new one"));
-        }
-        let mut text = Zeroizing::new(String::with_capacity(512));
-        file.take(LONGEST_TOKEN)
-            .read_to_string(&mut text)
-            .map_err(|error| refused(error.to_string()))?;
-        Ok(Some(text))
+                .hint("have the token revoked, and log in with a new one")
+                .because(error)
+        })
     }
 
     fn token_file(&self, name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 //! | what says it | what it is |
 //! |---|---|
 //! | `--server URL`, `--context NAME` | that server |
-//! | `--state DIR` | this machine |
+//! | `--state DIR`, `--project NAME`, `tokens create --local` | this machine |
 //! | `MOORLINE_SERVER` | that server |
 //! | `MOORLINE_STATE` | this machine |
 //! | `moorline contexts use NAME` | that server |
@@ -13,9 +13,11 @@
 //! else that of a context with the same server.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use moorline_api::client::{Client, Options, Signer};
+use moorline_api::client::{Client, Notice, Options, Signer};
 use moorline_api::secrets::SecretInput;
 use moorline_api::{ApiError, ControlPlane};
 use moorline_core::artifact::SignedRecord;
@@ -26,6 +28,7 @@ use moorline_engine::KeyPlace;
 
 use crate::context::{Context, runtime};
 use crate::contexts::{ContextPlace, Contexts};
+use crate::output;
 
 /// The variable that names a server.
 const SERVER: &str = "MOORLINE_SERVER";
@@ -136,6 +139,9 @@ impl Context<'_> {
         let mut options = Options::new(target.server.as_str(), self.token(target)?);
         let keys = self.keys(&self.new_state());
         options.signer = Some(Arc::new(LocalSigner { keys }));
+        if std::io::stderr().is_terminal() {
+            options.notice = Some(Arc::new(OnTerminal));
+        }
         Client::new(options)
     }
 
@@ -178,8 +184,20 @@ impl Context<'_> {
     where
         F: Future<Output = Result<T, ApiError>>,
     {
-        if let Some(target) = self.target()? {
-            return self.with_server(&target, work);
+        self.with_new_plane_at(self.target()?.as_ref(), work)
+    }
+
+    /// As [`Context::with_new_plane`], with the server that was decided on; none for this machine.
+    pub(crate) fn with_new_plane_at<F, T>(
+        &self,
+        target: Option<&Target>,
+        work: impl FnOnce(Plane) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        if let Some(target) = target {
+            return self.with_server(target, work);
         }
         let dirs = self.create_state()?;
         self.with_engine_in(dirs, |engine| work(Arc::new(engine)))
@@ -223,6 +241,23 @@ impl Context<'_> {
         };
         let message = format!("`{flag}` makes no sense with `moorline {command}`: it {why}");
         Err(ApiError::new(ErrorCode::Usage, message).hint("leave the flag out"))
+    }
+}
+
+/// Says on the terminal that a server is waited for.
+#[derive(Debug)]
+struct OnTerminal;
+
+impl Notice for OnTerminal {
+    fn waiting(&self, error: &ApiError, patience: Duration) {
+        output::note(&format!(
+            "{error}; asking again for up to {} min",
+            patience.as_secs().div_ceil(60)
+        ));
+    }
+
+    fn back(&self) {
+        output::note("the server answers again");
     }
 }
 

@@ -88,6 +88,6 @@ pub use redact::{Redactor, RedactorBuilder, StreamRedactor};
 pub use reference::{SecretRef, SecretRequirement};
 pub use source::{
     DirectorySource, EnvironmentSource, FileSource, KeptSource, KeyCheck, KeyStatus, Origin,
-    PromptSource, SecretSource, SourceChain,
+    PromptSource, SecretSource, SourceChain, read_private,
 };
 pub use value::{SecretEnv, SecretValue};

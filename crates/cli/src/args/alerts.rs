@@ -22,7 +22,7 @@ pub enum AlertsCommand {
     },
     /// Show an alert and each of its deliveries
     #[command(
-        after_help = "Examples:\n  moorline alerts show latest\n  moorline alerts show 0198c2 --json"
+        after_help = "Examples:\n  moorline alerts show latest\n  moorline alerts show 0198c2d4 --json"
     )]
     Show {
         /// Id, a unique beginning of it, or `latest`.
@@ -33,7 +33,7 @@ pub enum AlertsCommand {
     Send,
     /// Send an alert again to where it was given up
     #[command(
-        after_help = "Examples:\n  moorline alerts replay 0198c2\n  moorline alerts replay latest --destination ops --reason \"the receiver is back\""
+        after_help = "Examples:\n  moorline alerts replay 0198c2d4\n  moorline alerts replay latest --destination ops --reason \"the receiver is back\""
     )]
     Replay {
         /// Id, a unique beginning of it, or `latest`.

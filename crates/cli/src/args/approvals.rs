@@ -28,7 +28,7 @@ pub enum ApprovalsCommand {
     },
     /// Show a request: what is asked, on what evidence, what can be chosen
     #[command(
-        after_help = "Examples:\n  moorline approvals show latest\n  moorline approvals show 0198c2 --json"
+        after_help = "Examples:\n  moorline approvals show latest\n  moorline approvals show 0198c2d4 --json"
     )]
     Show {
         /// Id, a unique beginning of it, or `latest`.
@@ -36,12 +36,12 @@ pub enum ApprovalsCommand {
     },
     /// Choose an option, once; the run goes on from there
     #[command(
-        after_help = "Examples:\n  moorline approvals decide latest approved\n  moorline approvals decide 0198c2 iterate --feedback \"too broad: only small firms\"\n  moorline approvals decide 0198c2 segment_pivot --input segment='\"dentists\"' --version 1\n  moorline approvals decide 0198c2 approved --key release-42 --json\n\nThe same decision under the same key is answered again and changes nothing. A worker goes on with\nthe run; without one, `moorline runs wait RUN` does."
+        after_help = "Examples:\n  moorline approvals decide latest approved\n  moorline approvals decide 0198c2d4 iterate --feedback \"too broad: only small firms\"\n  moorline approvals decide 0198c2d4 segment_pivot --input segment='\"dentists\"' --version 1\n  moorline approvals decide 0198c2d4 approved --key release-42 --json\n\nThe same decision under the same key is answered again and changes nothing. A worker goes on with\nthe run; without one, `moorline runs wait RUN` does."
     )]
     Decide(ApprovalDecideArgs),
     /// Make a link by which one person decides one request, once
     #[command(
-        after_help = "Examples:\n  moorline approvals link latest --to human:ada\n  moorline approvals link 0198c2 --to human:ada --minutes 60 --json\n\nWhoever has the link can use it: send it to nobody else. It is shown once."
+        after_help = "Examples:\n  moorline approvals link latest --to human:ada\n  moorline approvals link 0198c2d4 --to human:ada --minutes 60 --json\n\nWhoever has the link can use it: send it to nobody else. It is shown once."
     )]
     Link {
         /// The request: id, a unique beginning of it, or `latest`.

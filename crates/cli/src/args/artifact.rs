@@ -57,7 +57,7 @@ pub enum ArtifactCommand {
     },
     /// Compare two versions: permissions, dependencies, and the text of files
     #[command(
-        after_help = "Examples:\n  moorline artifact diff latest\n  moorline artifact diff 0198c2 0198c3 --json\n\nOne REF is compared with what the lane points to, else with the last approved version;\nof two, the first one is the older."
+        after_help = "Examples:\n  moorline artifact diff latest\n  moorline artifact diff 0198c2d4 0198c3d4 --json\n\nOne REF is compared with what the lane points to, else with the last approved version;\nof two, the first one is the older."
     )]
     Diff {
         /// A REF: the older one of two, or the only one.
@@ -104,7 +104,7 @@ pub enum ArtifactCommand {
     Promote(DecisionArgs),
     /// Point the lane back to an earlier version, exactly; its schedule stays disabled
     #[command(
-        after_help = "Examples:\n  moorline artifact rollback bank-statement --lane prod --reason \"wrong totals\"\n  moorline artifact rollback bank-statement --to 0198c2 --lane prod --reason \"the last good one\""
+        after_help = "Examples:\n  moorline artifact rollback bank-statement --lane prod --reason \"wrong totals\"\n  moorline artifact rollback bank-statement --to 0198c2d4 --lane prod --reason \"the last good one\""
     )]
     Rollback {
         /// The job.

@@ -70,7 +70,7 @@ pub enum ExplainCommand {
     },
     /// Why an operation was refused, and how it stands now
     #[command(
-        after_help = "Examples:\n  moorline explain refusal latest\n  moorline explain refusal 0198c2 --json\n\nThe hint of a refused command names its id. The newest 10000 refusals of the last 30 days\nare kept."
+        after_help = "Examples:\n  moorline explain refusal latest\n  moorline explain refusal 0198c2d4 --json\n\nThe hint of a refused command names its id. The newest 10000 refusals of the last 30 days\nare kept."
     )]
     Refusal {
         /// Id, a unique beginning of it, or `latest`.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 pub enum TokensCommand {
     /// Make a token; its text is printed once and kept nowhere
     #[command(
-        after_help = "Examples:\n  moorline tokens create laptop > token\n  moorline tokens create ci --principal ci:github --role operator --scope 'run.*' --days 90\n  moorline tokens create phone --principal human:bob --scope approval.list --scope approval.decide --json\n\nWhoever shows the text is the principal, with the lesser of the token's role and theirs. Nothing but\na hash of it is kept, so a text that is lost is replaced: make another, and revoke this one."
+        after_help = "Examples:\n  moorline tokens create laptop > token\n  moorline tokens create first --local\n  moorline tokens create ci --principal ci:github --role operator --scope 'run.*' --days 90\n  moorline tokens create phone --principal human:bob --scope approval.list --scope approval.decide --json\n\nWhoever shows the text is the principal, with the lesser of the token's role and theirs. Nothing but\na hash of it is kept, so a text that is lost is replaced: make another, and revoke this one.\nWhat is said last is where it was made: a server that is in use makes its own (`--local`, `--state` and\n`--project` mean this machine)."
     )]
     Create(TokenCreateArgs),
     /// List tokens, newest first; never a text
@@ -24,10 +24,10 @@ pub enum TokensCommand {
     },
     /// End a token and the sessions that were made from it, at once; ending it again succeeds
     #[command(
-        after_help = "Examples:\n  moorline tokens revoke 0198c2 --reason \"laptop was stolen\"\n  moorline tokens revoke 0198c2 --json"
+        after_help = "Examples:\n  moorline tokens revoke 0198c2d4 --reason \"laptop was stolen\"\n  moorline tokens revoke 0198c2d4 --json"
     )]
     Revoke {
-        /// Its id, or a unique beginning of it; never its text.
+        /// Its id, or a unique beginning of eight characters or more; never its text.
         token: String,
         /// Why.
         #[arg(
@@ -56,6 +56,9 @@ pub struct TokenCreateArgs {
     /// For how many days it holds, at most 366 [default: 30]
     #[arg(long, value_name = "N")]
     pub days: Option<u32>,
+    /// Make it on this machine, whatever server is in use
+    #[arg(long)]
+    pub local: bool,
     /// Why
     #[arg(long, default_value = "made on the command line", value_name = "TEXT")]
     pub reason: String,

@@ -11,6 +11,7 @@ use moorline_core::token::{TokenKind, TokenRecord};
 use crate::args::{TokenCreateArgs, TokensCommand};
 use crate::context::Context;
 use crate::output;
+use crate::remote::Plane;
 
 pub(super) fn run(context: &Context<'_>, command: TokensCommand) -> Result<u8, ApiError> {
     match command {
@@ -38,6 +39,12 @@ pub(super) fn run(context: &Context<'_>, command: TokensCommand) -> Result<u8, A
 }
 
 fn create(context: &Context<'_>, args: TokenCreateArgs) -> Result<u8, ApiError> {
+    let target = if args.local {
+        context.only_here("tokens create --local", "makes the token on this machine")?;
+        None
+    } else {
+        context.target()?
+    };
     let principal = match args.principal.as_deref() {
         Some(text) => who(text)?,
         None => context.claimed_principal()?,
@@ -48,12 +55,15 @@ fn create(context: &Context<'_>, args: TokenCreateArgs) -> Result<u8, ApiError> 
         role: args.role.as_deref().map(role).transpose()?,
         scopes: args.scopes,
         days: args.days,
-        actor: context.principal()?,
+        actor: match target {
+            Some(_) => context.principal()?,
+            None => context.claimed_principal()?,
+        },
         reason: args.reason,
     };
     // Before there is anything else: the first token is made where no server ever ran.
-    let created =
-        context.with_new_plane(|plane| async move { plane.token_create(request).await })?;
+    let made = |plane: Plane| async move { plane.token_create(request).await };
+    let created = context.with_new_plane_at(target.as_ref(), made)?;
     if context.json() {
         output::json(&created);
         return Ok(0);
@@ -70,6 +80,13 @@ fn create(context: &Context<'_>, args: TokenCreateArgs) -> Result<u8, ApiError> 
         minute(record.expires_at),
         record.scopes.join(", ")
     ));
+    output::note(&match target {
+        Some(target) => format!(
+            "made at {}, as `{}` says; `--local` makes one on this machine",
+            target.server, target.by
+        ),
+        None => format!("made on this machine, in {}", context.state()?.display()),
+    });
     Ok(0)
 }
 

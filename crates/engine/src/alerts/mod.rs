@@ -32,6 +32,7 @@ use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::AlertId;
 use moorline_store::{AlertFilter, AlertRecord, ReplayDelivery};
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 
@@ -126,20 +127,12 @@ impl Inner {
                 .map(|record| record.alert.id)
                 .ok_or_else(|| not_found(text));
         }
-        let found = if text.is_empty() {
-            Vec::new()
-        } else {
+        let found = if is_beginning(text) {
             self.store.alert_find(text).await.map_err(store_error)?
+        } else {
+            Vec::new()
         };
-        match found.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(not_found(text)),
-            _ => Err(ApiError::new(
-                ErrorCode::Usage,
-                format!("`{text}` is the beginning of several alerts"),
-            )
-            .hint("give more of the id")),
-        }
+        only(found, text, "alerts", || not_found(text))
     }
 }
 

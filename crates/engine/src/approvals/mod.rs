@@ -28,6 +28,7 @@ use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::ApprovalId;
 use moorline_store::ApprovalFilter;
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 
@@ -105,20 +106,12 @@ impl Inner {
                 .map(|request| request.id)
                 .ok_or_else(|| not_found(text));
         }
-        let found = if text.is_empty() {
-            Vec::new()
-        } else {
+        let found = if is_beginning(text) {
             self.store.approval_find(text).await.map_err(store_error)?
+        } else {
+            Vec::new()
         };
-        match found.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(not_found(text)),
-            _ => Err(ApiError::new(
-                ErrorCode::Usage,
-                format!("`{text}` is the beginning of several requests"),
-            )
-            .hint("give more of the id")),
-        }
+        only(found, text, "requests", || not_found(text))
     }
 }
 
@@ -127,5 +120,5 @@ fn not_found(text: &str) -> ApiError {
         ErrorCode::NotFound,
         format!("no request for a decision `{text}`"),
     )
-    .hint("`moorline approvals list` shows the ids; a unique beginning or `latest` will do")
+    .hint("`moorline approvals list` shows the ids; a unique beginning of eight characters or `latest` will do")
 }

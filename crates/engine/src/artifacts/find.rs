@@ -8,6 +8,7 @@ use moorline_core::ids::ArtifactId;
 use moorline_core::lane::Lane;
 use moorline_store::ArtifactFilter;
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::Inner;
 use crate::error::store_error;
 use crate::submit;
@@ -52,19 +53,13 @@ impl Inner {
         if let Ok(id) = text.parse::<ArtifactId>() {
             return self.must_get_artifact(id).await;
         }
-        let found = if text.is_empty() {
-            Vec::new()
-        } else {
+        let found = if is_beginning(text) {
             self.store.artifact_find(text).await.map_err(store_error)?
+        } else {
+            Vec::new()
         };
-        match found.as_slice() {
-            [one] => self.must_get_artifact(*one).await,
-            [] => Err(unknown(text)),
-            _ => {
-                let message = format!("`{text}` is the beginning of several artifacts");
-                Err(ApiError::new(ErrorCode::Usage, message).hint("give more of the id"))
-            }
-        }
+        let id = only(found, text, "artifacts", || unknown(text))?;
+        self.must_get_artifact(id).await
     }
 
     async fn newest(&self, filter: ArtifactFilter, text: &str) -> Result<Artifact, ApiError> {

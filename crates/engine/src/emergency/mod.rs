@@ -29,6 +29,7 @@ use moorline_core::error_code::ErrorCode;
 use moorline_core::ids::EmergencyId;
 use moorline_store::{CallEmergency, RecordStep, UnderWay, WhichEmergency};
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 use crate::stop::grace;
@@ -126,22 +127,15 @@ impl Inner {
 
     /// An emergency by its id, a unique beginning of it, or `latest`.
     async fn find_emergency(&self, text: &str) -> Result<Emergency, ApiError> {
-        let all = self.store.emergencies_list().await.map_err(store_error)?;
-        let wanted = |emergency: &Emergency| {
-            text == "latest" || (!text.is_empty() && emergency.id.to_string().starts_with(text))
+        let missing = || {
+            let message = format!("no emergency `{text}`");
+            ApiError::new(ErrorCode::NotFound, message).hint("`moorline emergency list` shows them")
         };
-        let mut found = all.into_iter().filter(wanted);
-        let hint = "`moorline emergency list` shows them";
-        match (found.next(), found.next()) {
-            (None, _) => {
-                let message = format!("no emergency `{text}`");
-                Err(ApiError::new(ErrorCode::NotFound, message).hint(hint))
-            }
-            (Some(_), Some(_)) if text != "latest" => {
-                let message = format!("`{text}` is the beginning of several emergencies");
-                Err(ApiError::new(ErrorCode::Usage, message).hint(hint))
-            }
-            (Some(emergency), _) => Ok(emergency),
+        let mut all = self.store.emergencies_list().await.map_err(store_error)?;
+        if text == "latest" {
+            return all.into_iter().next().ok_or_else(missing);
         }
+        all.retain(|emergency| is_beginning(text) && emergency.id.to_string().starts_with(text));
+        only(all, text, "emergencies", missing)
     }
 }

@@ -7,8 +7,8 @@
 //! Deliberately absent: keys of agents and pipelines. They approve nothing (`D-ART-4`), so they sign nothing.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -18,6 +18,7 @@ use moorline_api::ApiError;
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
 use moorline_core::principal::{Principal, PrincipalChange, PublicKey, RegisteredKey};
+use moorline_secrets::{Refusal as _, read_private};
 use moorline_store::ChangePrincipal;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -28,9 +29,7 @@ use crate::engine::Inner;
 use crate::error::store_error;
 
 /// The longest key file that is read; a key has about 120 bytes.
-const MOST_BYTES: u64 = 4096;
-/// Permission bits of people other than the owner.
-const OTHERS: u32 = 0o077;
+const MOST_BYTES: usize = 4096;
 
 /// Where the private keys of this machine's people are.
 #[derive(Debug, Clone)]
@@ -78,26 +77,13 @@ impl KeyPlace {
             let message = format!("can not use the key file {}: {why}", path.display());
             ApiError::new(ErrorCode::Config, message)
         };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refused(error.to_string())),
-        };
-        let metadata = file
-            .metadata()
-            .map_err(|error| refused(error.to_string()))?;
-        if !metadata.is_file() {
-            return Err(refused("it is no regular file".to_owned()));
-        }
-        if metadata.mode() & OTHERS != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
-            let hint = format!("take it for yourself: `chmod 600 {}`", path.display());
-            let error = refused("others than you could read it (D-SEC-3)".to_owned());
-            return Err(error.hint(hint));
-        }
-        let mut text = Zeroizing::new(String::with_capacity(512));
-        file.take(MOST_BYTES)
-            .read_to_string(&mut text)
-            .map_err(|error| refused(error.to_string()))?;
+        let read = read_private("key file", &path, MOST_BYTES);
+        let text = read.map_err(|error| {
+            refused(error.problem().to_string())
+                .hint(error.hint())
+                .because(error)
+        })?;
+        let Some(text) = text else { return Ok(None) };
         let key = SigningKey::from_pkcs8_pem(&text).map_err(|_| {
             refused("it holds no ed25519 key (PKCS #8 in PEM)".to_owned())
                 .hint("make one with `moorline principal keygen`")
@@ -212,6 +198,7 @@ impl Inner {
             change: PrincipalChange::FirstKey(key),
             actor: principal.clone(),
             reason: "the first signature of this person".to_owned(),
+            seen: None,
             now,
         };
         let changed = self.store.principal_change(change).await;
@@ -233,7 +220,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 

@@ -42,6 +42,7 @@ pub use hooks::{HOOK_TOLERANCE, HookRequest};
 pub use links::{LinkChoice, LinkState, LinkView};
 pub use text::token_project;
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 
@@ -193,16 +194,16 @@ impl Inner {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        let found = self.store.token_find(text).await.map_err(store_error)?;
-        match found.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(ApiError::new(ErrorCode::NotFound, "there is no such token")
-                .hint("`moorline tokens list` shows the ids; a unique beginning of one will do")),
-            _ => {
-                let message = format!("`{text}` is the beginning of several tokens");
-                Err(ApiError::new(ErrorCode::Usage, message).hint("give more of the id"))
-            }
-        }
+        let found = if is_beginning(text) {
+            self.store.token_find(text).await.map_err(store_error)?
+        } else {
+            Vec::new()
+        };
+        only(found, text, "tokens", || {
+            ApiError::new(ErrorCode::NotFound, "there is no such token").hint(
+                "`moorline tokens list` shows the ids; a unique beginning of eight characters will do",
+            )
+        })
     }
 }
 

@@ -43,7 +43,9 @@ impl Inner {
             let found = self.audit_lane(&lane, &declared, &mut hashes).await?;
             findings.extend(found);
         }
-        findings.extend(shared_with_prod(&hashes));
+        let lanes = &self.config.settings.lanes;
+        let production = |lane: &Lane| lanes.get(lane).is_some_and(|lane| lane.production);
+        findings.extend(shared_with_production(&hashes, production));
         findings.sort();
         findings.dedup();
         let bad = |finding: &SecretFinding| {
@@ -304,28 +306,72 @@ fn add(declared: &mut Declared, spec: &JobSpec) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Values of production that another lane has as well: distinct objects with one value are one secret.
-fn shared_with_prod(hashes: &Hashes) -> Vec<SecretFinding> {
+/// Values of a production lane that another lane has as well: distinct objects with one value are one secret.
+/// Production is `prod` and every lane that extends it, and those too have secrets of their own.
+fn shared_with_production(
+    hashes: &Hashes,
+    production: impl Fn(&Lane) -> bool,
+) -> Vec<SecretFinding> {
     let mut by_hash: BTreeMap<&str, Vec<&(Lane, String, String)>> = BTreeMap::new();
     for (place, hash) in hashes {
         by_hash.entry(hash).or_default().push(place);
     }
     let mut findings = Vec::new();
     for places in by_hash.values() {
-        let Some((prod, _, _)) = places.iter().find(|(lane, ..)| lane.is_prod()) else {
+        // `prod` itself, where it is among them.
+        let of_production = places.iter().filter(|(lane, ..)| production(lane));
+        let Some((owner, _, _)) = of_production.max_by_key(|(lane, ..)| lane.is_prod()) else {
             continue;
         };
-        for (lane, secret, key) in places.iter().filter(|(lane, ..)| !lane.is_prod()) {
+        for (lane, secret, key) in places.iter().filter(|(lane, ..)| lane != owner) {
             findings.push(SecretFinding {
                 lane: lane.clone(),
                 secret: secret.clone(),
                 key: Some(key.clone()),
                 state: SecretState::Shared,
                 message: format!(
-                    "lane {prod} has the same value (D-SEC-7): give each lane its own"
+                    "lane {owner} has the same value (D-SEC-7): give each lane its own"
                 ),
             });
         }
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(values: &[(&str, &str)]) -> Vec<(String, String)> {
+        let hashes = values.iter().map(|(lane, value)| {
+            let place = (lane.parse().unwrap(), "BANK".to_owned(), "KEY".to_owned());
+            (place, (*value).to_owned())
+        });
+        let production = |lane: &Lane| lane.as_str().starts_with("prod");
+        let findings = shared_with_production(&hashes.collect(), production);
+        let findings = findings.into_iter();
+        findings
+            .map(|finding| (finding.lane.to_string(), finding.message))
+            .collect()
+    }
+
+    /// D-SEC-7, also for a lane of one's own that extends `prod`.
+    #[test]
+    fn a_value_of_any_production_lane_is_that_lanes_alone() {
+        let shared = |lane: &str, owner: &str| {
+            let message =
+                format!("lane {owner} has the same value (D-SEC-7): give each lane its own");
+            (lane.to_owned(), message)
+        };
+        assert_eq!(found(&[("dev", "a"), ("staging", "a")]), []);
+        assert_eq!(found(&[("dev", "a"), ("prod", "b"), ("prod-eu", "c")]), []);
+        assert_eq!(
+            found(&[("dev", "a"), ("prod-eu", "a")]),
+            [shared("dev", "prod-eu")]
+        );
+        assert_eq!(
+            found(&[("dev", "a"), ("prod", "a"), ("prod-eu", "a")]),
+            [shared("dev", "prod"), shared("prod-eu", "prod")]
+        );
+    }
 }

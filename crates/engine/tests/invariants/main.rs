@@ -31,6 +31,7 @@
     reason = "a test fails by panicking, and its helpers are test code too"
 )]
 
+mod acts;
 mod checks;
 mod executor;
 mod plan;

@@ -33,6 +33,7 @@ pub use directory::DirectorySource;
 pub use environment::EnvironmentSource;
 pub use file::FileSource;
 pub use kept::KeptSource;
+pub use private::read_private;
 pub use prompt::PromptSource;
 
 use crate::error::SourceError;

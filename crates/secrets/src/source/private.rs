@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::mem;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -56,6 +57,32 @@ pub(crate) fn read(
         ));
     }
     Ok(Some(bytes))
+}
+
+/// The text of a file that this user owns and no other user can read or change (`D-SEC-3`); none if there is no
+/// such file. `what` it is, such as `key file`, is for the error, and `limit` is in bytes.
+///
+/// What is checked is the file that was opened, so it can not be swapped in between.
+///
+/// # Errors
+/// When it can not be read, others can read or change it, it is no regular file, longer than `limit`, or not
+/// UTF-8.
+pub fn read_private(
+    what: &str,
+    path: &Path,
+    limit: usize,
+) -> Result<Option<Zeroizing<String>>, SourceError> {
+    let origin = Origin::at(what, path);
+    let Some(mut bytes) = read(path, &origin, limit)? else {
+        return Ok(None);
+    };
+    match String::from_utf8(mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(SourceError::new(origin, SourceProblem::NotText))
+        }
+    }
 }
 
 /// Refuses a directory that is not this user's, or that others can put files into.

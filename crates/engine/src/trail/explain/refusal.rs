@@ -6,6 +6,7 @@ use moorline_core::ids::ArtifactId;
 use moorline_core::refusal::RefusalRecord;
 use moorline_core::schedule::ScheduleId;
 
+use crate::beginning::{is_beginning, only};
 use crate::engine::Inner;
 use crate::error::store_error;
 
@@ -60,25 +61,22 @@ impl Inner {
     }
 
     async fn find_refusal(&self, text: &str) -> Result<RefusalRecord, ApiError> {
-        let mut found = if text == "latest" {
-            self.store.refusals_list(1).await
+        let missing = || {
+            let message = format!("no refusal `{}`", text.escape_default());
+            let hint = "the error names its id; the newest 10000 of the last 30 days are kept, and \
+                        `latest` is the newest";
+            ApiError::new(ErrorCode::NotFound, message).hint(hint)
+        };
+        if text == "latest" {
+            let newest = self.store.refusals_list(1).await.map_err(store_error)?;
+            return newest.into_iter().next().ok_or_else(missing);
+        }
+        let found = if is_beginning(text) {
+            self.store.refusal_find(text).await.map_err(store_error)?
         } else {
-            self.store.refusal_find(text).await
-        }
-        .map_err(store_error)?;
-        match (found.pop(), found.is_empty()) {
-            (Some(refusal), true) => Ok(refusal),
-            (Some(_), false) => {
-                let message = format!("`{text}` is the beginning of several refusals");
-                Err(ApiError::new(ErrorCode::Usage, message).hint("give more of the id"))
-            }
-            (None, _) => {
-                let message = format!("no refusal `{}`", text.escape_default());
-                let hint = "the error names its id; the newest 10000 of the last 30 days are kept, and \
-                            `latest` is the newest";
-                Err(ApiError::new(ErrorCode::NotFound, message).hint(hint))
-            }
-        }
+            Vec::new()
+        };
+        only(found, text, "refusals", missing)
     }
 
     /// How it stands at present, where that can be told: the stops in force, the gates of a schedule, the
