@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 
 use crate::bundle;
 use crate::engine::Inner;
-use crate::error::{io_error, store_error};
+use crate::error::{io_error, is_unavailable, store_error};
 use crate::progress::Telling;
 use crate::secrets::StepSecrets;
 use crate::{dirs, export, job_types, outputs};
@@ -123,6 +123,8 @@ impl Inner {
                     self.cancel_attempt(&plan, handle, plan.attempt.limits.grace)
                         .await;
                 }
+            // What it needs could not be asked for; that says nothing about the attempt.
+            Err(error) if is_unavailable(&error) => return Err(error),
                 handle.clone()
             }
             // A wish to end the run came before the launch. A driver that died may have begun one all the
@@ -148,6 +150,7 @@ impl Inner {
             let now = self.now();
             let recorded = self
                 .store
+                Err(error) if is_unavailable(&error) => return Err(error),
                 .attempt_launched(run.id, run.token, handle.clone(), now)
                 .await?;
             if recorded.cancel.is_some() {
@@ -190,7 +193,11 @@ impl Inner {
             Exit::NotStarted { .. } | Exit::Lost { .. } => Ok(Vec::new()),
             _ => plan.executor.collect(handle).await,
         };
-        let secrets = self.attempt_secrets(run, plan).await.unwrap_or_default();
+        let secrets = match self.attempt_secrets(run, plan).await {
+            // Without them a leak would go unseen (L47).
+            Err(error) if is_unavailable(&error) => return Err(error),
+            found => found.unwrap_or_default(),
+        };
         let values = &secrets.values;
         verdict = match (verdict, collected) {
             (

@@ -13,29 +13,35 @@ use moorline_core::run::Run;
 use moorline_core::summary::RunSummary;
 use moorline_store::ClaimDue;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::error;
+use tracing::{Instrument as _, error, info_span, warn};
 
 use crate::engine::{Engine, Inner};
-use crate::error::store_error;
+use crate::error::{is_unavailable, store_error};
 use crate::watch::Pace;
 
 /// Before a run that is due and could not be claimed is looked at again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Engine {
+/// Before a run that could not be driven on is driven again, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
     /// Carries a run to its end in the background.
     pub(crate) async fn carry_on(&self, run: Run, slot: Option<OwnedSemaphorePermit>) {
         let inner = Arc::clone(&self.inner);
-        self.inner
-            .tasks
-            .spawn(async move {
-                let id = run.id;
-                if let Err(error) = Box::pin(inner.carry(run, slot)).await {
-                    error!(run = %id, code = error.code.as_str(), "{error}");
-                }
-                inner.changed.notify_waiters();
-            })
-            .await;
+        // Not below the span of who asked: that ends with the answer, and this one with the run.
+        let span = info_span!(parent: None, "run", run_id = %run.id, job_id = run.job_id);
+        if let Some(join) = self.inner.join_trace.get() {
+            join(&span);
+        }
+        let carried: BoxFuture<'static, ()> = Box::pin(async move {
+            let id = run.id;
+            if let Err(error) = Box::pin(inner.carry(run, slot, Failing::Waits)).await {
+                error!(run = %id, code = error.code.as_str(), "{error}");
+            }
+            inner.changed.notify_waiters();
+        });
+        self.inner.tasks.spawn(carried.instrument(span)).await;
     }
 
     /// Carries every run that no living process drives, as after a crash. Returns how many there are.
@@ -61,6 +67,15 @@ fn rests(run: &Run) -> bool {
 }
 
 /// Held while a run is carried here, so that this process carries it once.
+/// What a driver does when something fails that says nothing about the run, such as a store that is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// It tells whoever waits for it.
+    Tells,
+    /// It tries again, with longer and longer pauses.
+    Waits,
+}
+
 struct Carried<'a> {
     inner: &'a Inner,
     run: RunId,
@@ -99,7 +114,11 @@ impl Inner {
                 inner: self,
                 run: run.id,
             };
-            run = self.carry_to_rest(run, slot.take()).await?;
+        failing: Failing,
+            run = match failing {
+                Failing::Tells => self.carry_to_rest(run, slot.take()).await?,
+                Failing::Waits => self.carry_patiently(run, slot.take()).await?,
+            };
             drop(carried);
             if run.status != RunStatus::AwaitingApproval {
                 break;
@@ -119,6 +138,51 @@ impl Inner {
         mut slot: Option<OwnedSemaphorePermit>,
     ) -> Result<Run, ApiError> {
         loop {
+    /// As [`carry_to_rest`](Self::carry_to_rest), but that it goes on after what failed: a store that does not
+    /// answer says nothing about the run, whose attempt runs on meanwhile or is over. What became of the run is
+    /// read anew; another driver may have it by then.
+    async fn carry_patiently(
+        &self,
+        run: Run,
+        mut slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<Run, ApiError> {
+        let id = run.id;
+        let mut pause = self.config.poll;
+        let mut found = Ok(run);
+        loop {
+            let error = match found {
+                Ok(run) => match Box::pin(self.carry_to_rest(run, slot.take())).await {
+                    Ok(run) => return Ok(run),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            // Without a worker there is somebody who waits to hear what is wrong.
+            let passes = is_unavailable(&error) || self.working.load(Ordering::Relaxed) > 0;
+            if !passes || self.closing.load(Ordering::Relaxed) || self.leaves() {
+                return Err(error);
+            }
+            let (seconds, code) = (pause.as_secs_f64(), error.code.as_str());
+            warn!(run = %id, code, "not driven for {seconds} s: {error}");
+            self.with_leases(id, self.pause(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            found = self.must_get(id).await;
+        }
+    }
+
+    /// Waits so long, or until the engine is being drained.
+    async fn pause(&self, pause: Duration) {
+        let closing = async {
+            while !(self.closing.load(Ordering::Relaxed) || self.leaves()) {
+                self.changed.notified().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = closing => {}
+        }
+    }
+
             if slot.is_none() {
                 slot = Arc::clone(&self.slots).acquire_owned().await.ok();
             }
@@ -226,10 +290,12 @@ impl Inner {
             if run.status == RunStatus::AwaitingApproval {
                 return Ok(RunSummary::of(&run, None));
             }
-            if !self.carries(id)
+            // A worker of this process drives it without an end to its patience; ours may be short.
+            if self.working.load(Ordering::Relaxed) == 0
+                && !self.carries(id)
                 && let Some(run) = self.adopt(run.clone()).await?
             {
-                self.carry(run, None).await?;
+                self.carry(run, None, Failing::Tells).await?;
                 continue;
             }
             let attempt = run.attempt.as_ref().map(|live| live.id);

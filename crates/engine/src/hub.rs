@@ -18,12 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use moorline_api::ApiError;
 use moorline_core::event::Event;
-use moorline_store::{EventFilter, StoreError};
+use moorline_store::EventFilter;
 use tokio::sync::{Mutex, broadcast, watch};
 use tracing::{info, warn};
 
 use crate::engine::{Engine, Inner};
-use crate::error::store_error;
 
 /// Batches that are kept for followers that are not there yet.
 const KEPT: usize = 128;
@@ -69,7 +68,7 @@ impl Inner {
         if let Some(sender) = feed.as_ref().and_then(broadcast::WeakSender::upgrade) {
             return Ok(Some(sender.subscribe()));
         }
-        let last = self.newest_event().await.map_err(store_error)?;
+        let last = self.newest_event().await?;
         let (sender, receiver) = broadcast::channel(KEPT);
         *feed = Some(sender.downgrade());
         self.tasks
@@ -79,13 +78,13 @@ impl Inner {
     }
 
     /// The id of the newest event, 0 for none.
-    async fn newest_event(&self) -> Result<u64, StoreError> {
+    async fn newest_event(&self) -> Result<u64, ApiError> {
         let newest = EventFilter {
             limit: 1,
             newest: true,
             ..EventFilter::default()
         };
-        let events = self.store.events_list(newest).await?;
+        let events = self.read_events(&newest).await?;
         Ok(events.last().map_or(0, |event| event.id))
     }
 

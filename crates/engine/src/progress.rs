@@ -34,6 +34,7 @@ use tracing::{debug, warn};
 
 use crate::attempt::Plan;
 use crate::engine::Inner;
+use crate::error::is_unavailable;
 
 /// Messages of one second of an attempt that are kept.
 const PER_SECOND: u32 = 20;
@@ -348,7 +349,11 @@ impl Inner {
         if telling.redactor.is_none() {
             // Whoever ran the attempt has redacted its log. Should the values not be had any more, what
             // looks like a secret is redacted all the same (L47).
-            let secrets = self.attempt_secrets(run, plan).await.unwrap_or_default();
+            let secrets = match self.attempt_secrets(run, plan).await {
+                // The store does not answer: nothing could be recorded either.
+                Err(error) if is_unavailable(&error) => return false,
+                found => found.unwrap_or_default(),
+            };
             telling.redactor = Some(Redactor::from(&secrets.values));
         }
         let mut events = telling.pending.clone();

@@ -10,6 +10,9 @@
 //! is what `latest` points to, which a newer run takes the place of, nor what was set apart after a leak while
 //! the source is quarantined.
 //!
+//! Where machines share a store, content that it keeps with an end of its own (uploads, a day) is removed after it
+//! by whichever machine looks first: the one that took it may be gone.
+//!
 //! Only what is ours is touched (L58): a directory counts only when its name is the id of a run that the store
 //! has and that is over, an attempt only when the store has it. Everything else is left as it is found. What
 //! will be removed is audited before, so that a crash in the middle leaves a record and not a gap; a second
@@ -45,6 +48,8 @@ pub struct Retained {
     pub logs: BTreeSet<RunId>,
     /// Runs whose exports were removed.
     pub exports: BTreeSet<RunId>,
+    /// How much was removed that the store kept for other machines with an end of its own, such as uploads.
+    pub expired: usize,
 }
 
 impl Engine {
@@ -63,6 +68,7 @@ impl Inner {
         self.retain_runs(&mut retained).await?;
         self.retain_exports(&mut retained).await?;
         self.retain_logs(&mut retained).await?;
+        retained.expired = self.unshare_expired().await?;
         if retained != Retained::default() {
             info!(?retained, "removed what was kept long enough");
         }

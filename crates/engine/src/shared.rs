@@ -7,6 +7,8 @@
 //! | outputs of a step | when the step is done | before the launch of a later step, and before they are published |
 //! | the log of an attempt, its last MiB, redacted as it was written | when the attempt is over | when somebody reads it elsewhere |
 //!
+//! Uploads are kept here by the server that takes them, with an end (`unshare_expired`).
+//!
 //! What is fetched is what was kept: the store compares bytes with their hash, and a job directory must have
 //! the content id that it is asked for by. Names are hashes of what the content is of (`input/<run>/<path>`),
 //! so that a run's content can be removed with the run, while the store keeps equal content once.
@@ -41,6 +43,9 @@ use crate::export;
 
 /// Bytes of a log that are kept for other machines, counted as text.
 const LOG: usize = 1 << 20;
+
+/// Names that are removed at once when their end has come.
+const PAGE: u32 = 100;
 
 /// What is kept of the log of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,13 +107,10 @@ impl Inner {
         run: RunId,
         inputs: &BTreeMap<String, InputFile>,
     ) -> Result<(), ApiError> {
-        if self.is_shared() {
-            for input in inputs.values() {
-                self.put_file(&input_name(run, input), &input.source)
-                    .await?;
-            }
-        }
-        Ok(())
+        let files = inputs
+            .values()
+            .map(|input| (input_name(run, input), input.source.clone()));
+        self.share_files(files.collect()).await
     }
 
     /// The inputs of a run as this machine has them or will have them.
@@ -155,14 +157,12 @@ impl Inner {
         step: &str,
         outputs: &[OutputRef],
     ) -> Result<(), ApiError> {
-        if self.is_shared() {
-            let kept = export::kept_outputs(&self.config.dirs, run, step);
-            for output in outputs {
-                let name = output_name(run.id, step, output);
-                self.put_file(&name, &kept.join(&output.path)).await?;
-            }
-        }
-        Ok(())
+        let kept = export::kept_outputs(&self.config.dirs, run, step);
+        let files = outputs.iter().map(|output| {
+            let name = output_name(run.id, step, output);
+            (name, kept.join(&output.path))
+        });
+        self.share_files(files.collect()).await
     }
 
     /// Sees to it that the outputs of every step that is done are here, as they were recorded: a step that was
@@ -182,6 +182,20 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// What is kept of an output for other machines.
+    pub(crate) async fn shared_output(
+        &self,
+        run: RunId,
+        step: &str,
+        output: &OutputRef,
+    ) -> Result<Option<Vec<u8>>, ApiError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let kept = self.store.blob_get(&output_name(run, step, output)).await;
+        kept.map_err(store_error)
     }
 
     /// Keeps the end of the log of an attempt that is over, where only this machine has it. A log that can not
@@ -219,17 +233,12 @@ impl Inner {
 
     /// Removes what is kept of the inputs and outputs of a run.
     pub(crate) async fn unshare_files(&self, run: &Run) -> Result<(), ApiError> {
-        if !self.is_shared() {
-            return Ok(());
-        }
-        self.unshare_inputs(run.id, &run.inputs).await?;
-        for step in &run.steps {
-            for output in &step.outputs {
-                let name = output_name(run.id, &step.name, output);
-                self.store.blob_remove(&name).await.map_err(store_error)?;
-            }
-        }
-        Ok(())
+        let outputs = run.steps.iter().flat_map(|step| {
+            let outputs = step.outputs.iter();
+            outputs.map(move |output| output_name(run.id, &step.name, output))
+        });
+        self.unshare(outputs.collect()).await?;
+        self.unshare_inputs(run.id, &run.inputs).await
     }
 
     /// Removes what is kept of the inputs of a run.
@@ -238,26 +247,54 @@ impl Inner {
         run: RunId,
         inputs: &BTreeMap<String, InputFile>,
     ) -> Result<(), ApiError> {
+        let names = inputs.values().map(|input| input_name(run, input));
+        self.unshare(names.collect()).await
+    }
+
+    /// Removes what is kept of the log of an attempt.
+    pub(crate) async fn unshare_log(&self, attempt: AttemptId) -> Result<(), ApiError> {
+        self.unshare(vec![log_name(attempt)]).await
+    }
+
+    /// Removes what was kept with an end that has come, such as uploads: how much it was.
+    pub(crate) async fn unshare_expired(&self) -> Result<usize, ApiError> {
+        if !self.is_shared() {
+            return Ok(0);
+        }
+        let mut removed = 0;
+        loop {
+            let expired = self.store.blobs_expired(self.now(), PAGE).await;
+            let expired = expired.map_err(store_error)?;
+            if expired.is_empty() {
+                return Ok(removed);
+            }
+            removed += expired.len();
+            self.unshare(expired).await?;
+        }
+    }
+
+    /// Keeps files under these names.
+    async fn share_files(&self, files: Vec<(ContentId, PathBuf)>) -> Result<(), ApiError> {
         if self.is_shared() {
-            for input in inputs.values() {
-                let removed = self.store.blob_remove(&input_name(run, input)).await;
-                removed.map_err(store_error)?;
+            for (name, file) in files {
+                self.put_file(&name, &file).await?;
             }
         }
         Ok(())
     }
 
-    /// Removes what is kept of the log of an attempt.
-    pub(crate) async fn unshare_log(&self, attempt: AttemptId) -> Result<(), ApiError> {
+    /// Removes what is kept under these names.
+    async fn unshare(&self, names: Vec<ContentId>) -> Result<(), ApiError> {
         if self.is_shared() {
-            let removed = self.store.blob_remove(&log_name(attempt)).await;
-            removed.map_err(store_error)?;
+            for name in names {
+                self.store.blob_remove(&name).await.map_err(store_error)?;
+            }
         }
         Ok(())
     }
 
     async fn put(&self, name: &ContentId, bytes: Vec<u8>) -> Result<(), ApiError> {
-        let put = self.store.blob_put(name, bytes).await;
+        let put = self.store.blob_put(name, bytes, None).await;
         put.map_err(store_error)
     }
 
@@ -363,7 +400,7 @@ fn too_large(what: &str) {
 }
 
 /// Runs what reads or writes much on a thread that may block.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     match spawn_blocking(work).await {

@@ -22,6 +22,7 @@ use moorline_core::stop::{Stop, StopScope};
 use moorline_store::{Engaged, LiveRun};
 use tracing::warn;
 
+use crate::driver::Failing;
 use crate::engine::{Engine, Inner};
 use crate::error::store_error;
 use crate::undeploy::Undeployed;
@@ -218,7 +219,7 @@ impl Inner {
                     && let Some(live) = lives.get(run)
                     && let Some(run) = self.adopt_orphan(live).await?
                 {
-                    driven.push(self.carry(run, None));
+                    driven.push(self.carry(run, None, Failing::Tells));
                 }
             }
             let mut ended = false;

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use moorline_api::ApiError;
 use moorline_core::error_code::RunStatus;
 use moorline_core::ids::RunId;
+use moorline_core::run::Run;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -190,7 +191,13 @@ impl Engine {
             if run.status == RunStatus::AwaitingApproval || inner.carries(run.id) || !due {
                 continue;
             }
-            if let Some(run) = inner.adopt(run).await? {
+            let run = if inner.is_let_go(&run) {
+                // What was read may be older than its end.
+                Some(inner.must_get(run.id).await?).filter(|run| inner.is_let_go(run))
+            } else {
+                inner.adopt(run).await?
+            };
+            if let Some(run) = run {
                 taken.push(run.id);
                 self.carry_on(run, None).await;
             }
@@ -282,12 +289,20 @@ impl Inner {
         }
     }
 
-    /// Whether a run is driven by another process, which may be gone.
+    /// Whether a run is driven by another process, which may be gone, or was let go by this one.
     async fn others_drive(&self) -> Result<bool, ApiError> {
         let live = self.store.runs_live().await.map_err(store_error)?;
         Ok(live.iter().any(|live| {
             let attempt = live.run.attempt.as_ref();
             attempt.is_some_and(|attempt| attempt.driver != self.driver)
+                || self.is_let_go(&live.run)
         }))
+    }
+
+    /// Whether this process has the live attempt of a run and does not drive it: it was cut short, or never
+    /// heard that its claim was kept. Driving it again starts nothing twice, by the id of the attempt.
+    fn is_let_go(&self, run: &Run) -> bool {
+        let attempt = run.attempt.as_ref();
+        attempt.is_some_and(|attempt| attempt.driver == self.driver) && !self.carries(run.id)
     }
 }

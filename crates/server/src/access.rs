@@ -5,7 +5,7 @@
 //! other that lets nobody in. What may be done is the one table's, the role's and the scopes' to say
 //! (D-AUDIT-2), and what is refused here is on record as what the engine refuses is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -136,16 +136,40 @@ pub(crate) fn nobody() -> ApiError {
     Engine::unauthenticated()
 }
 
-/// Whoever the request was found to be from, once for each request.
+/// Whoever the request was found to be from, or why that can not be said: once for each request, since a store
+/// that does not answer takes its time to say so.
 #[derive(Debug, Clone)]
-pub(crate) struct Known(pub(crate) Caller);
+pub(crate) enum Known {
+    /// Somebody.
+    Caller(Caller),
+    /// It could not be found out; for the first who asks.
+    Failed(Arc<Mutex<Option<ApiError>>>),
+}
+
+impl Known {
+    /// What is kept with a request. Of what lets nobody in nothing is.
+    pub(crate) fn of(found: Result<Option<Caller>, ApiError>) -> Option<Self> {
+        match found {
+            Ok(found) => found.map(Self::Caller),
+            Err(error) if error.code == ErrorCode::Unauthenticated => None,
+            Err(error) => Some(Self::Failed(Arc::new(Mutex::new(Some(error))))),
+        }
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if let Some(Known(caller)) = parts.extensions.get() {
-            return Ok(caller.clone());
+        match parts.extensions.get() {
+            Some(Known::Caller(caller)) => return Ok(caller.clone()),
+            Some(Known::Failed(error)) => {
+                let error = error.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(error) = error {
+                    return Err(error.into());
+                }
+            }
+            None => {}
         }
         match Self::of(app, &parts.headers).await? {
             Some(caller) => Ok(caller),

@@ -154,8 +154,8 @@ pub(crate) async fn rate(
     if let Err(limited) = counted {
         return limited.into();
     }
-    if let Ok(Some(caller)) = caller {
-        request.extensions_mut().insert(Known(caller));
+    if let Some(known) = Known::of(caller) {
+        request.extensions_mut().insert(known);
     }
     next.run(request).await
 }

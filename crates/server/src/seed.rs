@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::access::Caller;
 use crate::app::App;
+use crate::call::{finish, in_time, known};
 use crate::problem::Problem;
 use crate::request;
 
@@ -134,17 +135,17 @@ async fn kickoff(
             return Err(ApiError::new(ErrorCode::Usage, message).into());
         }
     };
-    let run = caller
-        .project
-        .engine
-        .run_submit(SubmitRequest {
-            job: job.into(),
-            params,
-            idempotency_key,
-            actor: caller.identity.principal.clone(),
-            ..SubmitRequest::default()
-        })
-        .await?;
+    let request = SubmitRequest {
+        job: job.into(),
+        params,
+        idempotency_key,
+        actor: caller.identity.principal.clone(),
+        ..SubmitRequest::default()
+    };
+    let engine = caller.project.engine.clone();
+    let route = known("run_submit")?;
+    let submitting = finish(&app, route, async move { engine.run_submit(request).await });
+    let run = in_time(&app, submitting).await?;
     let started = Started {
         run_id: run.run_id,
         status: "started",

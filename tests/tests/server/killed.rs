@@ -22,9 +22,11 @@ const KILLS: u32 = 10;
 const CLIENTS: usize = 4;
 
 /// A job that leaves a line where no store is: its run and its attempt.
-fn write_job(job: &Path) {
+const SCRIPT: &str = "echo \"$MOORLINE_RUN_ID $MOORLINE_ATTEMPT_ID\" >> /witness/lines";
+
+/// A job of one step, whose script has the volume `witness`.
+pub(super) fn write_job(job: &Path, script: &str) {
     fs::create_dir_all(job).unwrap();
-    let script = "echo \"$MOORLINE_RUN_ID $MOORLINE_ATTEMPT_ID\" >> /witness/lines";
     let spec = json!({
         "job_id": "witnessed",
         "params": {"project_id": "", "user_id": "", "entrepreneur_input": ""},
@@ -70,7 +72,7 @@ async fn killing_replicas_at_random_loses_no_run_and_starts_none_twice() {
     let kills = env::crash_kills(KILLS).unwrap();
     let database = create_database().unwrap();
     let job = tempfile::tempdir().unwrap();
-    write_job(job.path());
+    write_job(job.path(), SCRIPT);
     let config = format!(
         "[server]\nkickoff_job = \"{}\"\nrate_per_second = 10000\n",
         job.path().display()
@@ -120,7 +122,7 @@ async fn killing_replicas_at_random_loses_no_run_and_starts_none_twice() {
     }
     let [one, two] = killer.join().unwrap();
     let api = Api::new(one.url(), Some(&token));
-    check(&api, [&one, &two], &acknowledged).await;
+    check(&api, &[&one, &two], &acknowledged).await;
     println!("{kills} kills, {} runs", acknowledged.len());
     coverage::record(Backend::Postgres).unwrap();
 }
@@ -134,7 +136,9 @@ fn kill_at_random(mut servers: [Server; 2], kills: u32, over: &AtomicBool) -> [S
     servers
 }
 
-async fn check(api: &Api, servers: [&Server; 2], acknowledged: &BTreeMap<String, String>) {
+/// Each key is one run, each run was started once and succeeded, no event is missing or there twice, and the trail
+/// is whole.
+pub(super) async fn check(api: &Api, servers: &[&Server], acknowledged: &BTreeMap<String, String>) {
     let runs: BTreeSet<&String> = acknowledged.values().collect();
     assert_eq!(runs.len(), acknowledged.len(), "two keys have one run");
     for run in &runs {
@@ -147,8 +151,9 @@ async fn check(api: &Api, servers: [&Server; 2], acknowledged: &BTreeMap<String,
     // What ran, told by a witness outside of the store.
     let witness = |server: &Server| server.state_dir().join("volumes/witness/lines");
     let lines: String = servers
+        .iter()
         .map(|server| fs::read_to_string(witness(server)).unwrap_or_default())
-        .concat();
+        .collect();
     let mut started: BTreeMap<&str, usize> = BTreeMap::new();
     for line in lines.lines() {
         *started.entry(line.split(' ').next().unwrap()).or_default() += 1;

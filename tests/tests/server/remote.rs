@@ -315,6 +315,66 @@ fn a_watch_outlives_its_server() {
     assert_eq!(ids.len(), before + 4);
 }
 
+/// A job that begins, and goes on when it is told to.
+fn write_held_job(dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    let script = "echo it began; touch /hold/began; \
+                  while [ ! -e /hold/go ]; do sleep 0.05; done; echo it went on";
+    let spec = json!({"job_id": "held", "steps": [{
+        "name": "main", "argv": ["/bin/sh", "-c", script], "egress": "none",
+        "mounts": [{"volume": "hold", "path": "/hold", "read_only": false}],
+    }]});
+    fs::write(dir.join("job_spec.json"), spec.to_string()).unwrap();
+}
+
+/// Runs a job that is held until its server was gone and is back; `gone` makes it go, given the file that tells
+/// the job to go on.
+fn run_through(gone: impl FnOnce(&mut Server, &Path)) {
+    let mut server = Server::start().unwrap();
+    let laptop = Laptop::new();
+    laptop.log_in(&server, "acme");
+    let job = laptop.moorline.root().join("held");
+    write_held_job(&job);
+    let waiting = laptop.start(&["run", job.to_str().unwrap(), "--json"], b"");
+    let hold = server.state_dir().join("volumes/hold");
+    wait::until(PATIENCE, "the job to begin", || hold.join("began").exists()).unwrap();
+    wait::until(PATIENCE, "the log to be followed", || {
+        waiting.stderr_so_far().contains("it began")
+    })
+    .unwrap();
+    gone(&mut server, &hold.join("go"));
+    server.restart().unwrap();
+    fs::write(hold.join("go"), "").unwrap();
+    let output = waiting.wait(PATIENCE).unwrap();
+    assert_eq!(output.code, Some(0), "{output}");
+    assert_eq!(output.json().unwrap()["status"], "success", "{output}");
+    assert_eq!(output.stderr.matches("it began").count(), 1, "{output}");
+}
+
+/// L75: the end of a run is waited for, and its log followed, while the server drains and is started again.
+#[test]
+fn waiting_for_a_run_outlives_a_server_that_is_told_to_end() {
+    run_through(|server, go| {
+        let address = server.url().trim_start_matches("http://").to_owned();
+        let go = go.to_owned();
+        // The server ends once the job has; nobody can reach it meanwhile.
+        let telling = std::thread::spawn(move || {
+            let refused = || std::net::TcpStream::connect(&address).is_err();
+            wait::until(PATIENCE, "the server to take nothing more", refused).unwrap();
+            fs::write(go, "").unwrap();
+        });
+        let ended = server.end().unwrap();
+        assert_eq!(ended.code, Some(0), "{ended}");
+        telling.join().unwrap();
+    });
+}
+
+/// L75: the same with a server that is killed; the one that comes after it finds the run again.
+#[test]
+fn waiting_for_a_run_outlives_a_server_that_is_killed() {
+    run_through(|server, _| server.kill().unwrap());
+}
+
 #[test]
 fn what_is_of_this_machine_alone_refuses_a_server_and_says_why() {
     let laptop = Laptop::new();

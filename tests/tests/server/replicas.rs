@@ -3,7 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use moorline_core::content_id::ContentId;
+use moorline_store::{BlobStore as _, PostgresStore};
 use moorline_testkit::coverage::{self, Backend};
 use moorline_testkit::moorline::Moorline;
 use moorline_testkit::moorlined::{Server, ServerOptions};
@@ -266,4 +270,33 @@ fn an_artifact_is_reviewed_and_run_where_it_was_not_submitted() {
         .run(["runs", "logs", run["run_id"].as_str().unwrap()])
         .unwrap();
     assert!(log.stdout.contains("Says hello."), "{log}");
+}
+
+/// Uploads are kept in the store for other servers, for as long as they are promised for: then they go, whichever
+/// server took them, and nothing else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_for_other_servers_with_an_end_goes_after_it() {
+    let database = create_database().unwrap();
+    let store = PostgresStore::connect(database.url()).await.unwrap();
+    let name = |text: &str| ContentId::of_bytes(text.as_bytes());
+    let second = |second| Some(Timestamp::from_second(second).unwrap());
+    let far = 32_503_680_000; // the year 3000
+    for (text, until) in [
+        ("over", second(1)),
+        ("kept", second(far)),
+        ("for good", None),
+    ] {
+        store
+            .blob_put(&name(text), text.into(), until)
+            .await
+            .unwrap();
+    }
+    let _server = server(&database, None);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while store.blob_exists(&name("over")).await.unwrap() {
+        assert!(tokio::time::Instant::now() < deadline, "it is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await; // L77: between two looks
+    }
+    assert!(store.blob_exists(&name("kept")).await.unwrap());
+    assert!(store.blob_exists(&name("for good")).await.unwrap());
 }

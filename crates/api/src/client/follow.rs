@@ -1,10 +1,10 @@
 //! Streams: those that go on where they broke off, and those that can not.
 //!
 //! Events and lines of a log are numbered, so a stream that is opened anew names the last one that it gave:
-//! nothing is missed and nothing comes twice (D-AUDIT-1). An emergency and an export of the trail end where they
-//! break.
+//! nothing is missed and nothing comes twice (D-AUDIT-1). One loop does that for whatever is [`Followed`]. An
+//! emergency and an export of the trail end where they break.
 
-use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use async_stream::stream;
@@ -14,111 +14,132 @@ use moorline_core::event::Event;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::endpoint::Endpoint;
-use super::wire::{Broken, Lines, Wire};
-use super::{Client, endpoint};
+use super::Client;
+use super::endpoint::{self, Endpoint};
+use super::patience::Patience;
+use super::wire::{Broken, Wire};
 use crate::error::ApiError;
 use crate::types::{EventsRequest, LogLine, LogsRequest, RunRequest};
 
-/// The longest pause is so many times the first one.
-const SLOWEST: u32 = 25;
+/// What is asked with a cursor, and answered with what is behind it.
+pub(super) trait Followed: Serialize + Send + Sync + 'static {
+    /// What comes.
+    type Item: DeserializeOwned + Send + 'static;
 
-impl Client {
-    /// Events behind a cursor, and those that come, whatever happens to the connection.
-    pub(super) fn follow_events(
-        &self,
-        mut request: EventsRequest,
-    ) -> BoxStream<'static, Result<Event, ApiError>> {
-        let wire = Arc::clone(&self.wire);
-        Box::pin(stream! {
-            let mut reopening = Reopening::of(&wire);
-            loop {
-                let opened = wire.open(endpoint::event_watch(), &request).await;
-                let mut events = match reopening.opened(opened) {
-                    Ok(Some(events)) => events,
-                    Ok(None) => {
-                        reopening.wait().await;
-                        continue;
-                    }
-                    Err(error) => {
-                        yield Err(error);
-                        return;
-                    }
-                };
-                while let Some(event) = events.next().await {
-                    match event {
-                        // A server may begin a little before the cursor.
-                        Ok(event) if event.id <= request.after => {}
-                        Ok(event) => {
-                            request.after = event.id;
-                            // What it asked to begin with is told.
-                            request.newest = false;
-                            reopening.went_on();
-                            yield Ok(event);
-                        }
-                        Err(Broken::Cut(_)) => break,
-                        Err(Broken::Told(error)) => {
-                            yield Err(error);
-                            return;
-                        }
-                    }
-                }
-                // A watch has no end of its own: the server went away, or a proxy lost patience.
-                reopening.wait().await;
-            }
-        })
+    /// Where it is asked for.
+    fn endpoint() -> Endpoint<Self, Self::Item>;
+
+    /// The cursor behind an item.
+    fn cursor(item: &Self::Item) -> u64;
+
+    /// The cursor that is asked with.
+    fn after(&self) -> u64;
+
+    /// Asks for what is behind this cursor from now on.
+    fn go_on(&mut self, after: u64);
+
+    /// Whether nothing more comes, once the server ended the stream. One that goes away ends its streams in order
+    /// as well.
+    fn is_over(&self, wire: &Wire) -> impl Future<Output = bool> + Send;
+}
+
+impl Followed for EventsRequest {
+    type Item = Event;
+
+    fn endpoint() -> Endpoint<Self, Event> {
+        endpoint::event_watch()
     }
 
-    /// The log of a run, to its end when it is followed.
-    pub(super) fn follow_logs(
+    fn cursor(item: &Event) -> u64 {
+        item.id
+    }
+
+    fn after(&self) -> u64 {
+        self.after
+    }
+
+    fn go_on(&mut self, after: u64) {
+        self.after = after;
+        // What it asked to begin with is told.
+        self.newest = false;
+    }
+
+    /// A watch has no end of its own: the server went away, or a proxy lost patience.
+    async fn is_over(&self, _: &Wire) -> bool {
+        false
+    }
+}
+
+impl Followed for LogsRequest {
+    type Item = LogLine;
+
+    fn endpoint() -> Endpoint<Self, LogLine> {
+        endpoint::run_logs()
+    }
+
+    fn cursor(item: &LogLine) -> u64 {
+        item.line
+    }
+
+    fn after(&self) -> u64 {
+        self.after
+    }
+
+    fn go_on(&mut self, after: u64) {
+        self.after = after;
+    }
+
+    async fn is_over(&self, wire: &Wire) -> bool {
+        if !self.follow {
+            return true;
+        }
+        let request = RunRequest {
+            run: self.run.clone(),
+        };
+        let view = wire.call(endpoint::run_get(), &request).await;
+        view.is_ok_and(|view| {
+            let status = view.summary.status;
+            !matches!(status, RunStatus::Queued | RunStatus::Running)
+        })
+    }
+}
+
+impl Client {
+    /// What is behind a cursor, and what comes, whatever happens to the connection: a server that was reached
+    /// before is asked again for as long as patience lasts.
+    pub(super) fn follow<R: Followed>(
         &self,
-        mut request: LogsRequest,
-    ) -> BoxStream<'static, Result<LogLine, ApiError>> {
+        mut request: R,
+    ) -> BoxStream<'static, Result<R::Item, ApiError>> {
         let wire = Arc::clone(&self.wire);
         Box::pin(stream! {
-            let mut reopening = Reopening::of(&wire);
-            'open: loop {
-                let opened = wire.open(endpoint::run_logs(), &request).await;
-                let mut lines = match reopening.opened(opened) {
-                    Ok(Some(lines)) => lines,
-                    Ok(None) => {
-                        reopening.wait().await;
-                        continue;
-                    }
-                    Err(error) => {
-                        yield Err(error);
-                        return;
-                    }
-                };
-                while let Some(line) = lines.next().await {
-                    match line {
-                        // A server may begin a little before the cursor.
-                        Ok(line) if line.line <= request.after => {}
-                        Ok(line) => {
-                            request.after = line.line;
-                            reopening.went_on();
-                            yield Ok(line);
-                        }
-                        Err(Broken::Cut(error)) => {
-                            if let Err(error) = reopening.cut(error) {
-                                yield Err(error);
-                                return;
+            let mut patience = Patience::of(&wire);
+            loop {
+                let broken = match wire.open(R::endpoint(), &request).await {
+                    Err(error) => error,
+                    Ok(mut items) => loop {
+                        patience.answered();
+                        match items.next().await {
+                            // A server may begin a little before the cursor.
+                            Some(Ok(item)) if R::cursor(&item) <= request.after() => {}
+                            Some(Ok(item)) => {
+                                request.go_on(R::cursor(&item));
+                                patience.renew();
+                                yield Ok(item);
                             }
-                            reopening.wait().await;
-                            continue 'open;
+                            Some(Err(Broken::Told(error) | Broken::Cut(error))) => break error,
+                            None if request.is_over(&wire).await => return,
+                            None => {
+                                let message = "the server ended the stream";
+                                break ApiError::new(ErrorCode::Unreachable, message);
+                            }
                         }
-                        Err(Broken::Told(error)) => {
-                            yield Err(error);
-                            return;
-                        }
-                    }
-                }
-                // A server that goes away ends its streams in order; the run goes on.
-                let over = !request.follow || is_over(&wire, &request.run).await;
-                if over || reopening.ended().is_err() {
+                    },
+                };
+                if let Err(error) = patience.after(broken).await {
+                    yield Err(error);
                     return;
                 }
-                reopening.wait().await;
             }
         })
     }
@@ -148,92 +169,5 @@ impl Client {
                 });
             }
         })
-    }
-}
-
-/// Whether nothing runs any more of a run that can be asked for.
-async fn is_over(wire: &Wire, run: &str) -> bool {
-    let request = RunRequest {
-        run: run.to_owned(),
-    };
-    let view = wire.call(endpoint::run_get(), &request).await;
-    view.is_ok_and(|view| {
-        let status = view.summary.status;
-        !matches!(status, RunStatus::Queued | RunStatus::Running)
-    })
-}
-
-/// How a stream is opened anew: with longer and longer pauses, and so often in a row.
-struct Reopening<'w> {
-    wire: &'w Wire,
-    /// Times that it was not opened, or broke without anything new.
-    failed: u32,
-    /// Whether it was open before: then a server that does not answer is waited for.
-    was_open: bool,
-}
-
-impl fmt::Debug for Reopening<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reopening")
-            .field("failed", &self.failed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'w> Reopening<'w> {
-    const fn of(wire: &'w Wire) -> Self {
-        Self {
-            wire,
-            failed: 0,
-            was_open: false,
-        }
-    }
-
-    /// The lines, when it is open; none when it is to be tried again.
-    fn opened<A>(
-        &mut self,
-        opened: Result<Lines<A>, ApiError>,
-    ) -> Result<Option<Lines<A>>, ApiError> {
-        match opened {
-            Ok(lines) => {
-                self.was_open = true;
-                Ok(Some(lines))
-            }
-            Err(error) if self.was_open => self.cut(error).map(|()| None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Counts a failure.
-    ///
-    /// # Errors
-    /// The failure itself, when it was one too many, or is none that passes.
-    fn cut(&mut self, error: ApiError) -> Result<(), ApiError> {
-        self.failed += 1;
-        let passes = error.code.info().retryable || error.code == ErrorCode::Unreachable;
-        if passes && self.failed < self.wire.reconnects {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    }
-
-    /// Counts an end that was none.
-    ///
-    /// # Errors
-    /// When it was one too many.
-    fn ended(&mut self) -> Result<(), ApiError> {
-        let error = ApiError::new(ErrorCode::Unreachable, "the server ended the stream");
-        self.cut(error)
-    }
-
-    /// Something new came.
-    const fn went_on(&mut self) {
-        self.failed = 0;
-    }
-
-    async fn wait(&self) {
-        let doubled = 2_u32.saturating_pow(self.failed.min(8)).min(SLOWEST);
-        tokio::time::sleep(self.wire.pause.saturating_mul(doubled)).await;
     }
 }

@@ -10,6 +10,7 @@
 //! | `wire` | one exchange: deadlines, repetition, errors, lines of a stream |
 //! | `operations`, `runs` | the trait |
 //! | `follow` | streams that go on where they broke off |
+//! | `patience` | waiting for a server that was reached before |
 //! | `upload`, `download` | directories on their way to a server and back |
 //! | `secret` | bodies with values of secrets |
 //! | `sign` | decisions that a person signs here |
@@ -19,6 +20,8 @@
 //!   which every submission and every decision at a gate gets. Refusals are never repeated (L46).
 //! * A server that does not answer is [`ErrorCode::Unreachable`]; whether a change was made is then not known,
 //!   which the message says.
+//! * Whoever follows or waits for the end of a run goes on asking a server that was reached before, for
+//!   [`Options::patience`].
 //! * The token goes to the one server that it is for: redirections are not followed.
 //! * `actor` is not sent: the server knows whom the token is of.
 //!
@@ -39,6 +42,7 @@ mod download;
 mod endpoint;
 mod follow;
 mod operations;
+mod patience;
 mod runs;
 mod secret;
 mod sign;
@@ -55,6 +59,7 @@ use moorline_core::clock::{Ids, SystemIds};
 use moorline_core::error_code::ErrorCode;
 use tempfile::TempDir;
 
+pub use self::patience::Notice;
 pub use self::sign::Signer;
 use self::wire::Wire;
 use crate::error::ApiError;
@@ -81,8 +86,10 @@ pub struct Options {
     pub tries: u32,
     /// The pause before it is tried again; it doubles each time.
     pub pause: Duration,
-    /// How often in a row a stream is opened anew before it is given up.
-    pub reconnects: u32,
+    /// How long whoever follows or waits asks a server again that was reached before.
+    pub patience: Duration,
+    /// Who hears of a server that is waited for.
+    pub notice: Option<Arc<dyn Notice>>,
 }
 
 impl Options {
@@ -98,7 +105,8 @@ impl Options {
             change_timeout: Duration::from_mins(10),
             tries: 4,
             pause: Duration::from_millis(200),
-            reconnects: 30,
+            patience: Duration::from_mins(10),
+            notice: None,
         }
     }
 }

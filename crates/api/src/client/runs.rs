@@ -11,6 +11,7 @@ use moorline_core::stop::Stop;
 use moorline_core::summary::RunSummary;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::patience::Patience;
 use super::wire::document;
 use super::{Client, endpoint};
 use crate::approvals::{ApprovalDecideRequest, ApprovalListRequest};
@@ -62,10 +63,16 @@ impl ControlPlane for Client {
 
     async fn run_wait(&self, mut request: RunRequest) -> Result<RunSummary, ApiError> {
         loop {
-            let mut call = self.wire.of(endpoint::run_wait(), &request)?;
-            let prefer = HeaderName::from_static("prefer");
-            call.headers.insert(prefer, HeaderValue::from_static(WAIT));
-            let summary: RunSummary = document(self.wire.send(&call).await?).await?;
+        let mut patience = Patience::of(&self.wire);
+            let summary = match self.run_wait_once(&request).await {
+                Ok(summary) => summary,
+                // The run goes on without its server.
+                Err(error) => {
+                    patience.after(error).await?;
+                    continue;
+                }
+            };
+            patience.renew();
             if !matches!(summary.status, RunStatus::Queued | RunStatus::Running) {
                 return Ok(summary);
             }
@@ -84,7 +91,14 @@ impl ControlPlane for Client {
     }
 
     fn run_logs(&self, request: LogsRequest) -> BoxStream<'static, Result<LogLine, ApiError>> {
-        self.follow_logs(request)
+        self.follow(request)
+    }
+
+    fn run_output(
+        &self,
+        request: OutputRequest,
+    ) -> BoxStream<'static, Result<OutputChunk, ApiError>> {
+        self.once(endpoint::run_output(), request)
     }
 
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError> {
@@ -104,7 +118,7 @@ impl ControlPlane for Client {
     }
 
     fn event_watch(&self, request: EventsRequest) -> BoxStream<'static, Result<Event, ApiError>> {
-        self.follow_events(request)
+        self.follow(request)
     }
 
     async fn source_list(&self) -> Result<Vec<SourceView>, ApiError> {
@@ -128,6 +142,14 @@ impl ControlPlane for Client {
 
 impl Client {
     /// The idempotency key of a request: its own, or a new one.
+    /// Waits for the end of a run for as long as one request may.
+    async fn run_wait_once(&self, request: &RunRequest) -> Result<RunSummary, ApiError> {
+        let mut call = self.wire.of(endpoint::run_wait(), request)?;
+        let prefer = HeaderName::from_static("prefer");
+        call.headers.insert(prefer, HeaderValue::from_static(WAIT));
+        document(self.wire.send(&call).await?).await
+    }
+
     pub(super) fn keyed(&self, given: Option<String>) -> String {
         given.unwrap_or_else(|| self.ids.uuid().to_string())
     }

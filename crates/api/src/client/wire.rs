@@ -1,6 +1,8 @@
 //! One exchange with the server: deadlines, repetition, errors, documents and lines.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_stream::stream;
@@ -16,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::Options;
 use super::endpoint::Endpoint;
+use super::patience::{Notice, Reached};
 use super::secret::WithSecrets;
 use super::spread::spread;
 use crate::error::{ApiError, ErrorDetail};
@@ -36,7 +39,18 @@ pub(super) struct Wire {
     change_timeout: Duration,
     tries: u32,
     pub(super) pause: Duration,
-    pub(super) reconnects: u32,
+    pub(super) patience: Duration,
+    pub(super) notice: Option<Arc<dyn Notice>>,
+    pub(super) reached: Reached,
+}
+
+impl fmt::Debug for Wire {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is sent.
@@ -126,7 +140,9 @@ impl Wire {
             change_timeout: options.change_timeout,
             tries: options.tries.max(1),
             pause: options.pause,
-            reconnects: options.reconnects,
+            patience: options.patience,
+            notice: options.notice.clone(),
+            reached: Reached::default(),
         })
     }
 
@@ -227,7 +243,10 @@ impl Wire {
         let mut tried = 1;
         loop {
             let (error, asked) = match self.once(call).await {
-                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if response.status().is_success() => {
+                    self.reached.answered(self.notice.as_deref());
+                    return Ok(response);
+                }
                 Ok(response) => {
                     let asked = retry_after(&response);
                     let passing = passes(response.status());
@@ -237,6 +256,7 @@ impl Wire {
                     }
                     (error, asked)
                 }
+                        self.reached.answered(self.notice.as_deref());
                 Err(error) => (error, None),
             };
             if !call.repeatable || tried >= self.tries {

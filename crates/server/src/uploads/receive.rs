@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, RequestExt as _};
 use futures::StreamExt as _;
 use http::{StatusCode, header};
+use jiff::Timestamp;
 use moorline_api::{ApiError, Operation};
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
@@ -21,7 +22,7 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
-use super::{Place, UPLOAD, kept, shared_name, unpack};
+use super::{KEPT_FOR, Place, UPLOAD, kept, shared_name, unpack};
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::Problem;
@@ -146,7 +147,8 @@ async fn keep(
     limit: u64,
 ) -> Result<(), ApiError> {
     if engine.store().is_shared() {
-        share(engine, id, spooled.path(), file.as_deref()).await?;
+        let until = engine.clock().now().checked_add(KEPT_FOR).ok();
+        share(engine, id, spooled.path(), file.as_deref(), until).await?;
     }
     let unpacking = tokio::task::spawn_blocking(move || {
         let came = spooled.reopen().map_err(|error| kept(&error))?;
@@ -181,7 +183,13 @@ fn put(
 }
 
 /// What a shared store keeps: the name of the file, or nothing, a zero byte, and what came.
-async fn share(engine: &Engine, id: Uuid, came: &Path, file: Option<&str>) -> Result<(), ApiError> {
+async fn share(
+    engine: &Engine,
+    id: Uuid,
+    came: &Path,
+    file: Option<&str>,
+    until: Option<Timestamp>,
+) -> Result<(), ApiError> {
     let size = fs::metadata(came).map_err(|error| kept(&error))?.len();
     if size > SHARED {
         return Ok(());
@@ -191,7 +199,7 @@ async fn share(engine: &Engine, id: Uuid, came: &Path, file: Option<&str>) -> Re
     bytes.extend(tokio::fs::read(came).await.map_err(|error| kept(&error))?);
     engine
         .store()
-        .blob_put(&shared_name(id), bytes)
+        .blob_put(&shared_name(id), bytes, until)
         .await
         .map_err(|error| {
             ApiError::new(ErrorCode::Store, "the upload can not be kept in the store")

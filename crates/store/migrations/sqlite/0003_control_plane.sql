@@ -30,15 +30,19 @@ CREATE INDEX tokens_kind ON tokens (kind, id);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 CREATE INDEX tokens_ended ON tokens (expires_at) WHERE kind <> 'api';
 
--- Content by its names. A row comes after all of its parts, so what has a row is whole.
+-- Content by its names. A row comes after all of its parts, so what has a row is whole. What has an end is removed
+-- after it.
 CREATE TABLE blobs (
-    name    TEXT NOT NULL PRIMARY KEY,
-    content TEXT NOT NULL,
-    size    INTEGER NOT NULL,
-    parts   INTEGER NOT NULL
+    name       TEXT NOT NULL PRIMARY KEY,
+    content    TEXT NOT NULL,
+    size       INTEGER NOT NULL,
+    parts      INTEGER NOT NULL,
+    expires_at INTEGER
 ) STRICT;
 
 CREATE INDEX blobs_content ON blobs (content);
+
+CREATE INDEX blobs_expiring ON blobs (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Content by its hash, in parts, each base64.
 CREATE TABLE blob_parts (

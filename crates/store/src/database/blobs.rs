@@ -10,6 +10,7 @@
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use moorline_core::content_id::ContentId;
 
 use crate::blobs::{BLOB_LIMIT, BlobStore};
@@ -37,7 +38,12 @@ impl<B: Backend> BlobStore for B {
         Ok(self.read(Find(*name)).await?.is_some())
     }
 
-    async fn blob_put(&self, name: &ContentId, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn blob_put(
+        &self,
+        name: &ContentId,
+        bytes: Vec<u8>,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         if bytes.len() > BLOB_LIMIT {
             let what = format!(
                 "content of {} bytes is too large to be shared: at most {BLOB_LIMIT}",
@@ -66,6 +72,7 @@ impl<B: Backend> BlobStore for B {
             let naming = Naming {
                 name: *name,
                 found: found.clone(),
+                until,
             };
             if self.write(naming).await? {
                 return Ok(());
@@ -77,6 +84,14 @@ impl<B: Backend> BlobStore for B {
 
     async fn blob_get(&self, name: &ContentId) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(Get(*name)).await
+    }
+
+    async fn blobs_expired(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ContentId>, StoreError> {
+        self.read(Expired { now, limit }).await
     }
 
     async fn blob_remove(&self, name: &ContentId) -> Result<(), StoreError> {
@@ -113,6 +128,27 @@ impl Query for Find {
 
     async fn read<T: Tx>(&self, tx: &mut T) -> Result<Self::Reply, StoreError> {
         find(tx, &self.0).await
+    }
+}
+
+/// Looks for names whose end has come.
+#[derive(Debug)]
+struct Expired {
+    now: Timestamp,
+    limit: u32,
+}
+
+impl Query for Expired {
+    type Reply = Vec<ContentId>;
+
+    async fn read<T: Tx>(&self, tx: &mut T) -> Result<Self::Reply, StoreError> {
+        let rows = tx
+            .rows(sql::BLOBS_EXPIRED, args![self.now, self.limit])
+            .await?;
+        let names = rows
+            .into_iter()
+            .map(|mut row| row.parsed("name of content"));
+        names.collect()
     }
 }
 
@@ -171,6 +207,7 @@ impl Intent for Part {
 struct Naming {
     name: ContentId,
     found: Found,
+    until: Option<Timestamp>,
 }
 
 impl Intent for Naming {
@@ -187,7 +224,7 @@ impl Intent for Naming {
         if there != *parts {
             return Ok(false);
         }
-        let args = args![self.name.to_string(), content, *size, *parts];
+        let args = args![self.name.to_string(), content, *size, *parts, self.until];
         unit.tx.execute(sql::BLOB_INSERT, args).await?;
         Ok(true)
     }

@@ -174,6 +174,66 @@ impl Postgres {
         self.url.to_text()
     }
 
+    /// Ends the server at once, as a crash does (`pg_ctl stop --mode=immediate`): connections break, and new ones
+    /// are refused until [`Postgres::resume`]. Only for a cluster that was [started](Postgres::start) for one test.
+    ///
+    /// # Errors
+    ///
+    /// [`PostgresError::Run`], also for a server that is not ours; [`PostgresError::Start`] when it does not end.
+    pub fn crash(&self) -> Result<(), PostgresError> {
+        self.control(&["stop", "--mode=immediate"])
+    }
+
+    /// Starts the server again after [`Postgres::crash`]: it recovers what was committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::crash`].
+    pub fn resume(&self) -> Result<(), PostgresError> {
+        self.control(&["start", "--timeout=60"])
+    }
+
+    fn control(&self, arguments: &[&str]) -> Result<(), PostgresError> {
+        let failed = |source| PostgresError::Run {
+            program: "pg_ctl".to_owned(),
+            source,
+        };
+        let keeper = self.keeper.as_ref();
+        let keeper = keeper.ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        let (log, pg_ctl) = (
+            keeper.directory.join("server.log"),
+            self.psql.with_file_name("pg_ctl"),
+        );
+        let mut words = as_database_user().iter().map(Path::new);
+        let mut command = command(words.next().unwrap_or(&pg_ctl));
+        command.args(words);
+        if !as_database_user().is_empty() {
+            command.arg(&pg_ctl);
+        }
+        let status = command
+            .args(arguments)
+            .args(["--wait", "--silent", "--pgdata"])
+            .arg(keeper.directory.join("data"))
+            .arg("--log")
+            .arg(&log)
+            // The working directory may be one that the user of the database can not enter.
+            .current_dir(&keeper.directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        let written = std::fs::read_to_string(&log).unwrap_or_default();
+        let last = written.lines().rev().take(20).collect::<Vec<_>>();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        Err(PostgresError::Start {
+            log: format!("{status}: {}", last.join("\n")),
+        })
+    }
+
     /// Creates an empty database with a random name. It is dropped with the value.
     ///
     /// # Errors
@@ -333,6 +393,7 @@ impl Drop for TestDatabase {
 #[derive(Debug)]
 struct Keeper {
     child: Child,
+    directory: PathBuf,
 }
 
 impl Keeper {
@@ -359,7 +420,10 @@ impl Keeper {
         if let Some(stdout) = &mut child.stdout {
             read_verdict(stdout, &mut said).map_err(failed)?;
         }
-        let keeper = Self { child };
+        let keeper = Self {
+            child,
+            directory: directory.to_owned(),
+        };
         match said.as_str() {
             "ready\n" => Ok(keeper),
             log => Err(PostgresError::Start {

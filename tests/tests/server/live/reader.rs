@@ -85,14 +85,14 @@ fn parse(block: &str) -> Message {
 }
 
 /// A reader that comes back, to the next of its servers, with the id of the last event it has.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     seen: watch::Receiver<Vec<u64>>,
     task: JoinHandle<()>,
 }
 
 impl Reader {
     /// Starts reading the events of these servers behind `last`, one server at a time.
-    pub(super) fn start(api: &Api, servers: &[&str], mut last: Option<u64>) -> Self {
+    pub(crate) fn start(api: &Api, servers: &[&str], mut last: Option<u64>) -> Self {
         let servers: Vec<Api> = servers.iter().map(|url| api.at(url)).collect();
         let (sender, seen) = watch::channel(Vec::new());
         let task = tokio::spawn(async move {
@@ -113,7 +113,7 @@ impl Reader {
     }
 
     /// Everything that it got, once it has this event.
-    pub(super) async fn until(mut self, last: u64) -> Vec<u64> {
+    pub(crate) async fn until(mut self, last: u64) -> Vec<u64> {
         let wait = self
             .seen
             .wait_for(|seen| seen.last().is_some_and(|id| *id >= last));

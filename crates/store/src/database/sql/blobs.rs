@@ -2,8 +2,10 @@
 
 statements! {
     BLOB_GET = "SELECT content, size, parts FROM blobs WHERE name = $1";
-    BLOB_INSERT = "INSERT INTO blobs (name, content, size, parts) VALUES ($1, $2, $3, $4) \
+    BLOB_INSERT = "INSERT INTO blobs (name, content, size, parts, expires_at) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (name) DO NOTHING";
+    BLOBS_EXPIRED = "SELECT name FROM blobs WHERE expires_at IS NOT NULL AND expires_at <= $1 \
+        ORDER BY expires_at LIMIT $2";
     BLOB_DELETE = "DELETE FROM blobs WHERE name = $1";
     BLOB_OF_CONTENT = "SELECT name FROM blobs WHERE content = $1 LIMIT 1";
     BLOB_PART_INSERT = "INSERT INTO blob_parts (content, part, data) VALUES ($1, $2, $3) \
