@@ -11,6 +11,7 @@ use moorline_testkit::wait;
 use moorline_tests::repository;
 use serde_json::{Value, json};
 
+use super::parked::insist;
 use super::support::{Api, PATIENCE};
 
 /// A job that asks before its last step, with these members of its first step.
@@ -62,7 +63,8 @@ async fn asks_to_start(api: &Api, hints: &Value) -> (u16, Value) {
         "entrepreneur_input": "A quiet ferry timetable",
         "hints": hints,
     });
-    api.post("/kickoff", &body).await
+    let key = moorline_testkit::canary::random_hex(8);
+    insist(api, "/kickoff", &key, &body).await
 }
 
 async fn kickoff(api: &Api, hints: &Value) -> String {
@@ -84,8 +86,11 @@ async fn rests(api: &Api, run: &str) -> Value {
 }
 
 async fn decide(api: &Api, run: &str, checkpoint: &str, option: &str) -> (u16, Value) {
-    let body = json!({"run_id": run, "checkpoint": checkpoint, "decision": option});
-    api.post("/hitl/approve", &body).await
+    let key = format!("{run} {checkpoint}");
+    let body = json!({
+        "run_id": run, "checkpoint": checkpoint, "decision": option, "idempotency_key": key,
+    });
+    insist(api, "/hitl/approve", &key, &body).await
 }
 
 /// What the request of a run is: its status, and who decided it.

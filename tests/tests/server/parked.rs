@@ -65,7 +65,7 @@ fn status(option: &str) -> &'static str {
 }
 
 /// Posts until an answer comes: the server is dead now and then.
-async fn insist(api: &Api, path: &str, key: &str, body: &Value) -> (u16, Value) {
+pub(crate) async fn insist(api: &Api, path: &str, key: &str, body: &Value) -> (u16, Value) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let answer = api.post_once(path, key, body).await;

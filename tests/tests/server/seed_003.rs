@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use self::machines::Machines;
+use self::machines::{Machines, reads};
 use self::person::{Choice, Person, Refused, Way, body, text};
+use super::parked::insist;
 use super::support::Api;
 
 /// What the mock crews find, so that the walk comes to every checkpoint and to both pivots: first nobody cares,
@@ -32,8 +33,7 @@ async fn kickoff(api: &Api, key: &str, hints: &Value) -> String {
         "entrepreneur_input": "A quiet ferry timetable for small islands",
         "hints": hints,
     });
-    let answer = api.post_once("/kickoff", key, &body).await;
-    let (status, started) = answer.unwrap();
+    let (status, started) = insist(api, "/kickoff", key, &body).await;
     assert_eq!(status, 202, "{started:#}");
     assert_eq!(started["status"], "started", "{started:#}");
     assert!(started["message"].is_string(), "{started:#}");
@@ -220,8 +220,7 @@ async fn take(person: &Person, at: &str, status: &Value, turn: &Turn) {
 
 /// What is known of a run wherever it is asked for: where it stands and what it has, its requests, its attempts.
 async fn known(api: &Api, run: &str) -> Value {
-    let (status, view) = api.get(&format!("/v1/runs/{run}")).await;
-    assert_eq!(status, 200, "{view:#}");
+    let view = reads(api, &format!("/v1/runs/{run}")).await;
     json!({
         "flow": view["workflow"]["flow"],
         "approvals": view["workflow"]["approvals"],
@@ -386,8 +385,8 @@ fn has_every_output(machines: &Machines, machine: usize, run: &str, whole: &Valu
 /// The events of the run, which both servers tell alike: each decision once, one end.
 async fn events_tell_each_thing_once(apis: &[Api; 2], run: &str) {
     let path = format!("/v1/events?run={run}&after=0&limit=1000");
-    let (_, events) = apis[0].get(&path).await;
-    assert_eq!(apis[1].get(&path).await, (200, events.clone()));
+    let events = reads(&apis[0], &path).await;
+    assert_eq!(reads(&apis[1], &path).await, events);
     let count = |kind: &str| {
         let events = events.as_array().unwrap().iter();
         events.filter(|event| event["kind"] == kind).count()

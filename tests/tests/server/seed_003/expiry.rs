@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::live::reader::Sse;
+use super::super::parked::insist;
 use super::super::support::Api;
 use super::kickoff;
-use super::machines::rests;
+use super::machines::{reads, rests};
 use super::person::{Choice, Person, Refused, Way, text};
 
 /// When everything starts.
@@ -125,9 +126,7 @@ impl Scene {
     }
 
     async fn request(&self) -> Value {
-        let (status, request) = self.api.get(&self.request_path()).await;
-        assert_eq!(status, 200, "{request:#}");
-        request
+        reads(&self.api, &self.request_path()).await
     }
 
     /// The next thing that is told of the run: its kind, and its data.
@@ -194,7 +193,7 @@ impl Scene {
             said.contains("nobody decided") && said.contains("D-FLOW-6"),
             "{said}"
         );
-        let (_, view) = self.api.get(&format!("/v1/runs/{}", self.run)).await;
+        let view = reads(&self.api, &format!("/v1/runs/{}", self.run)).await;
         assert_eq!(view["summary"]["failure"]["class"], class, "{view:#}");
         let request = self.request().await;
         assert_eq!(
@@ -204,7 +203,7 @@ impl Scene {
 
         let late = json!({"option": "approved"});
         let path = format!("{}/decision", self.request_path());
-        let (status, problem) = self.api.post(&path, &late).await;
+        let (status, problem) = insist(&self.api, &path, "late", &late).await;
         assert_eq!(
             (status, &problem["code"], &problem["rules"]),
             (410, &json!("ERR_EXPIRED"), &json!(["D-FLOW-6"])),
@@ -242,7 +241,7 @@ impl Scene {
     /// Of two servers that look at once, each thing is done by one.
     async fn each_once(&self, kinds: &[&str]) {
         let path = format!("/v1/events?run={}&after=0&limit=1000", self.run);
-        let (_, events) = self.api.get(&path).await;
+        let events = reads(&self.api, &path).await;
         let seen: Vec<&str> = events
             .as_array()
             .unwrap()
@@ -299,7 +298,7 @@ async fn a_checkpoint_can_be_held_beyond_its_time() {
         (&request["status"], &request["overdue"]),
         (&json!("pending"), &json!(true))
     );
-    let (_, pending) = scene.api.get("/v1/approvals?status=pending").await;
+    let pending = reads(&scene.api, "/v1/approvals?status=pending").await;
     assert_eq!(pending, json!([request]));
     let path = format!("/approvals/{}", text(&request["id"]));
     let page = scene.ada.sees(scene.server.url(), &path).await;
