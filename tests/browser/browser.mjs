@@ -87,6 +87,32 @@ export async function until(what, holds) {
   }
 }
 
+/** Asks the server as a program does; the answer as JSON. It must be no error. */
+export async function api(method, path, body) {
+  const answer = await fetch(url + path, {
+    method,
+    headers: { authorization: `Bearer ${need("TOKEN")}`, "content-type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+/** Does something that is an event, and waits until the page has taken over what the server then says of it. */
+export async function renewed(page, act = stir) {
+  // An attribute that the server does not know goes when a region is taken over.
+  await page.evaluate(() => document.querySelector("#nav").setAttribute("data-old", ""));
+  await act();
+  await page.locator("#nav:not([data-old])").waitFor();
+}
+
+/** Makes something happen that every page is told of: a source is paused, and goes on. */
+export async function stir() {
+  for (const change of ["pause", "resume"]) {
+    await api("POST", `/v1/sources/atlas/${change}`, { reason: "to make an event" });
+  }
+}
+
 /** Ends with an error that names each complaint. */
 export function demandNone(complaints) {
   if (complaints.length) throw new Error(`complaints:\n${complaints.join("\n")}`);

@@ -82,6 +82,7 @@ EXAMPLES |= {
     "run_get": lambda: path(run=WORLD.ended),
     "run_wait": lambda: path(run=WORLD.ended),
     "run_logs": lambda: path(run=WORLD.ended),
+    "run_output": lambda: {**path(run=WORLD.ended), "query": {"path": "hello.txt"}},
     "run_cancel": lambda: body(because(), run=WORLD.asleep),
     "run_retry": lambda: body(because(), run=WORLD.ended),
     "explain": lambda: body({"what": "run", "which": WORLD.ended}),

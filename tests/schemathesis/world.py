@@ -32,7 +32,7 @@ SOURCE = "harbour"
 
 HELLO = {
     "job_id": "hello",
-    "steps": [{"name": "main", "argv": ["/bin/sh", "-c", "echo hello"], "egress": "none"}],
+    "steps": [{"name": "main", "argv": ["/bin/sh", "-c", "echo hello > $MOORLINE_OUTPUT_DIR/hello.txt"], "egress": "none"}],
 }
 SLEEPS = {
     "job_id": "sleeps",

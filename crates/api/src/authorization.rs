@@ -36,6 +36,7 @@ pub const fn rule(operation: Operation) -> Rule {
         | O::RunList
         | O::RunWait
         | O::RunLogs
+        | O::RunOutput
         | O::StopList
         | O::EventList
         | O::EventWatch

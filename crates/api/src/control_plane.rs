@@ -12,6 +12,7 @@ use crate::artifacts::ArtifactOperations;
 use crate::deployments::DeploymentOperations;
 use crate::emergencies::EmergencyOperations;
 use crate::error::ApiError;
+use crate::outputs::{OutputChunk, OutputRequest};
 use crate::principals::PrincipalOperations;
 use crate::reauth::ReauthOperations;
 use crate::schedules::ScheduleOperations;
@@ -77,6 +78,12 @@ pub trait ControlPlane:
 
     /// The log of a run, all attempts in order.
     fn run_logs(&self, request: LogsRequest) -> BoxStream<'static, Result<LogLine, ApiError>>;
+
+    /// An output of a run, in pieces: the bytes that were recorded.
+    fn run_output(
+        &self,
+        request: OutputRequest,
+    ) -> BoxStream<'static, Result<OutputChunk, ApiError>>;
 
     /// Stops a run, a job, a source, a lane or everything, and waits until every process is gone.
     async fn stop(&self, request: StopRequest) -> Result<StopReport, ApiError>;

@@ -10,6 +10,7 @@
 //! | [`control_plane`] | the trait |
 //! | [`operation`] | the list of operations, with what each changes |
 //! | [`types`] | requests and responses of runs, with published schemas |
+//! | [`outputs`] | reading what a run left |
 //! | [`principals`], [`artifacts`], [`schedules`], [`deployments`], [`emergencies`], [`secrets`], [`sources`], [`reauth`], [`alerts`], [`trail`] | the parts of the trait for governance, each with its requests and responses |
 //! | [`authorization`] | which principal may do which operation |
 //! | [`approvals`], [`tokens`] | the parts of the trait for decisions at gates and for access over a network |
@@ -30,6 +31,7 @@ pub mod directory;
 pub mod emergencies;
 pub mod error;
 pub mod operation;
+pub mod outputs;
 pub mod principals;
 pub mod reauth;
 pub mod routes;
@@ -64,6 +66,7 @@ pub use emergencies::{
 };
 pub use error::{ApiError, ErrorDetail};
 pub use operation::Operation;
+pub use outputs::{OutputChunk, OutputRequest};
 pub use principals::{
     PrincipalChangeRequest, PrincipalOperations, PrincipalRemoveRequest, PrincipalRequest,
     PrincipalView, RoleOrigin, WhoamiRequest,

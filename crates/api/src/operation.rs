@@ -45,6 +45,8 @@ operations! {
     RunRetry = "run.retry", true;
     /// Read a run's log.
     RunLogs = "run.logs", false;
+    /// Read an output of a run.
+    RunOutput = "run.output", false;
     /// Stop a run, a job, a source, a schedule, a lane or everything.
     Stop = "stop.engage", true;
     /// Release a stop.

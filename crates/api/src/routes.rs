@@ -96,6 +96,7 @@ macro_rules! for_each_route {
         call RunCancel run_cancel($crate::RunChangeRequest) -> moorline_core::summary::RunSummary, Post "/v1/runs/{run}/cancel", 200;
         call RunRetry run_retry($crate::RunChangeRequest) -> $crate::RunRow, Post "/v1/runs/{run}/retry", 202;
         stream RunLogs run_logs($crate::LogsRequest) -> $crate::LogLine, Get "/v1/runs/{run}/logs", 200;
+        stream RunOutput run_output($crate::OutputRequest) -> $crate::OutputChunk, Get "/v1/runs/{run}/output", 200;
         call Stop stop($crate::StopRequest) -> $crate::StopReport, Post "/v1/stops", 200;
         call Release release($crate::ReleaseRequest) -> bool, Post "/v1/stops/release", 200;
         bare StopList stop_list() -> Vec<moorline_core::stop::Stop>, Get "/v1/stops", 200;

@@ -15,6 +15,7 @@ const fn command(operation: Operation) -> &'static str {
         Operation::RunCancel => "runs cancel",
         Operation::RunRetry => "runs retry",
         Operation::RunLogs => "runs logs",
+        Operation::RunOutput => "runs output",
         Operation::Stop | Operation::StopList => "stop",
         Operation::Release => "release",
         Operation::EventList => "events list",

@@ -22,6 +22,7 @@ fn command(operation: Operation) -> &'static [&'static str] {
         | O::RunList
         | O::RunWait
         | O::RunLogs
+        | O::RunOutput
         | O::StopList
         | O::EventList
         | O::EventWatch

@@ -28,6 +28,10 @@ const CHATTER: &str = "n=0; while :; do n=$((n+1)); echo \"line $n of a log that
      echo '::moorline {\"type\":\"progress\",\"phase\":\"crawl\",\"task\":\"pages\",\"pct\":'$((n % 100))'}'; \
      echo '::moorline {\"type\":\"metric\",\"name\":\"pages_per_second\",\"value\":'$((n % 7))'}'; fi; sleep 0.2; done";
 
+/// Leaves a file that a browser must not show.
+const LEAVES: &str = "mkdir \"$MOORLINE_OUTPUT_DIR/deep\"; \
+     echo '<script>alert(1)</script>' > \"$MOORLINE_OUTPUT_DIR/deep/report.html\"";
+
 /// A server, somebody who is an admin of it, and jobs.
 struct House {
     server: Server,
@@ -58,6 +62,12 @@ impl House {
     fn does(&self, arguments: &[&str]) -> Option<Value> {
         let output = self.moorline().run(arguments).unwrap();
         output.json().ok()
+    }
+
+    /// A member of the first document of a list.
+    fn newest(&self, list: &[&str], member: &str) -> String {
+        let list = self.does(list).unwrap();
+        first(&list, member).unwrap_or_else(|| panic!("no {member} in {list:#}"))
     }
 
     /// Starts the job that goes on, and gives its run once it runs.
@@ -198,18 +208,12 @@ fn furnish(house: &House) -> Value {
         "--json",
     ]);
     house.asks();
-    let newest = |arguments: &[&str], id: &str| {
-        let list = house.does(arguments).unwrap();
-        first(&list, id).unwrap_or_else(|| panic!("no {id} in {list:#}"))
-    };
     let run = |job: &str| {
-        format!(
-            "/runs/{}",
-            newest(&["runs", "list", "--job", job, "--json"], "run_id")
-        )
+        let run = house.newest(&["runs", "list", "--job", job, "--json"], "run_id");
+        format!("/runs/{run}")
     };
-    let request = newest(&["approvals", "list", "--json"], "id");
-    let artifact = newest(&["artifact", "list", "--json"], "id");
+    let request = house.newest(&["approvals", "list", "--json"], "id");
+    let artifact = house.newest(&["artifact", "list", "--json"], "id");
     json!({
         "overview": "/",
         "runs": "/runs",
@@ -367,6 +371,30 @@ fn a_person_watches_decides_follows_stops_and_releases() {
     let second = asked.map(|()| house.moorline().spawn(["run", path(house.chatter.path())]));
     ended(script);
     drop(second.unwrap());
+}
+
+#[test]
+fn a_page_that_is_kept_up_to_date_loses_nothing_that_a_person_does_on_it() {
+    let house = House::new();
+    let (_chatter, run) = house.chatters();
+    let quick = job("quick", LEAVES);
+    house.does(&["run", path(quick.path()), "--json"]);
+    let over = house.newest(&["runs", "list", "--job", "quick", "--json"], "run_id");
+    house.asks();
+    let told = [
+        ("RUN", run.as_str()),
+        ("OVER", over.as_str()),
+        ("ASKS", ASKS),
+    ];
+    house.plays("steady.mjs", &told);
+}
+
+#[test]
+fn everything_can_be_done_by_keyboard_and_the_focus_is_never_lost() {
+    let house = House::new();
+    let (_chatter, run) = house.chatters();
+    house.asks();
+    house.plays("keyboard.mjs", &[("RUN", &run), ("ASKS", ASKS)]);
 }
 
 /// What changes something, by any id: who may do it is asked before whether it is there.

@@ -17,6 +17,7 @@ use super::{Client, endpoint};
 use crate::approvals::{ApprovalDecideRequest, ApprovalListRequest};
 use crate::control_plane::ControlPlane;
 use crate::error::ApiError;
+use crate::outputs::{OutputChunk, OutputRequest};
 use crate::types::{
     EventsRequest, HealthReport, JobCheckRequest, JobRow, JobView, LogLine, LogsRequest,
     ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
@@ -62,8 +63,8 @@ impl ControlPlane for Client {
     }
 
     async fn run_wait(&self, mut request: RunRequest) -> Result<RunSummary, ApiError> {
-        loop {
         let mut patience = Patience::of(&self.wire);
+        loop {
             let summary = match self.run_wait_once(&request).await {
                 Ok(summary) => summary,
                 // The run goes on without its server.
@@ -141,7 +142,6 @@ impl ControlPlane for Client {
 }
 
 impl Client {
-    /// The idempotency key of a request: its own, or a new one.
     /// Waits for the end of a run for as long as one request may.
     async fn run_wait_once(&self, request: &RunRequest) -> Result<RunSummary, ApiError> {
         let mut call = self.wire.of(endpoint::run_wait(), request)?;
@@ -150,6 +150,7 @@ impl Client {
         document(self.wire.send(&call).await?).await
     }
 
+    /// The idempotency key of a request: its own, or a new one.
     pub(super) fn keyed(&self, given: Option<String>) -> String {
         given.unwrap_or_else(|| self.ids.uuid().to_string())
     }

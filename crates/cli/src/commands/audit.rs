@@ -293,13 +293,13 @@ async fn write(
 }
 
 /// Where the file is written until it is whole.
-fn beside(out: &Path) -> PathBuf {
+pub(super) fn beside(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     out.with_file_name(name)
 }
 
-fn unwritable(out: &Path, error: &io::Error) -> ApiError {
+pub(super) fn unwritable(out: &Path, error: &io::Error) -> ApiError {
     let message = format!("can not write {}: {error}", out.display());
     ApiError::new(ErrorCode::Store, message).hint("give a writable file with `--out FILE`")
 }

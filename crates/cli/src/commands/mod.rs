@@ -19,6 +19,7 @@ mod job;
 mod local;
 mod login;
 mod modal;
+mod output_file;
 mod pages;
 mod principal;
 mod reauth;

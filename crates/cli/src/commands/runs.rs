@@ -2,8 +2,8 @@
 
 use futures::StreamExt as _;
 use moorline_api::{
-    ApiError, LogsRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow, RunView,
-    WorkflowView,
+    ApiError, LogsRequest, OutputRequest, RunChangeRequest, RunListRequest, RunRequest, RunRow,
+    RunView, WorkflowView,
 };
 use moorline_core::approval::ApprovalStatus;
 use moorline_core::error_code::{ErrorCode, RunStatus};
@@ -39,6 +39,12 @@ pub(super) fn run(context: &Context<'_>, command: RunsCommand) -> Result<u8, Api
             };
             logs(context, request)
         }
+        RunsCommand::Output {
+            run,
+            path,
+            out,
+            hash,
+        } => super::output_file::run(context, OutputRequest { run, path, hash }, out.as_deref()),
         RunsCommand::Wait { run, all } => wait(context, run.filter(|_| !all)),
         RunsCommand::Cancel { run, reason, grace } => {
             let actor = context.principal()?;

@@ -370,6 +370,12 @@ impl Chrome {
         }
     }
 
+    /// Whether the switch is on the page as a dialog. Where the page is the switch, one is enough.
+    pub(crate) fn has_dialog(&self) -> bool {
+        let path = self.place.split('?').next();
+        !self.targets.is_empty() && path != Some("/stop")
+    }
+
     /// Every kind of event, for the script: a stream names the kind of each, and listeners are by name.
     #[expect(
         clippy::unused_self,

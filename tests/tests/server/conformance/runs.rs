@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use moorline_api::{
-    EventsRequest, JobCheckRequest, LogsRequest, ReleaseRequest, RunChangeRequest, RunListRequest,
-    RunRequest, StopRequest, SubmitRequest,
+    ApiError, ControlPlane, EventsRequest, JobCheckRequest, LogsRequest, OutputRequest,
+    ReleaseRequest, RunChangeRequest, RunListRequest, RunRequest, StopRequest, SubmitRequest,
 };
 use moorline_core::error_code::RunStatus;
 use moorline_core::stop::StopScope;
@@ -84,6 +84,72 @@ fn a_run_from_its_submission_to_its_log() {
         let known = plane.job_list().await.unwrap();
         assert_eq!(known.len(), 1);
         assert_eq!(known[0].job_id, "talks");
+        stage
+    });
+}
+
+/// The pieces of an output, put together.
+async fn fetched(plane: &dyn ControlPlane, request: &OutputRequest) -> Result<Vec<u8>, ApiError> {
+    let mut pieces = plane.run_output(request.clone());
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        assert_eq!(piece.offset, whole.len() as u64);
+        whole.extend(piece.bytes()?);
+        assert!(whole.len() as u64 <= piece.size);
+    }
+    Ok(whole)
+}
+
+#[test]
+fn what_a_run_left_is_fetched_as_it_was_recorded() {
+    on_both(|mut stage| async move {
+        let plane = Arc::clone(&stage.plane);
+        let job = stage.shell(
+            "leaves",
+            "cd \"$MOORLINE_OUTPUT_DIR\"; mkdir deep; : > empty; \
+             head -c 200000 /dev/zero | tr '\\0' x > deep/long.txt; printf '<b>\\377' > 'a b.html'",
+        );
+        let row = plane.run_submit(submit(&job)).await.unwrap();
+        let summary = plane.run_wait(run(row.run_id)).await.unwrap();
+        assert_eq!(summary.status, RunStatus::Success);
+        let request = |path: &str| OutputRequest {
+            run: row.run_id.to_string(),
+            path: path.to_owned(),
+            hash: None,
+        };
+        let long = fetched(&*plane, &request("deep/long.txt")).await.unwrap();
+        assert_eq!(long, vec![b'x'; 200_000]);
+        assert_eq!(fetched(&*plane, &request("empty")).await.unwrap(), b"");
+        let odd = fetched(&*plane, &request("./a b.html")).await.unwrap();
+        assert_eq!(odd, b"<b>\xff");
+        for output in &summary.outputs {
+            let named = OutputRequest {
+                hash: Some(output.hash),
+                ..request(&output.path)
+            };
+            let whole = fetched(&*plane, &named).await.unwrap();
+            assert_eq!(whole.len() as u64, output.size, "{}", output.path);
+        }
+
+        let done = fetched(&*plane, &request("../inputs/x")).await;
+        stage.refused("a path that leaves", done);
+        let done = fetched(&*plane, &request("/etc/passwd")).await;
+        stage.refused("a path from the root", done);
+        let done = fetched(&*plane, &request("deep")).await;
+        stage.refused("a directory", done);
+        let other = OutputRequest {
+            hash: Some(summary.artifact_hash),
+            ..request("empty")
+        };
+        let done = fetched(&*plane, &other).await;
+        stage.refused("another content", done);
+        let unknown = OutputRequest {
+            run: "ffff".to_owned(),
+            ..request("empty")
+        };
+        let done = fetched(&*plane, &unknown).await;
+        stage.refused("an output of a run that is not there", done);
         stage
     });
 }

@@ -136,6 +136,14 @@ impl Chart {
             )?;
         }
         let y = HEIGHT - 6.0;
+        if self.ends.0 == self.ends.1 {
+            return write!(
+                f,
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>",
+                f64::midpoint(LEFT, WIDTH - RIGHT),
+                Escaped(&fit(&self.ends.0, 40))
+            );
+        }
         write!(
             f,
             "<text class=\"tick\" x=\"{LEFT}\" y=\"{y}\">{}</text><text class=\"tick\" x=\"{:.1}\" y=\"{y}\" text-anchor=\"end\">{}</text>",

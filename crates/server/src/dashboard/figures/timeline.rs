@@ -73,6 +73,16 @@ impl Timeline {
         LEFT + share * (WIDTH - LEFT - RIGHT)
     }
 
+    /// Where a share of the whole time is; in milliseconds where tenths of a second would not tell it.
+    fn tick(&self, share: f64) -> String {
+        let whole = self.seconds();
+        if whole < 2.0 {
+            format!("{:.0} ms", whole * share * 1000.0)
+        } else {
+            duration(whole * share)
+        }
+    }
+
     fn ticks(&self, bottom: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for quarter in 0..=4_u32 {
             let share = f64::from(quarter) / 4.0;
@@ -85,7 +95,7 @@ impl Timeline {
             write!(
                 f,
                 "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom:.1}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"16\" text-anchor=\"{anchor}\">{}</text>",
-                duration(self.seconds() * share)
+                self.tick(share)
             )?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::{LINES, html};
 use crate::dashboard::chrome::{Area, Chrome};
 use crate::dashboard::fault::Fault;
 use crate::dashboard::fields::Fields;
-use crate::dashboard::parts::{Badge, Id, Moment};
+use crate::dashboard::parts::{Badge, Id, Moment, Prose};
 use crate::dashboard::viewer::Viewer;
 
 /// A record in the list.
@@ -21,7 +21,7 @@ struct RecordLine {
     actor: String,
     operation: String,
     subject: String,
-    reason: String,
+    reason: Prose,
     hash: Id,
 }
 
@@ -33,7 +33,7 @@ impl RecordLine {
             actor: record.actor,
             operation: record.operation,
             subject: record.subject,
-            reason: record.reason.unwrap_or_default(),
+            reason: Prose(record.reason.unwrap_or_default()),
             hash: Id::plain(record.hash),
         }
     }

@@ -10,6 +10,7 @@ mod audit;
 mod events;
 mod jobs;
 mod log;
+mod output;
 mod overview;
 mod run;
 mod runs;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/runs", get(runs::page))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/log.txt", get(log::download))
+        .route("/runs/{run}/output", get(output::download))
         .route("/runs/{run}/cancel", post(run::cancel))
         .route("/runs/{run}/retry", post(run::retry))
         .route("/approvals", get(approvals::page))

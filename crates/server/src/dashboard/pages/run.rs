@@ -16,7 +16,7 @@ use moorline_core::event::{Event, EventKind};
 use super::approvals::ApprovalLine;
 use super::events::EventLine;
 use super::log::Tail;
-use super::{done, html, log};
+use super::{done, html, log, output};
 use crate::dashboard::chrome::{Area, Chrome};
 use crate::dashboard::fault::Fault;
 use crate::dashboard::fields::Fields;
@@ -53,6 +53,7 @@ struct Line {
 /// An output file.
 struct Output {
     path: String,
+    href: String,
     size: String,
     hash: Id,
     export: bool,
@@ -275,6 +276,11 @@ fn of(
             .iter()
             .map(|output| Output {
                 path: output.path.clone(),
+                href: output::href(
+                    &summary.run_id.to_string(),
+                    &output.path,
+                    &output.hash.to_string(),
+                ),
                 size: bytes(output.size),
                 hash: Id::plain(output.hash),
                 export: output.export,

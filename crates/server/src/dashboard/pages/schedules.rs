@@ -16,7 +16,7 @@ use super::{done, html};
 use crate::dashboard::chrome::{Area, Chrome};
 use crate::dashboard::fault::Fault;
 use crate::dashboard::fields::{Fields, encoded};
-use crate::dashboard::parts::{Badge, Id, Moment};
+use crate::dashboard::parts::{Badge, Id, Moment, Prose};
 use crate::dashboard::viewer::Viewer;
 
 /// A schedule in a list.
@@ -103,8 +103,8 @@ pub(super) async fn list(viewer: Viewer) -> Result<Response, Fault> {
 struct GateLine {
     name: String,
     met: Badge,
-    why: String,
-    hint: Option<String>,
+    why: Prose,
+    hint: Option<Prose>,
     command: Option<String>,
     by: Option<String>,
     at: Option<Moment>,
@@ -124,7 +124,7 @@ struct Page {
     line: ScheduleLine,
     since: Moment,
     by: String,
-    reason: String,
+    reason: Prose,
     artifact: Id,
     skipped: u32,
     next: Vec<NextLine>,
@@ -176,7 +176,7 @@ pub(super) async fn page(
         href: href(&schedule),
         since: viewer.moment(view.since),
         by: view.by.to_string(),
-        reason: view.reason.clone(),
+        reason: Prose(view.reason.clone()),
         artifact: Id::below("/artifacts", view.artifact),
         skipped: view.skipped_in_a_row,
         line: ScheduleLine::of(&viewer, view),
@@ -216,9 +216,13 @@ fn gate_line(viewer: &Viewer, schedule: &ScheduleId, gate: GateState) -> GateLin
     GateLine {
         name: gate.gate.as_str().replace('_', " "),
         met: Badge::holds(gate.met, "met", "missing"),
-        why: gate.why,
+        why: Prose(gate.why),
+        // A hint that only names the command says nothing beside it.
+        hint: gate
+            .hint
+            .filter(|_| !gate.met && command.is_none())
+            .map(Prose),
         command: command.filter(|_| !gate.met),
-        hint: gate.hint.filter(|_| !gate.met),
         by: gate
             .evidence
             .as_ref()

@@ -14,7 +14,7 @@ use super::{done, html};
 use crate::dashboard::chrome::{Area, Chrome};
 use crate::dashboard::fault::Fault;
 use crate::dashboard::fields::{Fields, encoded};
-use crate::dashboard::parts::{Badge, Id, Moment};
+use crate::dashboard::parts::{Badge, Id, Moment, Prose};
 use crate::dashboard::viewer::Viewer;
 
 /// A source in a list.
@@ -77,7 +77,7 @@ struct Page {
     chrome: Chrome,
     line: SourceLine,
     admits: Badge,
-    hint: Option<String>,
+    hint: Option<Prose>,
     schedules: Vec<(String, String, Badge)>,
     runs: Vec<RunLine>,
     quarantined: bool,
@@ -101,7 +101,7 @@ pub(super) async fn page(viewer: Viewer, Path(source): Path<String>) -> Result<R
     let page = Page {
         chrome: Chrome::load(&viewer, Area::Sources, detail.source.source_id.clone()).await?,
         admits: Badge::holds(detail.admits_schedules, "may be read", "no schedule starts"),
-        hint: detail.hint,
+        hint: detail.hint.map(Prose),
         schedules: schedules.collect(),
         runs: RunLine::all(&viewer, detail.runs),
         quarantined: state == SourceState::Quarantined,

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | [`badge`] | a state, by colour, shape and word |
 //! | [`id`] | a long id, shortened |
+//! | [`prose`] | sentences, with commands and ids in them |
 //! | [`size`] | bytes and durations in words |
 //! | [`time`] | points in time, relative, with the whole time behind |
 //! | [`tree`] | a JSON document, for people |
 
 pub(crate) mod badge;
 pub(crate) mod id;
+pub(crate) mod prose;
 pub(crate) mod size;
 pub(crate) mod time;
 pub(crate) mod tree;
@@ -19,6 +21,7 @@ use std::fmt;
 
 pub(crate) use badge::{Badge, Tone};
 pub(crate) use id::Id;
+pub(crate) use prose::Prose;
 pub(crate) use time::{Countdown, Moment};
 pub(crate) use tree::Tree;
 
