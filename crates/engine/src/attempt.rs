@@ -21,7 +21,7 @@ use moorline_executor::{Executor, ExecutorError};
 use moorline_secrets::Redactor;
 use moorline_store::{FinishAttempt, StoreError};
 use tokio::sync::Notify;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, field, info_span, warn};
 
 use crate::bundle;
 use crate::engine::Inner;
@@ -64,8 +64,18 @@ impl Inner {
             if live.driver != self.driver {
                 break;
             }
+            let span = info_span!(
+                "attempt",
+                run_id = %run.id,
+                attempt_id = %live.id,
+                number = live.number,
+                status = field::Empty,
+            );
             // Boxed: it holds the attempt, and is part of every future that leads here.
-            run = Box::pin(self.drive_attempt(&run, &live)).await?;
+            run = Box::pin(self.drive_attempt(&run, &live))
+                .instrument(span.clone())
+                .await?;
+            span.record("status", run.status.as_str());
             self.changed.notify_waiters();
         }
         if run.status.is_terminal() {
@@ -113,6 +123,8 @@ impl Inner {
     async fn drive_attempt(&self, run: &Run, live: &LiveAttempt) -> Result<Run, ApiError> {
         let plan = match self.plan(run, live).await {
             Ok(plan) => plan,
+            // What it needs could not be asked for; that says nothing about the attempt.
+            Err(error) if is_unavailable(&error) => return Err(error),
             Err(error) => return self.finish_unlaunched(run, &error).await,
         };
         let handle = match &live.handle {
@@ -123,8 +135,6 @@ impl Inner {
                     self.cancel_attempt(&plan, handle, plan.attempt.limits.grace)
                         .await;
                 }
-            // What it needs could not be asked for; that says nothing about the attempt.
-            Err(error) if is_unavailable(&error) => return Err(error),
                 handle.clone()
             }
             // A wish to end the run came before the launch. A driver that died may have begun one all the
@@ -140,6 +150,7 @@ impl Inner {
             }
             None => match self.launch(run, &plan).await {
                 Ok(handle) => handle,
+                Err(error) if is_unavailable(&error) => return Err(error),
                 Err(error) => return self.finish_unlaunched(run, &error).await,
             },
         };
@@ -150,7 +161,6 @@ impl Inner {
             let now = self.now();
             let recorded = self
                 .store
-                Err(error) if is_unavailable(&error) => return Err(error),
                 .attempt_launched(run.id, run.token, handle.clone(), now)
                 .await?;
             if recorded.cancel.is_some() {
@@ -176,7 +186,12 @@ impl Inner {
         }
         let outcome = outcome.map_err(|error| executor_error(&error))?;
         self.hear_out(run, &plan, &handle, &outcome, telling).await;
-        self.finish(run, &plan, &handle, outcome, Next::Claim).await
+        let next = if self.leaves() {
+            Next::LeaveDue
+        } else {
+            Next::Claim
+        };
+        self.finish(run, &plan, &handle, outcome, next).await
     }
 
     /// Records the end of an attempt whose outcome is known. What it said is recorded before.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use moorline_api::ApiError;
 use moorline_core::error_code::{ErrorCode, RunStatus};
 use moorline_core::ids::RunId;
@@ -22,10 +23,10 @@ use crate::watch::Pace;
 /// Before a run that is due and could not be claimed is looked at again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-impl Engine {
 /// Before a run that could not be driven on is driven again, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+impl Engine {
     /// Carries a run to its end in the background.
     pub(crate) async fn carry_on(&self, run: Run, slot: Option<OwnedSemaphorePermit>) {
         let inner = Arc::clone(&self.inner);
@@ -66,7 +67,6 @@ fn rests(run: &Run) -> bool {
     run.status.is_terminal() || run.status == RunStatus::AwaitingApproval
 }
 
-/// Held while a run is carried here, so that this process carries it once.
 /// What a driver does when something fails that says nothing about the run, such as a store that is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failing {
@@ -76,6 +76,7 @@ pub(crate) enum Failing {
     Waits,
 }
 
+/// Held while a run is carried here, so that this process carries it once.
 struct Carried<'a> {
     inner: &'a Inner,
     run: RunId,
@@ -97,6 +98,11 @@ impl Inner {
         self.carried().contains(&run)
     }
 
+    /// Whether this process takes up nothing more.
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether this process carries any run.
     pub(crate) fn drives_something(&self) -> bool {
         !self.carried().is_empty()
@@ -108,13 +114,13 @@ impl Inner {
         &self,
         mut run: Run,
         mut slot: Option<OwnedSemaphorePermit>,
+        failing: Failing,
     ) -> Result<(), ApiError> {
         while self.carried().insert(run.id) {
             let carried = Carried {
                 inner: self,
                 run: run.id,
             };
-        failing: Failing,
             run = match failing {
                 Failing::Tells => self.carry_to_rest(run, slot.take()).await?,
                 Failing::Waits => self.carry_patiently(run, slot.take()).await?,
@@ -132,12 +138,6 @@ impl Inner {
         Ok(())
     }
 
-    async fn carry_to_rest(
-        &self,
-        mut run: Run,
-        mut slot: Option<OwnedSemaphorePermit>,
-    ) -> Result<Run, ApiError> {
-        loop {
     /// As [`carry_to_rest`](Self::carry_to_rest), but that it goes on after what failed: a store that does not
     /// answer says nothing about the run, whose attempt runs on meanwhile or is over. What became of the run is
     /// read anew; another driver may have it by then.
@@ -183,10 +183,19 @@ impl Inner {
         }
     }
 
+    async fn carry_to_rest(
+        &self,
+        mut run: Run,
+        mut slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<Run, ApiError> {
+        loop {
             if slot.is_none() {
                 slot = Arc::clone(&self.slots).acquire_owned().await.ok();
             }
             if run.attempt.is_none() {
+                if self.leaves() {
+                    return Ok(run);
+                }
                 match self.claim(run.id).await? {
                     Some(claimed) => run = claimed,
                     None => run = self.must_get(run.id).await?,
@@ -194,8 +203,11 @@ impl Inner {
             }
             run = self.with_leases(run.id, self.drive(run)).await?;
             drop(slot.take());
+            if self.leaves() {
+                return Ok(run);
+            }
             while run.attempt.is_none() && !rests(&run) && !self.until_due(&run).await {
-                if self.closing.load(Ordering::Relaxed) {
+                if self.closing.load(Ordering::Relaxed) || self.leaves() {
                     return Ok(run);
                 }
                 run = self.must_get(run.id).await?;

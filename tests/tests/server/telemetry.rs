@@ -1,6 +1,5 @@
 //! Traces: what a collector gets of a request and of what it sets off, and that nothing depends on the collector.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
@@ -95,7 +94,7 @@ fn at(address: SocketAddr) -> ServerOptions {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_followed_to_the_attempt_that_it_starts() {
     let (collector, address) = Collector::start();
-    // So late that nothing would come before the end, but for what is told then.
+    // So late that what comes last comes because of the end.
     let options = at(address).env("OTEL_BSP_SCHEDULE_DELAY", "3600000");
     let mut server = options.start().unwrap();
     let token = server.token("ada", ["--principal", "human:ada"]).unwrap();
@@ -118,9 +117,8 @@ async fn a_request_is_followed_to_the_attempt_that_it_starts() {
     let view = api.until(&path, "the run to end", ended).await;
     let query = api.request(Method::GET, &format!("/v1/runs?job={secret}"));
     assert_eq!(query.send().await.unwrap().status(), 200);
-    assert!(collector.requests().is_empty(), "not yet");
     let output = server.end().unwrap();
-    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    assert_eq!(output.code, Some(0), "{output}");
 
     let asked = collector.spans();
     let asked: Vec<&Span> = asked
@@ -131,18 +129,13 @@ async fn a_request_is_followed_to_the_attempt_that_it_starts() {
         panic!("{asked:#?}");
     };
     assert_eq!(hex(&asked.trace_id), trace);
-    let said: BTreeMap<&str, String> = [
+    let said = [
         "http.request.method",
         "http.route",
         "http.response.status_code",
     ]
-    .map(|key| (key, text(&asked.attributes, key)))
-    .into();
-    let wanted = ["POST", "/v1/runs", "202"].map(str::to_owned);
-    assert!(
-        said.values().eq([&wanted[0], &wanted[2], &wanted[1]]),
-        "{said:?}"
-    );
+    .map(|key| text(&asked.attributes, key));
+    assert_eq!(said, ["POST", "/v1/runs", "202"]);
     let carried = collector.span("run", "run_id", run);
     assert_eq!(carried.parent_span_id, asked.span_id);
     let attempt = view["attempts"][0]["attempt_id"].as_str();

@@ -129,6 +129,10 @@ impl Wire {
             .tcp_keepalive(KEEPALIVE);
         if is_loopback(&url) {
             builder = builder.no_proxy();
+            if url.scheme() == "http" {
+                // No TLS: a machine without certificates of authorities is good enough.
+                builder = builder.tls_certs_only([]);
+            }
         }
         let http = builder.build().map_err(|error| {
             ApiError::new(ErrorCode::Internal, "can not set up HTTP").because(error)
@@ -252,11 +256,11 @@ impl Wire {
                     let passing = passes(response.status());
                     let error = problem(response).await;
                     if !passing {
+                        self.reached.answered(self.notice.as_deref());
                         return Err(error);
                     }
                     (error, asked)
                 }
-                        self.reached.answered(self.notice.as_deref());
                 Err(error) => (error, None),
             };
             if !call.repeatable || tried >= self.tries {
@@ -351,7 +355,9 @@ impl Wire {
         } else {
             (format!("the connection to the server {base} broke"), true)
         };
-        let hint = if unknown && !repeatable {
+        let hint = if let Some(hint) = untrusted(&error) {
+            hint
+        } else if unknown && !repeatable {
             "it may have been done all the same: look at the present state before asking again"
         } else {
             "check the address, the network, and that `moorlined` runs there"
@@ -360,6 +366,29 @@ impl Wire {
             .hint(hint)
             .because(error.without_url())
     }
+}
+
+/// What to do about a certificate that is not accepted; none where that is not what is wrong.
+fn untrusted(error: &reqwest::Error) -> Option<&'static str> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // An error of a socket holds the one of TLS, and gives as its cause that one's cause.
+        let io = error.downcast_ref::<std::io::Error>();
+        let inner = io.and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>());
+        match inner.or_else(|| error.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                return Some(
+                    "set `SSL_CERT_FILE` to the certificate (PEM) of the authority that signed the server's, \
+                     or call the server by the name that its certificate is for",
+                );
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return Some("the server may not speak TLS: try `http://`");
+            }
+            _ => cause = error.source(),
+        }
+    }
+    None
 }
 
 /// Whether it names this machine, where no proxy is asked.

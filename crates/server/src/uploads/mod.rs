@@ -98,11 +98,12 @@ impl Place {
         }
     }
 
-    /// Removes what was kept long enough.
-    fn sweep(&self, now: Timestamp) {
+    /// Removes what was kept long enough: which uploads were among it.
+    fn sweep(&self, now: Timestamp) -> Vec<Uuid> {
+        let mut gone = Vec::new();
         let Ok(entries) = std::fs::read_dir(&self.0) else {
             // Nothing was ever uploaded.
-            return;
+            return gone;
         };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -121,8 +122,12 @@ impl Place {
             };
             if let Err(error) = removed {
                 warn!("can not remove an old upload: {error}");
+                continue;
             }
+            let id = path.file_name().and_then(|name| name.to_str());
+            gone.extend(id.and_then(|id| id.parse::<Uuid>().ok()));
         }
+        gone
     }
 }
 
@@ -138,19 +143,26 @@ pub(crate) async fn sweep(app: Arc<App>) {
             () = tokio::time::sleep(SWEEP) => {}
             () = app.closing.cancelled() => return,
         }
-        let now = app.clock.now();
-        let places: Vec<Place> = app
-            .projects
-            .values()
-            .map(|project| Place::of(&project.engine))
-            .collect();
-        let swept = tokio::task::spawn_blocking(move || {
-            for place in places {
-                place.sweep(now);
-            }
-        });
-        if let Err(error) = swept.await {
-            warn!("old uploads were not looked through: {error}");
+        for project in app.projects.values() {
+            sweep_project(&project.engine, app.clock.now()).await;
+        }
+    }
+}
+
+/// Removes old uploads of a project: here, and from the store, which every replica does for those that it has.
+async fn sweep_project(engine: &Engine, now: Timestamp) {
+    let place = Place::of(engine);
+    let swept = tokio::task::spawn_blocking(move || place.sweep(now)).await;
+    let gone = swept.unwrap_or_else(|error| {
+        warn!("old uploads were not looked through: {error}");
+        Vec::new()
+    });
+    if !engine.store().is_shared() {
+        return;
+    }
+    for id in gone {
+        if let Err(error) = engine.store().blob_remove(&shared_name(id)).await {
+            warn!("can not remove an old upload from the store: {error}");
         }
     }
 }

@@ -93,7 +93,7 @@ async fn one(
     let missing = || {
         let message = format!("there is no upload `{}`", id.escape_default());
         ApiError::new(ErrorCode::NotFound, message)
-            .hint("send it again to `POST /v1/uploads`; uploads are kept for a day")
+            .hint("send it again to `POST /v1/uploads`; uploads are kept for a day, and one of more than 64 MiB is at the replica that took it alone")
     };
     // Only ids lead anywhere: nothing of the text becomes a part of a path.
     let id: Uuid = id.parse().map_err(|_| missing())?;
