@@ -35,10 +35,11 @@ use axum::routing::get;
 use futures::stream::{BoxStream, SplitSink};
 use futures::{SinkExt as _, Stream, StreamExt as _};
 use http::{HeaderMap, header};
-use moorline_api::{ApiError, ControlPlane as _, EventsRequest, Operation};
+use moorline_api::{ApiError, ControlPlane as _, EventsRequest, Operation, RunRequest};
 use moorline_core::error_code::ErrorCode;
 use moorline_core::event::Event;
 use moorline_core::token::TokenKind;
+use moorline_engine::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
@@ -287,6 +288,11 @@ impl Connection {
                 if let Err(error) = self.may_subscribe(&id, window) {
                     return self.refuse(Some(&id), error).await;
                 }
+                if let Err(error) =
+                    known(self.caller.project.engine.clone(), events.run.clone()).await
+                {
+                    return self.refuse(Some(&id), error).await;
+                }
                 self.say(&Told::Subscribed { id: &id }).await?;
                 let subscription = Subscription {
                     events: self.caller.project.engine.event_watch(events),
@@ -360,6 +366,14 @@ impl Connection {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Over),
         }
+    }
+}
+
+/// A run that is not there has no events, now or ever: as with the stream over HTTP, that is said.
+async fn known(engine: Engine, run: Option<String>) -> Result<(), ApiError> {
+    match run {
+        Some(run) => engine.run_get(RunRequest { run }).await.map(drop),
+        None => Ok(()),
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use moorline_core::app_name::AppPolicy;
+use moorline_core::content_id::ContentId;
+use moorline_core::lane::Lane;
+use moorline_executor::modal::ModalDeployer;
+use moorline_executor::{Deployable, Deployer as _};
 use moorline_modal_client::functions::{FileFunction, Schedule};
 use moorline_modal_client::images::{BuildOptions, ImageDefinition};
 use moorline_modal_client::{Client, Config};
 use moorline_modal_emulator::{Emulator, EmulatorOptions};
 use moorline_testkit::moorline::{Moorline, Running, binary};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::schedules::scene::{Cadence, QUICK, Scene, Where};
@@ -192,6 +197,68 @@ fn a_deployed_schedule_says_that_its_time_has_come_and_starts_nothing() {
     assert!(queues.contains("moorline-due"), "{queues}");
     assert_eq!(stage.scene.started_for(), Vec::<String>::new());
     stage.end();
+}
+
+/// D-AUDIT-3: in one workspace no project lists, replaces or stops what another one deployed, also where the names of
+/// two apps come out alike.
+#[test]
+fn a_project_leaves_alone_what_another_one_deployed() {
+    let runtime = Runtime::new().unwrap();
+    let options = EmulatorOptions {
+        helper: binary("modal-sandbox-fs-tools").unwrap(),
+        ..EmulatorOptions::default()
+    };
+    let emulator = runtime.block_on(Emulator::start(options)).unwrap();
+    let variables = emulator.environment().into_iter();
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let client = Config::from_env(variables).and_then(Client::new).unwrap();
+    let deployer = || {
+        let image = "python:3.12-slim-bookworm";
+        ModalDeployer::new(client.clone(), AppPolicy::default(), true, image)
+    };
+    let of = |project: &str| deployer().of_project(project);
+    let tide = |job: &str| {
+        let content = ContentId::of_bytes(b"what it starts");
+        let document = json!({
+            "type": "cron", "expr": "0 0 29 2 *", "time_zone": "UTC", "job_id": job, "spec_hash": content,
+        });
+        Deployable {
+            id: format!("prod/{job}").parse().unwrap(),
+            document: serde_json::from_value(document).unwrap(),
+            content,
+        }
+    };
+    runtime.block_on(async {
+        let lane = Lane::PROD;
+        let (everybody, acme) = (deployer(), of("acme"));
+        everybody.deploy(&tide("tide")).await.unwrap();
+        assert_eq!(acme.deployed(&lane).await.unwrap(), []);
+        assert!(!acme.undeploy(&tide("tide").id).await.unwrap());
+        acme.deploy(&tide("tide")).await.unwrap();
+        let apps = async |deployer: &ModalDeployer| -> Vec<String> {
+            let deployed = deployer.deployed(&lane).await.unwrap();
+            deployed.into_iter().map(|one| one.app).collect()
+        };
+        assert_eq!(apps(&everybody).await, ["schedules-tide-v1"]);
+        assert_eq!(apps(&acme).await, ["acme-schedules-tide-v1"]);
+        assert!(everybody.undeploy(&tide("tide").id).await.unwrap());
+        assert_eq!(apps(&acme).await, ["acme-schedules-tide-v1"]);
+
+        // Both are `acme-schedules-schedules-tide-v1`.
+        let (one, other) = (tide("schedules-tide"), tide("tide"));
+        let alike = of("acme-schedules");
+        acme.deploy(&one).await.unwrap();
+        assert_eq!(acme.app(&one.id).unwrap(), alike.app(&other.id).unwrap());
+        let refused = alike.deploy(&other).await.unwrap_err();
+        assert!(
+            format!("{refused:?}").contains("of another project"),
+            "{refused:?}"
+        );
+        assert!(!alike.undeploy(&other.id).await.unwrap());
+        assert_eq!(apps(&alike).await, [] as [&str; 0]);
+        assert_eq!(apps(&acme).await.len(), 2);
+        emulator.stop().await;
+    });
 }
 
 /// As anybody with the workspace's token could.

@@ -2,10 +2,11 @@
 //! same calls, the same effects, and refusals that are equal word by word.
 //!
 //! Each case does its assertions on whatever plane it is given and writes down every refusal that it met. The
-//! two lists of a case must be equal: code, message, hint and findings.
+//! two lists of a case must be equal: code, message, hint and findings. Every operation has a case.
 
 mod artifacts;
 mod governance;
+mod lifecycle;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -125,14 +126,19 @@ impl Signer for Keys {
     }
 }
 
+/// Variables of the environment that both are given.
+type Variables = BTreeMap<String, String>;
+
 /// An engine in this process.
-async fn engine(state: &Path) -> moorline_engine::Engine {
+async fn engine(state: &Path, mut vars: Variables) -> moorline_engine::Engine {
+    vars.insert("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
     let options = assemble::Options {
         project: DEFAULT_PROJECT.to_owned(),
         dirs: StateDirs::new(state.join("state")),
         settings: Arc::new(settings(state)),
         keys: KeyPlace::new(state.join("keys")),
-        vars: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
+        vars,
+        ambient_secrets: false,
         helper: binary("moorline").unwrap(),
     };
     assemble::embedded(options).await.unwrap()
@@ -159,8 +165,11 @@ fn toml(state: &Path) -> String {
 }
 
 /// A real server, and a client of it.
-fn served(state: &Path) -> (Server, Client) {
+fn served(state: &Path, vars: &Variables) -> (Server, Client) {
     let options = ServerOptions::new().unwrap().config(&toml(state)).unwrap();
+    let options = vars
+        .iter()
+        .fold(options, |options, (name, value)| options.env(name, value));
     let server = options.start().unwrap();
     let token = server.token("ada", ["--principal", ADA]).unwrap();
     let mut options = Options::new(server.url(), token);
@@ -174,20 +183,58 @@ where
     F: Fn(Stage) -> W,
     W: Future<Output = Stage>,
 {
+    on_both_with(Variables::new(), case);
+}
+
+/// As [`on_both`], in an environment.
+fn on_both_with<F, W>(vars: Variables, case: F)
+where
+    F: Fn(Stage) -> W,
+    W: Future<Output = Stage>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     let here = tempfile::tempdir().unwrap();
     let in_process = runtime.block_on(async {
-        let engine = engine(here.path()).await;
+        let engine = engine(here.path(), vars.clone()).await;
         let done = case(Stage::new(Arc::new(engine.clone()))).await;
         engine.drain().await;
         done.refused
     });
     let there = tempfile::tempdir().unwrap();
-    let (server, client) = served(there.path());
+    let (server, client) = served(there.path(), &vars);
     let over_http = runtime.block_on(async { case(Stage::new(Arc::new(client))).await.refused });
     drop(server);
     assert_eq!(over_http, in_process);
+}
+
+/// Where the cases are.
+const CASES: [&str; 4] = [
+    include_str!("conformance/artifacts.rs"),
+    include_str!("conformance/governance.rs"),
+    include_str!("conformance/lifecycle.rs"),
+    include_str!("conformance/runs.rs"),
+];
+
+/// Operations without a case, each with the reason.
+const WITHOUT: [(&str, &str); 0] = [];
+
+/// What a case calls, it calls on both planes: so an operation that is called by none has no conformance.
+#[test]
+fn every_operation_has_a_case() {
+    let called = |name: &str| {
+        let call = format!(".{name}(");
+        CASES.iter().any(|cases| cases.contains(&call))
+    };
+    let without: Vec<&str> = moorline_api::routes::ROUTES
+        .iter()
+        .map(|route| route.name)
+        .filter(|name| !called(name) && !WITHOUT.iter().any(|(known, _)| known == name))
+        .collect();
+    assert_eq!(without, [] as [&str; 0], "no case does this on both planes");
+    for (name, reason) in WITHOUT {
+        assert!(!called(name) && !reason.is_empty(), "`{name}` has a case");
+    }
 }

@@ -10,11 +10,11 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::super::support::PATIENCE;
 
 /// An open connection.
-pub(super) struct Socket(WebSocketStream<TcpStream>);
+pub(crate) struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
     /// Opens `/v1/ws`, from a page of this origin when one is given; the status of a refusal.
-    pub(super) async fn open(server: &str, token: &str, origin: Option<&str>) -> Result<Self, u16> {
+    pub(crate) async fn open(server: &str, token: &str, origin: Option<&str>) -> Result<Self, u16> {
         let address = server.strip_prefix("http://").unwrap();
         let url = format!("ws://{address}/v1/ws");
         let mut request = url.into_client_request().unwrap();
@@ -31,13 +31,13 @@ impl Socket {
         }
     }
 
-    pub(super) async fn say(&mut self, message: &Value) {
+    pub(crate) async fn say(&mut self, message: &Value) {
         let text = Message::text(message.to_string());
         self.0.send(text).await.unwrap();
     }
 
     /// The next message of the server.
-    pub(super) async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await;
             match message.expect("a message in time").unwrap().unwrap() {
