@@ -228,7 +228,7 @@ impl Engine {
     /// span, inside of the span of who asked. Only the first one counts; without it the spans of runs are traces
     /// of their own.
     pub fn join_traces(&self, join: fn(&Span)) {
-        drop(self.inner.join_trace.set(join));
+        self.inner.join_trace.get_or_init(|| join);
     }
 
     /// Waits until everything that this engine started in the background has ended: attempts that run are
