@@ -162,7 +162,7 @@ async fn no_list_and_no_body_reaches_another_project() {
         format!("/v1/artifacts?job_id={}", of("job_id")),
         format!("/v1/schedules?source={}", of("source_id")),
         format!("/v1/audit?subject=run%2F{}", of("run")),
-        format!("/v1/secrets?lane=prod"),
+        "/v1/secrets?lane=prod".to_owned(),
         "/v1/tokens?all=true".to_owned(),
         "/metrics".to_owned(),
     ]);
@@ -254,7 +254,7 @@ async fn the_seed_s_routes_and_downloads_know_their_own_project_alone() {
         format!("/v1/runs/{run}/logs?follow=true"),
         format!("/v1/artifacts/{artifact}/content"),
         format!("/v1/artifacts/{}/content", estate.things["content"]),
-        format!("/v1/artifacts/live:acme-tide/content?lane=prod"),
+        "/v1/artifacts/live:acme-tide/content?lane=prod".to_owned(),
     ] {
         let (status, answer) = api.get(&path).await;
         assert_eq!(status, 404, "{path}: {answer}");
