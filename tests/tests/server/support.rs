@@ -119,14 +119,20 @@ pub(crate) fn packed(job_id: &str, script: &str) -> Vec<u8> {
 
 /// The archive of a job directory that holds nothing but its spec.
 pub(crate) fn packed_spec(spec: &Value) -> Vec<u8> {
-    let spec = spec.to_string();
-    let mut header = tar::Header::new_gnu();
-    header.set_size(spec.len() as u64);
-    header.set_mode(0o644);
+    packed_files(&[("job_spec.json", &spec.to_string())])
+}
+
+/// The archive of a directory: of its files, the paths and the texts.
+pub(crate) fn packed_files(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    archive
-        .append_data(&mut header, "job_spec.json", spec.as_bytes())
-        .unwrap();
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive
+            .append_data(&mut header, path, text.as_bytes())
+            .unwrap();
+    }
     archive.into_inner().unwrap()
 }
 

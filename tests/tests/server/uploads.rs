@@ -6,7 +6,7 @@ use moorline_testkit::postgres::{TestDatabase, create_database};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::{Api, packed, uploaded};
+use super::support::{Api, packed_files, packed_spec, uploaded};
 
 fn server(database: &TestDatabase, work: bool, config: &str) -> Server {
     let options = ServerOptions::new().unwrap().store(database.url());
@@ -37,7 +37,12 @@ async fn what_one_server_took_another_one_runs() {
     let here = Api::new(one.url(), Some(&token));
     let there = here.at(two.url());
     let script = "cat \"$(sed -n 's/.*\"path\": *\"\\([^\"]*words.txt\\)\".*/\\1/p' \"$MOORLINE_INPUT\")\"\n";
-    let job = uploaded(&here, packed("reads", script)).await;
+    let spec = json!({
+        "job_id": "reads",
+        "inputs": {"words": {"required": true}},
+        "steps": [{"name": "main", "argv": ["/bin/sh", "-c", script], "egress": "none"}],
+    });
+    let job = uploaded(&here, packed_spec(&spec)).await;
     let input = sent(&here, "words.txt", b"from the first machine\n".to_vec()).await;
     let asked = json!({"job": job, "inputs": {"words": input}});
     let (status, run) = there.post("/v1/runs", &asked).await;
@@ -80,7 +85,15 @@ async fn an_upload_is_of_its_project_at_every_server() {
         one.token("ada", arguments).unwrap()
     };
     let ours = Api::new(one.url(), Some(&token(&project)));
-    let job = uploaded(&ours, packed("mine", "echo mine\n")).await;
+    let spec = json!({"job_id": "mine", "steps": [
+        {"name": "main", "argv": ["/bin/sh", "-c", "echo mine"], "egress": "none"}
+    ]});
+    let files = [
+        ("job_spec.json", spec.to_string()),
+        ("RUNBOOK.md", "# Mine\n\nSays whose it is.\n".to_owned()),
+    ];
+    let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+    let job = uploaded(&ours, packed_files(&files)).await;
     let submission = json!({"dir": job});
     let theirs = Api::new(two.url(), Some(&token("default")));
     let (status, problem) = theirs.post("/v1/artifacts", &submission).await;

@@ -372,10 +372,7 @@ impl Wire {
 fn untrusted(error: &reqwest::Error) -> Option<&'static str> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        // An error of a socket holds the one of TLS, and gives as its cause that one's cause.
-        let io = error.downcast_ref::<std::io::Error>();
-        let inner = io.and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>());
-        match inner.or_else(|| error.downcast_ref::<rustls::Error>()) {
+        match of_tls(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 return Some(
                     "set `SSL_CERT_FILE` to the certificate (PEM) of the authority that signed the server's, \
@@ -389,6 +386,14 @@ fn untrusted(error: &reqwest::Error) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// The error of TLS that this one is or holds: one of a socket gives as its cause the cause of what it holds, so
+/// that what it holds is in no chain of causes, and it may hold another one of a socket.
+fn of_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let held = |error: &'a std::io::Error| of_tls(error.get_ref()?);
+    let tls = error.downcast_ref::<rustls::Error>();
+    tls.or_else(|| error.downcast_ref::<std::io::Error>().and_then(held))
 }
 
 /// Whether it names this machine, where no proxy is asked.
