@@ -106,7 +106,7 @@ export async function renewed(page, act = stir) {
   await page.locator("#nav:not([data-old])").waitFor();
 }
 
-/** Makes something happen that every page is told of: a source is paused, and goes on. */
+/** Makes something happen that every page is told of: a source is paused, and goes on. A run of it is over. */
 export async function stir() {
   for (const change of ["pause", "resume"]) {
     await api("POST", `/v1/sources/atlas/${change}`, { reason: "to make an event" });

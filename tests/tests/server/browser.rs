@@ -85,6 +85,14 @@ impl House {
         (running, run.unwrap())
     }
 
+    /// Runs the job that leaves a file to its end, and gives its run. From then on its source is known, which the
+    /// scripts pause and resume to make events.
+    fn leaves(&self) -> String {
+        let quick = job("quick", LEAVES);
+        self.does(&["run", path(quick.path()), "--json"]);
+        self.newest(&["runs", "list", "--job", "quick", "--json"], "run_id")
+    }
+
     /// Starts the workflow that ships with Moorline, up to its first question.
     fn asks(&self) {
         let job = repository().join("examples/validation-workflow");
@@ -377,9 +385,7 @@ fn a_person_watches_decides_follows_stops_and_releases() {
 fn a_page_that_is_kept_up_to_date_loses_nothing_that_a_person_does_on_it() {
     let house = House::new();
     let (_chatter, run) = house.chatters();
-    let quick = job("quick", LEAVES);
-    house.does(&["run", path(quick.path()), "--json"]);
-    let over = house.newest(&["runs", "list", "--job", "quick", "--json"], "run_id");
+    let over = house.leaves();
     house.asks();
     let told = [
         ("RUN", run.as_str()),
@@ -393,6 +399,7 @@ fn a_page_that_is_kept_up_to_date_loses_nothing_that_a_person_does_on_it() {
 fn everything_can_be_done_by_keyboard_and_the_focus_is_never_lost() {
     let house = House::new();
     let (_chatter, run) = house.chatters();
+    house.leaves();
     house.asks();
     house.plays("keyboard.mjs", &[("RUN", &run), ("ASKS", ASKS)]);
 }
