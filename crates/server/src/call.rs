@@ -20,6 +20,7 @@ use moorline_api::{
 };
 use moorline_core::error_code::ErrorCode;
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use crate::access::Caller;
 use crate::answer;
@@ -151,7 +152,9 @@ pub(crate) async fn finish<A: Send + 'static>(
     if route.method == Method::Get {
         return doing.await;
     }
-    app.tasks.spawn(doing).await.unwrap_or_else(|error| {
+    // In the span of the request, so that a run that it starts is of its trace.
+    let doing = app.tasks.spawn(doing.in_current_span());
+    doing.await.unwrap_or_else(|error| {
         let message = format!("`{}` broke", route.name);
         Err(ApiError::new(ErrorCode::Internal, message).because(error))
     })

@@ -16,6 +16,7 @@ use moorline_api::{ApiError, RunRow};
 use moorline_core::error_code::ErrorCode;
 use moorline_engine::{Engine, HookRequest, signature};
 use serde_json::json;
+use tracing::Instrument as _;
 
 use crate::app::{App, DEFAULT_PROJECT};
 use crate::problem::Problem;
@@ -67,8 +68,9 @@ async fn start(
         };
         engine.hook(request).await
     };
-    // Done to its end, whether or not the sender waits.
-    let run = app.tasks.spawn(starting).await.map_err(|error| {
+    // Done to its end, whether or not the sender waits; in the span of the request, so that a run is of its trace.
+    let starting = app.tasks.spawn(starting.in_current_span());
+    let run = starting.await.map_err(|error| {
         ApiError::new(ErrorCode::Internal, "starting the job of a hook broke").because(error)
     })??;
     Ok(accepted(&run))

@@ -19,6 +19,7 @@ use moorline_core::error_code::ErrorCode;
 use moorline_core::workflow::FeedbackRule;
 use moorline_engine::{LinkChoice, LinkState, LinkView};
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use crate::access;
 use crate::app::{App, Project};
@@ -113,8 +114,9 @@ async fn decide(
             project.engine.link_decide(&token, choice).await
         }
     };
-    // Done to its end, whether or not the browser waits.
-    let decided = app.tasks.spawn(deciding).await.unwrap_or_else(|error| {
+    // Done to its end, whether or not the browser waits; in the span of the request, so that a run is of its trace.
+    let deciding = app.tasks.spawn(deciding.in_current_span());
+    let decided = deciding.await.unwrap_or_else(|error| {
         Err(ApiError::new(ErrorCode::Internal, "the decision broke").because(error))
     });
     match (decided, look(&app, &token).await) {

@@ -115,8 +115,8 @@ async fn a_request_is_followed_to_the_attempt_that_it_starts() {
     let ended = |seen: &Value| seen["summary"]["ended_at"].is_string();
     let path = format!("/v1/runs/{run}");
     let view = api.until(&path, "the run to end", ended).await;
-    let query = api.request(Method::GET, &format!("/v1/runs?job={secret}"));
-    assert_eq!(query.send().await.unwrap().status(), 200);
+    let (status, listed) = api.get(&format!("/v1/runs?job_id={secret}")).await;
+    assert_eq!(status, 200, "{listed}");
     let output = server.end().unwrap();
     assert_eq!(output.code, Some(0), "{output}");
 
@@ -146,8 +146,6 @@ async fn a_request_is_followed_to_the_attempt_that_it_starts() {
     for span in [&carried, &attempt] {
         assert_eq!(hex(&span.trace_id), trace, "{span:#?}");
     }
-    // The request was over long before what it set off.
-    assert!(asked.end_time_unix_nano <= attempt.end_time_unix_nano);
 
     for request in collector.requests() {
         for of in &request.resource_spans {
