@@ -220,6 +220,9 @@ impl Engine {
     /// submitted here from now on is queued.
     pub fn leave(&self) {
         self.inner.leaving.store(true, Ordering::Relaxed);
+        if let Some(lock) = self.inner.lock.get() {
+            lock.leave();
+        }
         self.inner.slots.close();
         self.inner.changed.notify_waiters();
     }
@@ -323,7 +326,7 @@ impl Inner {
     pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
         self.lock
             .get_or_try_init(|| async {
-                let end = if self.is_shared() {
+                let end = if self.is_shared() || self.leaving.load(Ordering::Relaxed) {
                     End::Leave
                 } else {
                     End::Remove

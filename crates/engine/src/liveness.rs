@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use moorline_core::ids::DriverId;
 use rustix::fs::{FlockOperation, flock};
 
@@ -13,7 +16,8 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug)]
 pub(crate) struct DriverLock {
     path: PathBuf,
-    end: End,
+    /// Whether the file stays when this ends in order.
+    stays: AtomicBool,
     _file: File,
 }
 
@@ -22,8 +26,8 @@ pub(crate) struct DriverLock {
 pub(crate) enum End {
     /// It goes: no other machine shares the store, so a driver without a file was of this one.
     Remove,
-    /// It stays, unlocked, until nothing is left to adopt ([`bury`]): a driver without a file is then of
-    /// another machine.
+    /// It stays, unlocked, until nothing is left to adopt ([`bury`]): where machines share a store, a driver
+    /// without a file is then of another one.
     Leave,
 }
 
@@ -41,15 +45,21 @@ impl DriverLock {
         fs::rename(&unlocked, &path)?;
         Ok(Self {
             path,
-            end,
+            stays: AtomicBool::new(end == End::Leave),
             _file: file,
         })
+    }
+
+    /// The file stays whatever was said: this driver may end before what it drives. Without its file only the
+    /// end of the lease would tell that it is gone, and until then nobody could end what it left.
+    pub(crate) fn leave(&self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for DriverLock {
     fn drop(&mut self) {
-        if self.end == End::Remove {
+        if !self.stays.load(Ordering::Relaxed) {
             // A file that stays behind is unlocked, which says the same: nobody drives under this id.
             let _ignored = fs::remove_file(&self.path);
         }
@@ -99,10 +109,22 @@ pub(crate) fn gone(drivers: &Path) -> io::Result<BTreeSet<DriverId>> {
     Ok(gone)
 }
 
-/// Removes the lock file of a driver that is gone and has nothing left to adopt.
-pub(crate) fn bury(drivers: &Path, driver: DriverId) {
+/// Removes the lock file of a driver that is gone and has nothing left to adopt, once it was seen to be so for
+/// `rest`: where the store is a server, a claim of a process that was killed may still be on its way there.
+pub(crate) fn bury(drivers: &Path, driver: DriverId, rest: Duration, now: Timestamp) {
+    let path = drivers.join(driver.to_string());
     // Left behind, it would only be looked at again.
-    let _ignored = fs::remove_file(drivers.join(driver.to_string()));
+    if rest.is_zero() || lain(&path, now).is_some_and(|lain| lain.unsigned_abs() >= rest) {
+        let _ignored = fs::remove_file(path);
+    }
+}
+
+/// Since when the file of a driver is known to be of a dead one, which its content says: the first look writes it.
+fn lain(path: &Path, now: Timestamp) -> Option<SignedDuration> {
+    match fs::read_to_string(path).ok()?.parse::<Timestamp>() {
+        Ok(since) => Some(now.duration_since(since)),
+        Err(_) => fs::write(path, now.to_string()).ok().and(None),
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +144,18 @@ mod tests {
         // Where machines share a store, an end in order is told from one of another machine.
         drop(DriverLock::take(dir.path(), driver, End::Leave).unwrap());
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
-        bury(dir.path(), driver);
+        let (rest, now) = (Duration::from_secs(30), Timestamp::UNIX_EPOCH);
+        bury(dir.path(), driver, rest, now);
+        bury(dir.path(), driver, rest, now + Duration::from_secs(29));
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+        bury(dir.path(), driver, rest, now + rest);
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
+        // One that may end before what it drives leaves its file, too.
+        let lock = DriverLock::take(dir.path(), driver, End::Remove).unwrap();
+        lock.leave();
+        drop(lock);
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+        bury(dir.path(), driver, Duration::ZERO, now);
         // A process that was killed leaves its file, unlocked.
         fs::write(dir.path().join(driver.to_string()), "").unwrap();
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);

@@ -180,7 +180,8 @@ impl Inner {
         Ok(left)
     }
 
-    /// Removes the lock files of drivers that are gone and drive nothing any more.
+    /// Removes the lock files of drivers that are gone and drive nothing any more; on a store that other
+    /// machines share a lease after that was seen, since what a killed process sent may arrive later.
     async fn bury_drivers(&self) -> Result<(), ApiError> {
         let dir = self.config.dirs.drivers();
         let gone = liveness::gone(&dir).map_err(io_error("look for the drivers that are gone"))?;
@@ -193,8 +194,13 @@ impl Inner {
             .iter()
             .filter_map(|live| Some(live.run.attempt.as_ref()?.driver))
             .collect();
+        let rest = if self.is_shared() {
+            self.config.lease
+        } else {
+            std::time::Duration::ZERO
+        };
         for driver in gone.difference(&needed) {
-            liveness::bury(&dir, *driver);
+            liveness::bury(&dir, *driver, rest, self.now());
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use moorline_core::schedule::{Schedule, ScheduleId, ScheduleState};
 use moorline_core::stop::StopScope;
 
 use crate::error::StoreError;
-use crate::versions::Seen;
 use crate::types::NewRun;
+use crate::versions::Seen;
 
 /// Schedules, and the evidence for their gates. A part of [`Store`](crate::Store), under its contract.
 ///

@@ -22,10 +22,19 @@ pub(super) struct Tail {
     pub(super) before: usize,
     /// The number of the last line: what comes after it is new.
     pub(super) last: u64,
+    /// Why it could not be read.
+    pub(super) fault: Option<String>,
 }
 
-/// The end of a run's log.
-pub(super) async fn tail(viewer: &Viewer, run: &str) -> Result<Tail, ApiError> {
+/// The end of a run's log. What can not be read keeps nobody from the rest of the page.
+pub(super) async fn tail(viewer: &Viewer, run: &str) -> Tail {
+    read(viewer, run).await.unwrap_or_else(|error| Tail {
+        fault: Some(error.to_string()),
+        ..Tail::default()
+    })
+}
+
+async fn read(viewer: &Viewer, run: &str) -> Result<Tail, ApiError> {
     let mut lines = viewer.engine().run_logs(whole(run));
     let mut tail = std::collections::VecDeque::new();
     let mut before = 0;
@@ -40,6 +49,7 @@ pub(super) async fn tail(viewer: &Viewer, run: &str) -> Result<Tail, ApiError> {
         last: tail.back().map_or(0, |line: &LogLine| line.line),
         before,
         lines: tail.into(),
+        fault: None,
     })
 }
 

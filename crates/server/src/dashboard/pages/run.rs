@@ -98,6 +98,7 @@ struct Page {
     outputs: Vec<Output>,
     kept: Vec<(&'static str, String)>,
     lines: Vec<Line>,
+    log_fault: Option<String>,
     lines_before: usize,
     last_line: u64,
     events: Vec<EventLine>,
@@ -129,7 +130,7 @@ pub(super) async fn page(viewer: Viewer, Path(run): Path<String>) -> Result<Resp
     let view = engine.run_get(RunRequest { run }).await?;
     let id = view.summary.run_id.to_string();
     let tail = if viewer.may(Operation::RunLogs) {
-        log::tail(&viewer, &id).await?
+        log::tail(&viewer, &id).await
     } else {
         Tail::default()
     };
@@ -290,6 +291,7 @@ fn of(
             .into_iter()
             .filter_map(|(what, path)| Some((what, path?)))
             .collect(),
+        log_fault: tail.fault,
         lines_before: tail.before,
         last_line: tail.last,
         lines: tail
