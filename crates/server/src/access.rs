@@ -141,7 +141,7 @@ pub(crate) fn nobody() -> ApiError {
 #[derive(Debug, Clone)]
 pub(crate) enum Known {
     /// Somebody.
-    Caller(Caller),
+    Caller(Box<Caller>),
     /// It could not be found out; for the first who asks.
     Failed(Arc<Mutex<Option<ApiError>>>),
 }
@@ -150,7 +150,7 @@ impl Known {
     /// What is kept with a request. Of what lets nobody in nothing is.
     pub(crate) fn of(found: Result<Option<Caller>, ApiError>) -> Option<Self> {
         match found {
-            Ok(found) => found.map(Self::Caller),
+            Ok(found) => found.map(|caller| Self::Caller(Box::new(caller))),
             Err(error) if error.code == ErrorCode::Unauthenticated => None,
             Err(error) => Some(Self::Failed(Arc::new(Mutex::new(Some(error))))),
         }
@@ -162,7 +162,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match parts.extensions.get() {
-            Some(Known::Caller(caller)) => return Ok(caller.clone()),
+            Some(Known::Caller(caller)) => return Ok(Self::clone(caller)),
             Some(Known::Failed(error)) => {
                 let error = error.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(error) = error {

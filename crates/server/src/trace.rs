@@ -82,6 +82,10 @@ pub(crate) fn join(span: &Span) {
 }
 
 /// The layer that makes the spans.
+#[expect(
+    clippy::type_complexity,
+    reason = "the functions in it have no names, so that no alias can name it"
+)]
 pub(crate) fn layer<B>() -> TraceLayer<
     SharedClassifier<ServerErrorsAsFailures>,
     impl Fn(&Request<B>) -> Span + Clone,

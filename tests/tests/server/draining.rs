@@ -136,7 +136,7 @@ async fn it_ends_in_the_documented_time() {
     let begun = Instant::now();
     let output = server.end().unwrap();
     // L77: the bound itself is looked at, from below the time that the attempt would take.
-    assert!(begun.elapsed() < Duration::from_secs(60), "{output}");
+    assert!(begun.elapsed() < Duration::from_mins(1), "{output}");
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stderr.contains("left what runs"), "{output}");
     server.restart().unwrap();

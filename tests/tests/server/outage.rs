@@ -254,7 +254,7 @@ async fn goes_and_comes_back(url: &str, away: impl FnOnce(), back: impl FnOnce()
         .await;
 
     away();
-    let (_, ()) = tokio::join!(
+    let ((), ()) = tokio::join!(
         probes(&api, 503),
         load.until_more("a refusal", |fares| &fares.away)
     );

@@ -160,7 +160,9 @@ async fn a_request_is_followed_to_the_attempt_that_it_starts() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A collector that is not there, and one that takes connections and never says a word: every request is answered,

@@ -71,7 +71,8 @@ impl Files {
 
     fn config(&self) -> String {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
-        format!("[server]\ntls_cert = {cert:?}\ntls_key = {key:?}\n")
+        let (cert, key) = (cert.display(), key.display());
+        format!("[server]\ntls_cert = '{cert}'\ntls_key = '{key}'\n")
     }
 }
 

@@ -52,7 +52,7 @@ impl Machines {
     /// How often the process of each step was started, on both machines together.
     pub(super) fn started(&self) -> BTreeMap<String, usize> {
         let mut started = BTreeMap::new();
-        for step in self.servers.iter().flat_map(|server| marks(server)) {
+        for step in self.servers.iter().flat_map(marks) {
             *started.entry(step).or_default() += 1;
         }
         started

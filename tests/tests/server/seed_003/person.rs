@@ -151,7 +151,7 @@ impl Person {
         let page = self.sees(at, &path).await;
         let forms = forms(&page, &format!("{path}/decision"));
         let of = |form: &&Vec<(String, String)>| member(form, "option") == Some(choice.option);
-        let form = forms.iter().find(of).or(forms.first());
+        let form = forms.iter().find(of).or_else(|| forms.first());
         let mut form = form.expect("a form to send").clone();
         for (name, value) in &mut form {
             if name == "option" {
