@@ -213,13 +213,16 @@ fn watch(path: &Path, recursive: bool, filter: &Value) -> (Child, BufReader<Chil
         "path": path, "recursive": recursive, "filter": filter, "timeout_secs": 60,
     }});
     let mut child = start(&operation);
-    // It has begun when its inotify descriptor watches the path, of which /proc tells.
+    // It has begun when its inotify descriptor watches the path and, if so asked, what is right below, of which
+    // /proc tells.
+    let below = fs::read_dir(path).unwrap().count();
+    let watched = 1 + if recursive { below } else { 0 };
     let fds = format!("/proc/{}/fdinfo", child.id());
     moorline_testkit::wait::until(std::time::Duration::from_secs(10), "the watch", || {
         let entries = fs::read_dir(&fds).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-            .any(|text| text.contains("inotify wd:"))
+            .any(|text| text.matches("inotify wd:").count() >= watched)
     })
     .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());

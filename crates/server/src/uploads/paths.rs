@@ -149,6 +149,8 @@ mod tests {
                     (route.name, member),
                     // The id of a job.
                     ("schedule_list" | "explain" | "run_list", "job")
+                    // One of the outputs that a run recorded, or nothing.
+                    | ("run_output", "path")
                 );
                 assert!(
                     listed || other || shape.member(member).is_none(),
