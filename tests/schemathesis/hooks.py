@@ -275,13 +275,18 @@ def _() -> Example:
     return {"query": {"name": "may.csv"}, "body": b"1,2\n", "media_type": media}
 
 
-@example("hook_start")
-def _() -> Example:
-    seconds = str(int(time.time()))
-    # An empty object, as it is written.
+def signed(ago: int) -> Json:
+    """The headers of an empty object, as it is written, that was signed some seconds ago."""
+    seconds = str(int(time.time()) - ago)
     mac = hmac.new(HOOK_KEY, f"{seconds}.{{}}".encode(), hashlib.sha256).hexdigest()
-    headers = {"Moorline-Signature": f"t={seconds},v1={mac}"}
-    return {"headers": headers, **body({}, name="billing")}
+    return {"Moorline-Signature": f"t={seconds},v1={mac}"}
+
+
+# What is signed alike is taken once: the two are never signed in the same second.
+EXAMPLES |= {
+    "hook_start": lambda: {"headers": signed(0), **body({}, name="billing")},
+    "hook_start_in": lambda: {"headers": signed(100), **body({}, project="default", name="billing")},
+}
 
 
 @example("live")
