@@ -182,6 +182,11 @@ impl Arena {
             .collect()
     }
 
+    /// Whether other machines could share the store.
+    pub(super) fn is_shared(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// Names in a directory below the state directory.
     pub(super) fn names_in(&self, directory: &str) -> Vec<String> {
         let entries = fs::read_dir(self.state_dir().join(directory));

@@ -1,6 +1,7 @@
 //! What has to hold after a kill and the command that follows it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use moorline_core::error_code::{ErrorCode, RunStatus};
@@ -106,10 +107,15 @@ pub(super) fn whole(arena: &Arena, found: &mut Findings) -> Ledger {
     ledger
 }
 
-/// No lock of a dead driver stays: each would be looked at by every later command.
+/// No lock of a dead driver stays: each would be looked at by every later command. On a store that machines share it
+/// stays a lease longer, with the time since when it is known in it.
 fn litter(arena: &Arena, found: &mut Findings) {
     let mut drivers = arena.names_in("drivers");
-    drivers.retain(|driver| !driver.starts_with('.'));
+    let rests = |driver: &String| {
+        let file = arena.state_dir().join("drivers").join(driver);
+        arena.is_shared() && fs::metadata(file).is_ok_and(|file| file.len() > 0)
+    };
+    drivers.retain(|driver| !driver.starts_with('.') && !rests(driver));
     found.require(drivers.is_empty(), || {
         format!("locks of drivers that are gone: {drivers:?}")
     });
