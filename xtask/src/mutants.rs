@@ -1,6 +1,6 @@
 //! `cargo xtask mutants`: are the invariants' tests able to fail?
 //!
-//! Each entry of `crates/engine/tests/invariants/mutants.toml` is a seeded fault: a piece of our source and
+//! Each entry of `crates/engine/tests/suite/invariants/mutants.toml` is a seeded fault: a piece of our source and
 //! what takes its place. One after the other they are put into a copy of the tree, the tests are built
 //! there and must fail with the name of the invariant that the fault breaks. A fault that no test notices
 //! has survived, and fails the command.
@@ -21,7 +21,7 @@ use crate::shell::{Shell, Stream};
 use crate::workspace::Workspace;
 
 /// The list, below the workspace's root.
-const LIST: &str = "crates/engine/tests/invariants/mutants.toml";
+const LIST: &str = "crates/engine/tests/suite/invariants/mutants.toml";
 
 /// How many plans are drawn for each fault: some need a rare one.
 const CASES: &str = "48";
@@ -112,7 +112,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: MutantsArguments) -> Result 
 
 /// Builds and runs the tests of a fault in the copy.
 fn judge(workspace: &Workspace, tree: &Path, mutant: &Mutant) -> Result<Fate> {
-    let usual = ["-p", "moorline-engine", "--test", "invariants"].map(str::to_owned);
+    let usual = ["-p", "moorline-engine", "--test", "suite", "invariants"].map(str::to_owned);
     let arguments = mutant.test.as_deref().unwrap_or(&usual);
     let (status, output) = Shell::cargo(tree)
         .args(["test", "--quiet", "--all-features"])

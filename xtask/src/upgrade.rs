@@ -31,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         "moorline-store",
         "--all-features",
         "--test",
+        "suite",
         "upgrade",
     ];
     workspace.cargo().args(["test"]).args(fixture).run()?;

@@ -326,7 +326,7 @@ impl Inner {
     pub(crate) async fn become_driver(&self) -> Result<(), moorline_api::ApiError> {
         self.lock
             .get_or_try_init(|| async {
-                let end = if self.is_shared() || self.leaving.load(Ordering::Relaxed) {
+                let end = if self.is_shared() || self.leaves() {
                     End::Leave
                 } else {
                     End::Remove

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use moorline_core::ids::DriverId;
 use rustix::fs::{FlockOperation, flock};
 
@@ -114,17 +114,20 @@ pub(crate) fn gone(drivers: &Path) -> io::Result<BTreeSet<DriverId>> {
 pub(crate) fn bury(drivers: &Path, driver: DriverId, rest: Duration, now: Timestamp) {
     let path = drivers.join(driver.to_string());
     // Left behind, it would only be looked at again.
-    if rest.is_zero() || lain(&path, now).is_some_and(|lain| lain.unsigned_abs() >= rest) {
+    if rest.is_zero() || lain(&path, now).is_some_and(|lain| lain >= rest) {
         let _ignored = fs::remove_file(path);
     }
 }
 
-/// Since when the file of a driver is known to be of a dead one, which its content says: the first look writes it.
-fn lain(path: &Path, now: Timestamp) -> Option<SignedDuration> {
-    match fs::read_to_string(path).ok()?.parse::<Timestamp>() {
-        Ok(since) => Some(now.duration_since(since)),
-        Err(_) => fs::write(path, now.to_string()).ok().and(None),
+/// For how long the file of a driver is known to be of a dead one. Its content says since when: the first look
+/// writes it, and so does one after the clock went back.
+fn lain(path: &Path, now: Timestamp) -> Option<Duration> {
+    let since = fs::read_to_string(path).ok()?.parse::<Timestamp>().ok();
+    let lain = since.and_then(|since| now.duration_since(since).try_into().ok());
+    if lain.is_none() {
+        let _ignored = fs::write(path, now.to_string());
     }
+    lain
 }
 
 #[cfg(test)]
@@ -148,7 +151,11 @@ mod tests {
         bury(dir.path(), driver, rest, now);
         bury(dir.path(), driver, rest, now + Duration::from_secs(29));
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
-        bury(dir.path(), driver, rest, now + rest);
+        // The clock goes back: it has not lain since then.
+        let earlier = now - Duration::from_hours(1);
+        bury(dir.path(), driver, rest, earlier);
+        assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Gone);
+        bury(dir.path(), driver, rest, earlier + rest);
         assert_eq!(look(dir.path(), driver).unwrap(), Liveness::Unknown);
         // One that may end before what it drives leaves its file, too.
         let lock = DriverLock::take(dir.path(), driver, End::Remove).unwrap();

@@ -60,7 +60,7 @@ impl House {
 
     /// Runs a command; what it came to is the caller's to look at.
     fn does(&self, arguments: &[&str]) -> Option<Value> {
-        let output = self.moorline().run(arguments).unwrap();
+        let output = self.moorline().run(arguments).ok()?;
         output.json().ok()
     }
 
@@ -127,6 +127,13 @@ impl House {
 
     fn plays(&self, name: &str, told: &[(&str, &str)]) {
         ended(Running::start(&mut self.script(name, told)).unwrap());
+    }
+}
+
+impl Drop for House {
+    /// What still runs would go on without its server.
+    fn drop(&mut self) {
+        self.does(&["stop", "all", "--reason", "the test is over", "--json"]);
     }
 }
 

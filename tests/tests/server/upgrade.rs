@@ -3,7 +3,7 @@
 //! The older program is a binary of the commit that `tests/upgrade/commit` names. It is built by
 //! `cargo xtask upgrade`, from the history that is there, and named by `MOORLINE_TEST_OLDER`; a build takes minutes,
 //! so it is a step of its own. Without it these tests say so and check what needs no older binary: the schema
-//! before this one, with rows that such a program wrote, is tested in `crates/store/tests/upgrade`.
+//! before this one, with rows that such a program wrote, is tested in `crates/store/tests/suite/upgrade`.
 
 use std::fs;
 

@@ -98,12 +98,11 @@ impl Place {
         }
     }
 
-    /// Removes what was kept long enough: which uploads were among it.
-    fn sweep(&self, now: Timestamp) -> Vec<Uuid> {
-        let mut gone = Vec::new();
+    /// Removes what was kept long enough.
+    fn sweep(&self, now: Timestamp) {
         let Ok(entries) = std::fs::read_dir(&self.0) else {
             // Nothing was ever uploaded.
-            return gone;
+            return;
         };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -122,12 +121,8 @@ impl Place {
             };
             if let Err(error) = removed {
                 warn!("can not remove an old upload: {error}");
-                continue;
             }
-            let id = path.file_name().and_then(|name| name.to_str());
-            gone.extend(id.and_then(|id| id.parse::<Uuid>().ok()));
         }
-        gone
     }
 }
 
@@ -136,7 +131,8 @@ fn shared_name(id: Uuid) -> ContentId {
     ContentId::of_bytes(format!("{UPLOAD}{id}").as_bytes())
 }
 
-/// Removes old uploads of all projects, until the server ends.
+/// Removes old uploads of all projects from this machine, until the server ends. A shared store keeps its copy
+/// with an end of its own, which the engine's retention looks at.
 pub(crate) async fn sweep(app: Arc<App>) {
     loop {
         tokio::select! {
@@ -144,25 +140,11 @@ pub(crate) async fn sweep(app: Arc<App>) {
             () = app.closing.cancelled() => return,
         }
         for project in app.projects.values() {
-            sweep_project(&project.engine, app.clock.now()).await;
-        }
-    }
-}
-
-/// Removes old uploads of a project: here, and from the store, which every replica does for those that it has.
-async fn sweep_project(engine: &Engine, now: Timestamp) {
-    let place = Place::of(engine);
-    let swept = tokio::task::spawn_blocking(move || place.sweep(now)).await;
-    let gone = swept.unwrap_or_else(|error| {
-        warn!("old uploads were not looked through: {error}");
-        Vec::new()
-    });
-    if !engine.store().is_shared() {
-        return;
-    }
-    for id in gone {
-        if let Err(error) = engine.store().blob_remove(&shared_name(id)).await {
-            warn!("can not remove an old upload from the store: {error}");
+            let (place, now) = (Place::of(&project.engine), app.clock.now());
+            let swept = tokio::task::spawn_blocking(move || place.sweep(now)).await;
+            if let Err(error) = swept {
+                warn!("old uploads were not looked through: {error}");
+            }
         }
     }
 }

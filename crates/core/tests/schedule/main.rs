@@ -1,7 +1,0 @@
-//! When schedules are due, against a clock that is looked at every minute.
-#![cfg(test)]
-
-mod bounds;
-mod shifts;
-mod support;
-mod zones;

@@ -1,0 +1,8 @@
+//! The tests of the crate from outside, in one program: a program for each file would link the same libraries
+//! again and again.
+#![cfg(test)]
+
+mod chaos;
+mod conformance;
+mod local;
+mod suite_finds;

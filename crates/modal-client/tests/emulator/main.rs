@@ -1,9 +1,0 @@
-//! The client against the emulator: what it does, what it survives, and that nothing is lost or applied
-//! twice by the emulator's own journal of effects.
-
-#![cfg(test)]
-
-mod faults;
-mod sandboxes;
-mod support;
-mod volumes;

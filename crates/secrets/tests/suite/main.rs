@@ -1,0 +1,10 @@
+//! The tests of the crate from outside, in one program: a program for each file would link the same libraries
+//! again and again.
+#![cfg(test)]
+
+mod prompt;
+mod redactor;
+mod redactor_properties;
+mod sources;
+#[cfg(feature = "vault")]
+mod vault;
