@@ -13,6 +13,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::output::{self, say, step};
 use crate::product;
+use crate::shell::Shell;
 use crate::test;
 use crate::workspace::Workspace;
 
@@ -21,7 +22,7 @@ const TEST_PROFILE: &str = "ci";
 
 pub(crate) fn run(workspace: &Workspace) -> Result {
     let before = tree::snapshot(workspace)?;
-    let mut steps = Steps::default();
+    let mut steps = Steps::of(workspace);
 
     steps.run("format", || {
         // The names of the files are enough: `cargo fmt --all` mends them.
@@ -76,12 +77,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
 }
 
 /// What has run so far: name, time, and whether it passed.
-#[derive(Default)]
-struct Steps {
+struct Steps<'a> {
+    workspace: &'a Workspace,
     done: Vec<(&'static str, Duration, bool)>,
 }
 
-impl Steps {
+impl<'a> Steps<'a> {
+    fn of(workspace: &'a Workspace) -> Self {
+        let done = Vec::new();
+        Self { workspace, done }
+    }
+
     fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result) {
         step(&format!("ci: {name}"));
         let start = clock::now();
@@ -90,6 +96,10 @@ impl Steps {
             output::error(error);
         }
         self.done.push((name, start.elapsed(), result.is_ok()));
+        // A disk that is full makes any step fail, with any message.
+        if let Some(free) = free_gib(self.workspace) {
+            say!("free on the disk of the checkout: {free} GiB");
+        }
     }
 
     fn tell(&self) {
@@ -105,4 +115,14 @@ impl Steps {
         let failed = self.done.iter().filter(|(_, _, passed)| !passed);
         failed.map(|(name, _, _)| *name).collect()
     }
+}
+
+/// What is free where the checkout is, as `df` says it, in whole GiB (rounded up).
+fn free_gib(workspace: &Workspace) -> Option<u64> {
+    let df = Shell::new("df", workspace.root()).quiet();
+    let told = df
+        .args(["--output=avail", "--block-size=1G", "."])
+        .capture()
+        .ok()?;
+    told.lines().nth(1)?.trim().parse().ok()
 }
