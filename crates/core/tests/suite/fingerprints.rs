@@ -54,7 +54,11 @@ fn two_processes_have_the_same_fingerprint() {
         reason = "the test is about a second process"
     )]
     let output = std::process::Command::new(this_binary)
-        .args(["--exact", "a_process_has_one_fingerprint", "--nocapture"])
+        .args([
+            "--exact",
+            "fingerprints::a_process_has_one_fingerprint",
+            "--nocapture",
+        ])
         .output()
         .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();

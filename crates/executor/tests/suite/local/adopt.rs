@@ -186,7 +186,7 @@ async fn a_launcher_killed_at_any_moment_leaves_an_attempt_that_runs_once() {
             .env
             .insert("WITNESS".to_owned(), witness.display().to_string());
         let mut launcher = launcher(&attempt, bench.home.path());
-        // From before the spawn to after the handle, in steps that do not hang on this machine's speed.
+        // From before the spawn to after the handle.
         let moment = Duration::from_micros(400 * round);
         let claim = bench
             .home
@@ -194,6 +194,10 @@ async fn a_launcher_killed_at_any_moment_leaves_an_attempt_that_runs_once() {
             .join(format!("attempts/{}/claim.json", attempt.id));
         let start = clock();
         wait::until(PATIENCE, "the moment", || clock() >= start + moment).unwrap();
+        // However slow the machine is, some are killed after it.
+        if round >= 20 {
+            wait::until(PATIENCE, "the claim", || claim.exists()).unwrap();
+        }
         launcher.kill().unwrap();
         launcher.wait().unwrap();
         adopted += u32::from(claim.exists());
@@ -203,7 +207,7 @@ async fn a_launcher_killed_at_any_moment_leaves_an_attempt_that_runs_once() {
         let ours = attempt.id.to_string();
         assert_eq!(starts.lines().filter(|line| *line == ours).count(), 1);
     }
-    println!("{adopted} of 24 were running when their launcher died");
+    assert!(adopted >= 4, "{adopted}");
 }
 
 /// Time since some fixed point.
@@ -221,7 +225,12 @@ fn launcher(attempt: &Attempt, home: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let orders = serde_json::to_string(&(home, attempt)).unwrap();
     command
-        .args(["--exact", "adopt::the_launcher", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "local::adopt::the_launcher",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(ORDERS, orders)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -211,7 +211,7 @@ async fn large_file(version: Version) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
         .args([
-            "volumes::round_trip_in_a_process_of_its_own",
+            "emulator::volumes::round_trip_in_a_process_of_its_own",
             "--exact",
             "--ignored",
             "--nocapture",
