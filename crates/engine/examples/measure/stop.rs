@@ -17,6 +17,7 @@ use moorline_engine::{Engine, EngineConfig, StateDirs};
 use moorline_executor::local::{LocalConfig, LocalExecutor};
 use moorline_secrets::SourceChain;
 use moorline_store::{SqliteStore, Store};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open, setrlimit,
 };
@@ -153,7 +154,11 @@ async fn kill_by_hand(marker: &str) -> Result<f64> {
     let watcher = tokio::task::spawn_blocking(move || when_gone(&trees));
     let begun = now();
     for pid in pids {
-        kill_process(pid, Signal::KILL)?;
+        match kill_process(pid, Signal::KILL) {
+            // A shell ends by itself once its child is gone, which may have been killed before it.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let last: Instant = watcher.await??;
     for mut shell in shells {

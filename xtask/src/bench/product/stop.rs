@@ -16,10 +16,10 @@ pub(super) fn probes() -> Vec<Probe> {
         },
         Row {
             id: "stop.ack",
-            what: "stop all with 200 running: until the gate is durable, with the wish to end each run",
+            what: "stop all with 200 running: until the gate is durable, after which nothing starts",
             against: Some("stop.bare"),
             goal: Some(Goal::of_median(10.0)),
-            bound_by: "one commit that rewrites 200 runs",
+            bound_by: "one commit",
             ..row(Unit::MILLISECONDS)
         },
         Row {
