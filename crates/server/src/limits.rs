@@ -2,7 +2,7 @@
 //!
 //! | layer | what |
 //! |---|---|
-//! | [`rate`] | requests a second for each token; for each address of a peer that shows none |
+//! | [`rate`] | requests a second for each token, and by themselves those that end something; for each address of a peer that shows none |
 //! | [`cors`] | whose pages may call the API |
 //! | [`csrf`] | that no other site's page acts in the name of a browser's session |
 //!
@@ -16,13 +16,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 use http::{Extensions, HeaderName, HeaderValue, Method, header};
-use moorline_api::ApiError;
+use moorline_api::routes::{ROUTES, Route};
+use moorline_api::{ApiError, Operation};
 use moorline_core::config::ServerSettings;
 use moorline_core::denial::Denial;
 use moorline_core::error_code::ErrorCode;
@@ -42,11 +43,27 @@ const HOUSEKEEPING: u32 = 4096;
 /// How long a browser may remember what pages of other origins may do.
 const PREFLIGHT: Duration = Duration::from_mins(10);
 
+/// What ends something. Whoever has asked too often can still do that, so it is counted by itself (D-STOP-1).
+const ENDINGS: [Operation; 7] = [
+    Operation::Stop,
+    Operation::RunCancel,
+    Operation::ScheduleDisable,
+    Operation::SourcePause,
+    Operation::Emergency,
+    Operation::SecretRevoke,
+    Operation::TokenRevoke,
+];
+
+/// The same of the pages.
+const PAGES_THAT_END: [&str; 2] = ["/stop", "/runs/{run}/cancel"];
+
 /// Whose requests are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Who {
     /// Those with one token.
     Token(TokenId),
+    /// Those with one token that end something.
+    Ending(TokenId),
     /// Those from one address without one.
     Peer(IpAddr),
 }
@@ -148,6 +165,9 @@ pub(crate) async fn rate(
 ) -> Response {
     let caller = Caller::of(&app, request.headers()).await;
     let counted = match &caller {
+        Ok(Some(caller)) if ends_something(&request) => {
+            rates.count(Who::Ending(caller.identity.token.id))
+        }
         Ok(Some(caller)) => rates.count(Who::Token(caller.identity.token.id)),
         Ok(None) | Err(_) => rates.peer(request.extensions()),
     };
@@ -158,6 +178,17 @@ pub(crate) async fn rate(
         request.extensions_mut().insert(known);
     }
     next.run(request).await
+}
+
+fn ends_something(request: &Request) -> bool {
+    let Some(path) = request.extensions().get::<MatchedPath>() else {
+        return false;
+    };
+    let path = path.as_str();
+    let is_asked =
+        |route: &Route| route.path == path && route.method.as_str() == request.method().as_str();
+    let mut routes = ROUTES.iter().filter(|route| is_asked(route));
+    PAGES_THAT_END.contains(&path) || routes.any(|route| ENDINGS.contains(&route.operation))
 }
 
 /// A layer: whose pages may call the API, with a token in the header. Cookies are for our own pages alone.

@@ -239,6 +239,30 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
     assert_eq!(calm.get("/v1/runs").await.0, 200);
 }
 
+/// D-STOP-1: nobody who has asked too often has to wait with a stop; nor may they stop without end.
+#[tokio::test]
+async fn who_has_asked_too_often_can_still_stop() {
+    let options = ServerOptions::new().unwrap();
+    let slow = "[server]\nrate_per_second = 1\nrate_burst = 3\n";
+    let server = options.config(slow).unwrap().start().unwrap();
+    let ada = with_token(&server, "ada", &["--principal", "human:ada"]);
+    let exhaust = async |path: &'static str, body: Value| {
+        let mut limited = false;
+        for _ in 0..200 {
+            limited |= ada.post(path, &body).await.0 == 429;
+        }
+        assert!(limited, "{path}: 200 requests take less than 200 seconds");
+    };
+    exhaust("/v1/runs", json!({})).await;
+    let reason = "for the test";
+    let stop = json!({"scope": "job:none", "reason": reason});
+    assert_eq!(ada.post("/v1/stops", &stop).await.0, 200);
+    exhaust("/v1/stops", stop).await;
+    // What lets things go on again is not among it.
+    let release = json!({"scope": "job:none", "reason": reason});
+    exhaust("/v1/stops/release", release).await;
+}
+
 fn write_job(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     let spec = json!({
