@@ -71,8 +71,14 @@ async fn arrived(
     since: Instant,
 ) -> Result<Vec<f64>> {
     let mut times = Vec::with_capacity(CLIENTS);
+    let mut of_all = None;
     while times.len() < CLIENTS {
-        let (_, at) = arrivals.recv().await.ok_or("the clients have ended")?;
+        let (id, at) = arrivals.recv().await.ok_or("the clients have ended")?;
+        if *of_all.get_or_insert(id) != id {
+            return Err(
+                "the clients have different messages: there is more than one on its way".into(),
+            );
+        }
         times.push(at.saturating_duration_since(since).as_secs_f64() * 1_000.0);
     }
     Ok(times)

@@ -1,7 +1,7 @@
 //! Live updates and decisions of a server in one process, as raw samples for `cargo xtask bench`.
 //!
-//! `live WHAT HELPER STATE_DIR COUNT`, where `HELPER` is the supervisor program, `STATE_DIR` is made when it is
-//! missing, and `WHAT` is one of
+//! `live WHAT HELPER STATE_DIR COUNT`, where `HELPER` is the supervisor program, a new state directory is made
+//! below `STATE_DIR`, and `WHAT` is one of
 //!
 //! | `WHAT` | does | prints |
 //! |---|---|---|
@@ -47,7 +47,9 @@ fn main() -> Result {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let stage = stage(Path::new(helper), Path::new(state), vars).await?;
+        // Of its own: what is left of an earlier measurement would be sent to whoever follows.
+        let state = Path::new(state).join(std::process::id().to_string());
+        let stage = stage(Path::new(helper), &state, vars).await?;
         match what.as_str() {
             "events" => events::measure(&stage, count).await?,
             "decision" => decision::measure(&stage, count).await?,
