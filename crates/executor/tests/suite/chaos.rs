@@ -1,55 +1,27 @@
 //! What whoever uses an executor must survive: lost requests and lost answers, over the local back end.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use moorline_core::attempt::{Exit, IsolationNeed, Limits};
-use moorline_core::ids::{AttemptId, RunId};
-use moorline_core::spec::{Egress, Mode};
+use moorline_core::attempt::Exit;
 use moorline_executor::decorators::{Chaos, Fault, Operation, Plan};
-use moorline_executor::local::{LocalConfig, LocalExecutor};
+use moorline_executor::local::LocalExecutor;
 use moorline_executor::prelude::*;
-use uuid::Uuid;
+
+use crate::local::support;
 
 fn local(home: &Path) -> Arc<dyn Executor> {
-    let helper = env!("CARGO_BIN_EXE_moorline-supervisor");
-    Arc::new(LocalExecutor::new(LocalConfig::new(home.join("attempts"), helper)).unwrap())
+    Arc::new(LocalExecutor::new(support::config(home)).unwrap())
 }
 
 /// An attempt that prints one line each time it is started.
 fn attempt(home: &Path) -> Attempt {
-    Attempt {
-        id: AttemptId::new(Uuid::now_v7()),
-        run_id: RunId::new(Uuid::now_v7()),
-        owner: "owner".to_owned(),
-        job_id: "job".to_owned(),
-        source_id: None,
-        lane: "dev".to_owned(),
-        mode: Mode::Real,
-        step: "step".to_owned(),
-        number: 1,
-        argv: ["/bin/sh", "-c", "echo started >> \"$1\"", "sh"]
-            .map(Into::into)
-            .into(),
-        env: BTreeMap::new(),
-        bundle: home.to_owned(),
-        working_dir: None,
-        params: serde_json::Map::new(),
-        inputs: BTreeMap::new(),
-        steps: BTreeMap::new(),
-        workflow: None,
-        mounts: Vec::new(),
-        limits: Limits::default(),
-        egress: Egress::None,
-        isolation: IsolationNeed::Off,
-        image: None,
-        gpu: Vec::new(),
-        warm_start: false,
-        secret_objects: Vec::new(),
-    }
+    let script = ["/bin/sh", "-c", "echo started >> \"$1\"", "sh"];
+    let mut attempt = support::attempt(home.to_owned(), &script);
+    attempt.owner = "owner".to_owned();
+    attempt
 }
 
 /// An attempt, and the file in which its starts are counted.

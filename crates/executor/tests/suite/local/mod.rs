@@ -10,4 +10,4 @@ mod output;
 mod reach;
 mod sandbox;
 mod secrets;
-mod support;
+pub(crate) mod support;

@@ -17,6 +17,37 @@ use uuid::Uuid;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An attempt without a sandbox, of the job directory `bundle`.
+pub(crate) fn attempt(bundle: PathBuf, argv: &[&str]) -> Attempt {
+    Attempt {
+        id: AttemptId::new(Uuid::now_v7()),
+        run_id: RunId::new(Uuid::now_v7()),
+        owner: "tests".to_owned(),
+        job_id: "job-1".to_owned(),
+        source_id: None,
+        lane: "dev".to_owned(),
+        mode: Mode::Real,
+        step: "main".to_owned(),
+        number: 1,
+        argv: argv.iter().map(|&arg| Arg::from(arg)).collect(),
+        env: BTreeMap::new(),
+        bundle,
+        working_dir: None,
+        params: serde_json::Map::new(),
+        inputs: BTreeMap::new(),
+        steps: BTreeMap::new(),
+        workflow: None,
+        mounts: Vec::new(),
+        limits: Limits::default(),
+        egress: Egress::None,
+        isolation: IsolationNeed::Off,
+        image: None,
+        gpu: Vec::new(),
+        warm_start: false,
+        secret_objects: Vec::new(),
+    }
+}
+
 /// An executor and the directory that it lives in.
 pub(crate) struct Bench {
     pub(crate) executor: LocalExecutor,
@@ -68,33 +99,7 @@ impl Bench {
 
     /// An attempt without a sandbox.
     pub(crate) fn attempt(&self, argv: &[&str]) -> Attempt {
-        Attempt {
-            id: AttemptId::new(Uuid::now_v7()),
-            run_id: RunId::new(Uuid::now_v7()),
-            owner: "tests".to_owned(),
-            job_id: "job-1".to_owned(),
-            source_id: None,
-            lane: "dev".to_owned(),
-            mode: Mode::Real,
-            step: "main".to_owned(),
-            number: 1,
-            argv: argv.iter().map(|&arg| Arg::from(arg)).collect(),
-            env: BTreeMap::new(),
-            bundle: self.home.path().join("job"),
-            working_dir: None,
-            params: serde_json::Map::new(),
-            inputs: BTreeMap::new(),
-            steps: BTreeMap::new(),
-            workflow: None,
-            mounts: Vec::new(),
-            limits: Limits::default(),
-            egress: Egress::None,
-            isolation: IsolationNeed::Off,
-            image: None,
-            gpu: Vec::new(),
-            warm_start: false,
-            secret_objects: Vec::new(),
-        }
+        attempt(self.home.path().join("job"), argv)
     }
 
     pub(crate) async fn launch(&self, attempt: &Attempt) -> Handle {
